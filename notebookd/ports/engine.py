@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine port: what notebookd asks of whatever runs containers.
+
+Implementations: :mod:`notebookd.adapters.podman` (real) and :mod:`notebookd.testing.engine` (fake). Both pass
+``tests/contract/test_engine_contract.py``. Times are timezone-aware UTC. Every method may raise
+:class:`~notebookd.errors.EngineUnavailable`, which means *unknown*, never "absent".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+LABEL_PREFIX = "io.notebookd."
+
+
+class ContainerStatus(StrEnum):
+    """What a container is, after the engine's word was checked against its process."""
+
+    CREATED = "created"
+    """Created and never started in this boot."""
+    RUNNING = "running"
+    """The engine says so *and* its pid is alive with the recorded start time."""
+    EXITED = "exited"
+    """Ended; ``exit_code`` and ``finished_at`` are the engine's."""
+    LOST = "lost"
+    """The engine's word and the process disagree (dead pid under "running", "created" with a start time):
+    the container has ended, its exit code and end are unknown (both None)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One container as observed. ``pid`` is the host pid of its init, None unless RUNNING."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    status: ContainerStatus
+    image_digest: str | None
+    pid: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A bind mount. The source must exist."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """Everything a container is created from. Hardening is not optional and therefore not in here: all
+    capabilities dropped, no-new-privileges, keep-id user namespace, private network with the host's loopback
+    off, no published port, image health checks off, bounded k8s-file logs."""
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    labels: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    devices: tuple[str, ...] = ()
+    """CDI names, ``nvidia.com/gpu=<UUID>``."""
+    uid: int = 42420
+    """uid and gid inside the container that the service account is mapped to."""
+    workdir: str = "/workspace"
+    hostname: str = "notebook"
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    pids: int = 4096
+    shm_bytes: int = 64 * 1024 * 1024
+    log_bytes: int = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What the engine is. ``missing_controllers`` are the cgroup controllers among cpu, memory and pids that it
+    lacks: limits that need them are left out, and health says so. ``storage_known`` is False when the storage
+    bears no mark of this instance (see :meth:`Engine.mark_storage`)."""
+
+    version: str
+    controllers: frozenset[str]
+    missing_controllers: frozenset[str]
+    storage_driver: str
+    rootless: bool
+    storage_known: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image in the engine's storage. ``digest`` is the image id, ``sha256:<hex>``."""
+
+    digest: str
+    names: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEvent:
+    """Something happened to a container of ours. Only ever used to wake somebody who then looks for himself."""
+
+    container: str
+    kind: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """A line of a container's output."""
+
+    at: datetime
+    stream: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecOutput:
+    """Bytes a command in a container wrote: ``stream`` is 1 (stdout, and everything of a tty) or 2 (stderr)."""
+
+    stream: int
+    data: bytes
+
+
+class ExecSession(Protocol):
+    """A command running in a container, made by :meth:`Engine.exec`."""
+
+    def output(self) -> AsyncIterator[ExecOutput]:
+        """Yield output until the command ended."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes to its stdin."""
+        ...
+
+    async def close_stdin(self) -> None:
+        """End its stdin."""
+        ...
+
+    async def resize(self, *, width: int, height: int) -> None:
+        """Tell its tty a new size in cells."""
+        ...
+
+    async def exit_code(self) -> int:
+        """Its exit status; call after :meth:`output` is exhausted."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs containers that outlive notebookd. Only containers labelled ``io.notebookd.instance=<ours>`` exist
+    as far as the port is concerned: no call lists, touches or removes another."""
+
+    async def info(self) -> EngineInfo:
+        """What the engine is."""
+        ...
+
+    async def mark_storage(self) -> None:
+        """Leave a lasting mark of this instance in the engine's storage (idempotent): a storage that lost its
+        mark is not the one whose containers we know."""
+        ...
+
+    async def create(self, spec: ContainerSpec) -> Container:
+        """Create, without starting. Raises ImageMissing, NameTaken, DeviceUnresolvable (if already known here),
+        EngineError."""
+        ...
+
+    async def start(self, name: str) -> Container:
+        """Start a created or ended container and return it as it is then. Starting a running one changes
+        nothing. Raises ContainerMissing, DeviceUnresolvable, EngineError."""
+        ...
+
+    async def stop(self, name: str, *, grace_s: float) -> Container | None:
+        """SIGTERM, wait up to ``grace_s``, SIGKILL; returns the ended container, None when there is none.
+        A container whose conmon died is killed by its pid. Idempotent."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Remove an ended container (kill it first if it is not). Idempotent."""
+        ...
+
+    async def find(self, name: str) -> Container | None:
+        """The container of that name, None when the engine answers that there is none."""
+        ...
+
+    async def list_containers(self) -> list[Container]:
+        """All containers of this instance."""
+        ...
+
+    async def find_image(self, reference: str) -> Image | None:
+        """The image of that name or digest, None when it is absent."""
+        ...
+
+    def events(self) -> AsyncIterator[EngineEvent]:
+        """Events of this instance's containers from now on; ends with EngineUnavailable when the stream breaks."""
+        ...
+
+    def logs(
+        self, name: str, *, since: datetime | None = None, tail: int | None = None, follow: bool = False
+    ) -> AsyncIterator[LogLine]:
+        """Its output so far, oldest first, then with ``follow`` as it comes until it ends. Raises ContainerMissing."""
+        ...
+
+    def exec(
+        self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool
+    ) -> AbstractAsyncContextManager[ExecSession]:
+        """Run a command in a running container. Raises ContainerMissing, EngineError."""
+        ...
