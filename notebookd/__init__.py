@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""notebookd: a shared GPU workstation as a managed notebook service."""

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Fakes that pass the contract suites of the real adapters."""

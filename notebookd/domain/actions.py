@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plan may ask to be done in the world. Each is idempotent: doing it twice is doing it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareFiles:
+    """Make the workspace (or find its marker) and the editor's directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    """Create the run's container from the run's own record."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Start the run's container."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitEditor:
+    """Probe the editor until it answers, somebody calls, or ``until``."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    """SIGTERM, grace, SIGKILL."""
+
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeepLog:
+    """Copy the container's log to the run's log file before the container goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    """Remove the ended container and the editor's directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFiles:
+    """Remove what a deleted notebook leaves: workspace, editor directory, logs, route."""
+
+
+Action: TypeAlias = (
+    PrepareFiles
+    | CreateContainer
+    | StartContainer
+    | AwaitEditor
+    | StopContainer
+    | KeepLog
+    | RemoveContainer
+    | RemoveFiles
+)

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what is wanted and what is seen to what is to be done: the decision of the reconciler, and nothing else.
+
+:func:`plan` is pure. The same notebook, run, sight and time give the same plan; a converged world plans nothing.
+It never acts on an :class:`~notebookd.domain.observed.Unknown`. What it returns is carried out in this order: the
+run as it shall be is committed, then the actions are executed until one fails, then everything is looked at anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from notebookd.domain import actions as act
+from notebookd.domain.container import Container, ContainerStatus
+from notebookd.domain.notebook import Notebook
+from notebookd.domain.observed import Known, Seen, Unknown
+from notebookd.domain.run import FINAL, Outcome, Run, RunState, advance, end, release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecyclePolicy:
+    """The clock of a run; durations in seconds."""
+
+    max_running_s: float = 7 * 86400
+    stop_grace_s: float = 30
+    start_timeout_s: float = 900
+    queue_timeout_s: float = 7 * 86400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What was seen of a run: its container, and which boot of the host this is."""
+
+    container: Seen[Container | None]
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The run as it shall be, what to do then, and when to look again unless something happens before."""
+
+    run: Run
+    actions: tuple[act.Action, ...] = ()
+    wake_at: datetime | None = None
+    forget: bool = False
+    """The notebook's last trace is gone: it may be struck off."""
+
+
+LAUNCH = (act.PrepareFiles(), act.CreateContainer(), act.StartContainer())
+_CLEAR = (act.KeepLog(), act.RemoveContainer())
+
+
+def plan(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy, now: datetime) -> Plan:
+    """Decide what a notebook's latest run needs now."""
+    if run.state in FINAL:
+        return _settle(notebook, run, sight)
+    if isinstance(sight.container, Unknown) and not (run.state is RunState.PENDING and run.launched_at is None):
+        return Plan(run=run, wake_at=_deadline(run, policy))
+    if run.launched_at is not None and run.boot_id != sight.boot_id and run.state is not RunState.FINALIZING:
+        return Plan(run=_ended_by_reboot(run, now))
+    container = sight.container.value if isinstance(sight.container, Known) else None
+    return _BY_STATE[run.state](notebook, run, container, sight, policy, now)
+
+
+def _queued(_n: Notebook, run: Run, _c: Container | None, _s: Sight, _p: LifecyclePolicy, now: datetime) -> Plan:
+    following = RunState.INITIALIZING if run.state is RunState.QUEUED else RunState.PENDING
+    return Plan(run=advance(run, following, now))
+
+
+def _pending(
+    notebook: Notebook, run: Run, container: Container | None, sight: Sight, policy: LifecyclePolicy, now: datetime
+) -> Plan:
+    deadline = _deadline(run, policy)
+    if run.granted_at is None:
+        if deadline is not None and now >= deadline:
+            waited = f"no compute became free within {policy.queue_timeout_s:.0f} s"
+            return Plan(run=end(run, _by_platform(waited), now))
+        return Plan(run=run, wake_at=deadline)
+    if deadline is None or now >= deadline:
+        return Plan(run=end(run, _too_slow(policy), now))
+    if run.launched_at is None:
+        launched = replace(run, launched_at=now, boot_id=sight.boot_id)
+        return Plan(run=launched, actions=(*LAUNCH, act.AwaitEditor(until=deadline)))
+    if container is None and run.container_started_at is None:
+        return Plan(run=run, actions=(*LAUNCH, act.AwaitEditor(until=deadline)))
+    return _booting(run, container, deadline, now)
+
+
+def _booting(run: Run, container: Container | None, deadline: datetime, now: datetime) -> Plan:
+    if container is None:
+        return Plan(run=end(run, VANISHED, now, container_gone=True))
+    match container.status:
+        case ContainerStatus.CREATED:
+            return Plan(run=run, actions=(act.StartContainer(), act.AwaitEditor(until=deadline)))
+        case ContainerStatus.RUNNING:
+            return Plan(run=seen_running(run, container), actions=(act.AwaitEditor(until=deadline),))
+        case ContainerStatus.EXITED | ContainerStatus.LOST:
+            return Plan(run=_ended_by_itself(run, container, now))
+        case _:
+            assert_never(container.status)
+
+
+def _running(
+    notebook: Notebook, run: Run, container: Container | None, _s: Sight, policy: LifecyclePolicy, now: datetime
+) -> Plan:
+    if container is None:
+        return Plan(run=end(run, VANISHED, now, container_gone=True))
+    if container.status is not ContainerStatus.RUNNING:
+        return Plan(run=_ended_by_itself(run, container, now))
+    if run.timeout_at is not None and now >= run.timeout_at:
+        if notebook.spec.timeout_auto_restart:
+            return Plan(run=restart(run, now))
+        return Plan(run=end(run, TIMED_OUT, now))
+    return Plan(run=run, wake_at=run.timeout_at)
+
+
+def _restarting(
+    _n: Notebook, run: Run, container: Container | None, _s: Sight, policy: LifecyclePolicy, now: datetime
+) -> Plan:
+    deadline = run.state_since + timedelta(seconds=policy.start_timeout_s + policy.stop_grace_s)
+    if container is None:
+        return Plan(run=end(run, VANISHED, now, container_gone=True))
+    if now >= deadline:
+        return Plan(run=end(run, _too_slow(policy), now))
+    if container.started_at != run.restart_from:
+        return _booting(run, container, deadline, now)
+    if container.status is ContainerStatus.LOST:
+        return Plan(run=_ended_by_itself(run, container, now))
+    stop = (act.StopContainer(policy.stop_grace_s),) if container.status is ContainerStatus.RUNNING else ()
+    return Plan(run=run, actions=(*stop, act.StartContainer(), act.AwaitEditor(until=deadline)))
+
+
+def _interrupting(
+    _n: Notebook, run: Run, container: Container | None, _s: Sight, policy: LifecyclePolicy, now: datetime
+) -> Plan:
+    if container is not None and container.status is ContainerStatus.RUNNING:
+        return Plan(run=run, actions=(act.StopContainer(policy.stop_grace_s),))
+    exit_code = container.exit_code if container is not None else None
+    return Plan(run=release(advance(replace(run, exit_code=exit_code), RunState.FINALIZING, now), now))
+
+
+def _finalizing(
+    _n: Notebook, run: Run, container: Container | None, _s: Sight, _p: LifecyclePolicy, now: datetime
+) -> Plan:
+    if container is not None:
+        return Plan(run=run, actions=_CLEAR)
+    outcome = run.outcome or VANISHED
+    return Plan(run=advance(replace(run, outcome=outcome), outcome.state, now))
+
+
+_BY_STATE: dict[RunState, Callable[[Notebook, Run, Container | None, Sight, LifecyclePolicy, datetime], Plan]] = {
+    RunState.QUEUED: _queued,
+    RunState.INITIALIZING: _queued,
+    RunState.PENDING: _pending,
+    RunState.RUNNING: _running,
+    RunState.RESTARTING: _restarting,
+    RunState.INTERRUPTING: _interrupting,
+    RunState.FINALIZING: _finalizing,
+}
+
+
+def _settle(notebook: Notebook, run: Run, sight: Sight) -> Plan:
+    """An ended run: nothing of it may be left standing; a notebook to be deleted then goes."""
+    if isinstance(sight.container, Unknown):
+        return Plan(run=run)
+    if sight.container.value is not None:
+        return Plan(run=run, actions=_CLEAR)
+    if notebook.deleting_at is not None:
+        return Plan(run=run, actions=(act.RemoveFiles(),), forget=True)
+    return Plan(run=run)
+
+
+def _deadline(run: Run, policy: LifecyclePolicy) -> datetime | None:
+    match run.state:
+        case RunState.PENDING if run.granted_at is None:
+            return run.state_since + timedelta(seconds=policy.queue_timeout_s)
+        case RunState.PENDING if run.granted_at is not None:
+            return run.granted_at + timedelta(seconds=policy.start_timeout_s)
+        case RunState.RUNNING:
+            return run.timeout_at
+        case _:
+            return None
+
+
+VANISHED = Outcome(state=RunState.ERROR, code="JOB_ERROR", message="the container is gone and nobody of us removed it")
+TIMED_OUT = Outcome(state=RunState.TIMEOUT, code="JOB_TIMEOUT", message="the longest running time was up")
+
+
+def _by_platform(message: str) -> Outcome:
+    return Outcome(state=RunState.INTERRUPTED, code="JOB_INTERRUPTED_BY_PLATFORM", message=message)
+
+
+def _too_slow(policy: LifecyclePolicy) -> Outcome:
+    message = f"the editor did not answer within {policy.start_timeout_s:.0f} s of its start"
+    return Outcome(state=RunState.ERROR, code="JOB_ERROR", message=message)
+
+
+def _ended_by_reboot(run: Run, now: datetime) -> Run:
+    outcome = _by_platform("the host went down while it ran")
+    if run.state is RunState.INTERRUPTING:
+        return release(advance(run, RunState.FINALIZING, now), now)
+    return end(run, outcome, now, container_gone=True)
+
+
+def _ended_by_itself(run: Run, container: Container, now: datetime) -> Run:
+    """The outcome that the container's own end means."""
+    match container.exit_code:
+        case None:
+            outcome = Outcome(
+                state=RunState.ERROR, code="JOB_ERROR", message="the container died and its exit code is unknown"
+            )
+        case 0:
+            outcome = Outcome(state=RunState.DONE, code="JOB_DONE", message="the editor exited")
+        case code:
+            outcome = Outcome(
+                state=RunState.FAILED, code="JOB_FAILED_WITH_MESSAGE", message=f"the editor exited with status {code}"
+            )
+    return end(replace(run, exit_code=container.exit_code), outcome, now, container_gone=True)
+
+
+def seen_running(run: Run, container: Container) -> Run:
+    """``run`` with what is worth remembering of its running container."""
+    return replace(
+        run,
+        container_started_at=container.started_at,
+        container_pid=container.pid,
+        image_digest=container.image_digest or run.image_digest,
+    )
+
+
+def answered(run: Run, policy: LifecyclePolicy, now: datetime) -> Run:
+    """The editor answered its probe: RUNNING, with a fresh deadline."""
+    if run.state not in {RunState.PENDING, RunState.RESTARTING}:
+        return run
+    timeout_at = now + timedelta(seconds=policy.max_running_s)
+    return replace(advance(run, RunState.RUNNING, now), timeout_at=timeout_at, restart_from=None)
+
+
+def restart(run: Run, now: datetime) -> Run:
+    """``run`` on its way through a restart of the container it has."""
+    return replace(advance(run, RunState.RESTARTING, now), restart_from=run.container_started_at)
+
+
+def start_failed(run: Run, message: str, now: datetime, *, users_fault: bool) -> Run:
+    """Its container could not be made or started: FAILED where image or volume is at fault, else ERROR."""
+    if users_fault:
+        outcome = Outcome(state=RunState.FAILED, code="JOB_INVALID_IMAGE_NAME", message=message)
+    else:
+        outcome = Outcome(state=RunState.ERROR, code="JOB_ERROR", message=message)
+    return end(run, outcome, now)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flavors: what one unit of compute is, derived from the machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from notebookd.domain.gpu import GpuUnit
+from notebookd.domain.notebook import ResourceRequest
+from notebookd.domain.run import Resources
+
+GIB = 1024**3
+MIB = 1024**2
+
+CPU_FLAVOR = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCompute:
+    """The machine's own CPUs and memory."""
+
+    cpus: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavor:
+    """One unit of compute: a GPU of a model with its share of the host, or a CPU with its share of memory.
+
+    ``limit`` is the most units one notebook may ask for.
+    """
+
+    id: str
+    description: str
+    limit: int
+    cpus: int
+    memory_bytes: int
+    gpu_model: str | None = None
+    gpu_memory_bytes: int | None = None
+    default: bool = False
+
+    @property
+    def gpu(self) -> bool:
+        """Whether a unit is a GPU."""
+        return self.gpu_model is not None
+
+
+def gpu_flavor_id(model: str) -> str:
+    """The flavor id of a GPU model: ``NVIDIA H100 80GB HBM3`` -> ``h100-80gb-hbm3-1-gpu``."""
+    words = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-").split("-")
+    return "-".join([*(word for word in words if word not in {"nvidia", "gpu", "geforce"}), "1", "gpu"])
+
+
+def derive_flavors(
+    units: Sequence[GpuUnit],
+    host: HostCompute,
+    overrides: Mapping[str, tuple[int | None, int | None]] | None = None,
+) -> tuple[Flavor, ...]:
+    """Flavors of this machine: one per GPU model, the most numerous first and default, then the CPU flavor.
+
+    A GPU's share is the host's CPUs and memory over the number of GPUs (at least one CPU). ``overrides`` maps a
+    flavor id to (cpus, memory bytes) per unit, None where derived.
+    """
+    overrides = overrides or {}
+    models: dict[str, list[GpuUnit]] = {}
+    for unit in units:
+        models.setdefault(unit.model, []).append(unit)
+    flavors: list[Flavor] = []
+    for model, members in sorted(models.items(), key=lambda item: (-len(item[1]), item[0])):
+        flavor_id = gpu_flavor_id(model)
+        cpus, memory = overrides.get(flavor_id, (None, None))
+        flavors.append(
+            Flavor(
+                id=flavor_id,
+                description=f"1 {model}",
+                limit=len(members),
+                cpus=cpus or max(1, host.cpus // len(units)),
+                memory_bytes=memory or _whole_mib(host.memory_bytes // len(units)),
+                gpu_model=model,
+                gpu_memory_bytes=members[0].memory_bytes,
+                default=not flavors,
+            )
+        )
+    cpus, memory = overrides.get(CPU_FLAVOR, (None, None))
+    flavors.append(
+        Flavor(
+            id=CPU_FLAVOR,
+            description="1 CPU of the host",
+            limit=host.cpus,
+            cpus=cpus or 1,
+            memory_bytes=memory or _whole_mib(host.memory_bytes // host.cpus),
+            default=not flavors,
+        )
+    )
+    return tuple(flavors)
+
+
+def amount(request: ResourceRequest, flavor: Flavor) -> Resources:
+    """What ``request`` comes to: units times the flavor."""
+    return Resources(
+        flavor=flavor.id,
+        units=request.units,
+        gpu=request.gpu,
+        cpus=flavor.cpus * request.units,
+        memory_bytes=flavor.memory_bytes * request.units,
+        gpu_model=flavor.gpu_model,
+        gpu_memory_bytes=flavor.gpu_memory_bytes,
+    )
+
+
+def _whole_mib(size: int) -> int:
+    return max(size // MIB, 1) * MIB

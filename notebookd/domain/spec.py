@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be asked for: the rules of a notebook's specification, each fault named with its JSON path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from notebookd.domain.notebook import ResourceRequest
+from notebookd.domain.resources import Flavor
+
+NAME = re.compile(r"[a-z0-9-]{1,63}")
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
+MAX_LABEL_VALUE = 255
+MAX_LABELS = 64
+MAX_ENV_VARS = 256
+MAX_ENV_VALUE = 32 * 1024
+MAX_SSH_KEYS = 10
+IDLE_STOP_LABEL = "notebookd/idle-stop"
+_OURS = ("ovh/", "notebookd/")
+_DURATION = re.compile(r"off|[1-9][0-9]*[smhd]")
+
+ADJECTIVES = (
+    "amber", "brave", "bright", "calm", "clever", "crisp", "eager", "early", "fair", "fleet", "fresh", "gentle",
+    "glad", "grand", "happy", "keen", "kind", "lively", "lucid", "mellow", "merry", "neat", "noble", "proud",
+    "quick", "quiet", "rapid", "ready", "sharp", "shiny", "silent", "smart", "solid", "steady", "sunny", "swift",
+    "tidy", "vivid", "warm", "wise",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a request, at a JSON path such as ``$.resources.gpu``."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceWish:
+    """Resources as they came: what is asked for, and derived fields echoed back (None where absent)."""
+
+    gpu: int | None = None
+    cpu: int | None = None
+    flavor: str | None = None
+    memory: int | None = None
+    gpu_model: str | None = None
+    gpu_memory: int | None = None
+
+
+def name_faults(name: str, path: str = "$.name") -> Iterator[Fault]:
+    """Faults of a notebook's name."""
+    if not NAME.fullmatch(name):
+        yield Fault(path, "must be 1 to 63 characters of a-z, 0-9 and -")
+
+
+def label_fault(key: str, value: str | None) -> str | None:
+    """Why a person may not set or remove this label."""
+    if key.startswith(_OURS) and key != IDLE_STOP_LABEL:
+        return f"labels {_OURS[0]}… and {_OURS[1]}… are the platform's"
+    if key == IDLE_STOP_LABEL and value and not _DURATION.fullmatch(value):
+        return 'must be "off" or a duration such as "4h"'
+    if not LABEL_KEY.fullmatch(key):
+        return "a label's name is 1 to 128 characters of letters, digits and . _ / -"
+    if value is not None and len(value) > MAX_LABEL_VALUE:
+        return f"a label's value has at most {MAX_LABEL_VALUE} characters"
+    return None
+
+
+def label_faults(labels: Mapping[str, str], stored: Mapping[str, str], path: str = "$.labels") -> Iterator[Fault]:
+    """Faults of a label map; platform labels are accepted when equal to what is stored or derived."""
+    if len(labels) > MAX_LABELS:
+        yield Fault(path, f"at most {MAX_LABELS} labels")
+    for key, value in labels.items():
+        if stored.get(key) == value:
+            continue
+        message = label_fault(key, value)
+        if message:
+            yield Fault(f"{path}.{key}", message)
+
+
+def env_faults(pairs: Sequence[tuple[str, str]], path: str = "$.envVars") -> Iterator[Fault]:
+    """Faults of environment variables."""
+    if len(pairs) > MAX_ENV_VARS:
+        yield Fault(path, f"at most {MAX_ENV_VARS} environment variables")
+    seen: set[str] = set()
+    for index, (name, value) in enumerate(pairs):
+        if not ENV_NAME.fullmatch(name):
+            yield Fault(f"{path}[{index}].name", "must be letters, digits and _, not starting with a digit")
+        if name in seen:
+            yield Fault(f"{path}[{index}].name", f"{name} is given twice")
+        seen.add(name)
+        if "\0" in value or len(value) > MAX_ENV_VALUE:
+            yield Fault(f"{path}[{index}].value", f"must be at most {MAX_ENV_VALUE} characters without NUL")
+
+
+def ssh_key_faults(keys: Sequence[str], path: str = "$.sshPublicKeys") -> Iterator[Fault]:
+    """Faults of SSH public keys."""
+    if len(keys) > MAX_SSH_KEYS:
+        yield Fault(path, f"at most {MAX_SSH_KEYS} keys")
+    for index, key in enumerate(keys):
+        if not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n\r]*)?", key.strip()):
+            yield Fault(f"{path}[{index}]", "is no OpenSSH public key")
+
+
+def choose_resources(
+    wish: ResourceWish, flavors: Sequence[Flavor], path: str = "$.resources"
+) -> tuple[ResourceRequest | None, list[Fault]]:
+    """The request that a wish means: neither gpu nor cpu is 1 GPU of the default flavor; 0 means absent."""
+    faults = [
+        Fault(f"{path}.{field}", "must not be negative")
+        for field, value in (("gpu", wish.gpu), ("cpu", wish.cpu))
+        if value is not None and value < 0
+    ]
+    if wish.gpu and wish.cpu:
+        faults.append(Fault(path, "gpu and cpu exclude each other: ask for one of them"))
+    if faults:
+        return None, faults
+    flavor = _flavor(wish, flavors)
+    if isinstance(flavor, str):
+        return None, [Fault(f"{path}.flavor" if wish.flavor else path, flavor)]
+    units = (wish.gpu if flavor.gpu else wish.cpu) or 1
+    if units > flavor.limit:
+        field = "gpu" if flavor.gpu else "cpu"
+        faults.append(Fault(f"{path}.{field}", f"flavor {flavor.id} has at most {flavor.limit}"))
+    return ResourceRequest(flavor=flavor.id, units=units, gpu=flavor.gpu), faults + _derived_faults(
+        wish, flavor, units, path
+    )
+
+
+def _flavor(wish: ResourceWish, flavors: Sequence[Flavor]) -> Flavor | str:
+    if wish.flavor:
+        found = next((flavor for flavor in flavors if flavor.id == wish.flavor), None)
+        if found is None:
+            return f"there is no flavor {wish.flavor}; there are {', '.join(flavor.id for flavor in flavors)}"
+        if (wish.gpu and not found.gpu) or (wish.cpu and found.gpu):
+            return f"flavor {found.id} is one of {'GPUs' if found.gpu else 'CPUs'}"
+        return found
+    wanted = [flavor for flavor in flavors if flavor.gpu is not bool(wish.cpu)]
+    if not wanted:
+        return "this machine has no GPU: ask for cpu"
+    return next((flavor for flavor in wanted if flavor.default), wanted[0])
+
+
+def _derived_faults(wish: ResourceWish, flavor: Flavor, units: int, path: str) -> list[Fault]:
+    derived = (
+        ("memory", wish.memory, flavor.memory_bytes * units),
+        ("gpuModel", wish.gpu_model, flavor.gpu_model),
+        ("gpuMemory", wish.gpu_memory, flavor.gpu_memory_bytes),
+    )
+    return [
+        Fault(f"{path}.{name}", f"is not customisable: {units} x {flavor.id} come with {value}")
+        for name, wished, value in derived
+        if wished is not None and wished != value
+    ]
