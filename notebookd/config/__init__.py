@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration: one TOML file, read once into frozen values, every problem reported at once."""
+
+from __future__ import annotations
+
+from notebookd.config.load import DEFAULT_PATH, load_config, parse_config
+from notebookd.config.reader import Problem, did_you_mean
+from notebookd.config.shape import (
+    Api,
+    Billing,
+    CatalogueEntry,
+    Config,
+    Datastore,
+    DirectoryDatastore,
+    Editor,
+    EngineConfig,
+    FlavorOverride,
+    Framework,
+    Gateway,
+    GpuDriver,
+    Gpus,
+    Images,
+    Lifecycle,
+    Paths,
+    Quota,
+    QuotaOverride,
+    QuotaRule,
+    RcloneDatastore,
+    Store,
+)
+from notebookd.config.units import format_duration, format_size, parse_duration, parse_price, parse_size
+
+__all__ = [
+    "DEFAULT_PATH",
+    "Api",
+    "Billing",
+    "CatalogueEntry",
+    "Config",
+    "Datastore",
+    "DirectoryDatastore",
+    "Editor",
+    "EngineConfig",
+    "FlavorOverride",
+    "Framework",
+    "Gateway",
+    "GpuDriver",
+    "Gpus",
+    "Images",
+    "Lifecycle",
+    "Paths",
+    "Problem",
+    "Quota",
+    "QuotaOverride",
+    "QuotaRule",
+    "RcloneDatastore",
+    "Store",
+    "did_you_mean",
+    "format_duration",
+    "format_size",
+    "load_config",
+    "parse_config",
+    "parse_duration",
+    "parse_price",
+    "parse_size",
+]

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From TOML to :class:`~notebookd.config.shape.Config`: the keys, their defaults and what may stand in them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from notebookd.config import shape
+from notebookd.config.images import read_images
+from notebookd.config.reader import Problem, Table
+from notebookd.config.units import format_duration, parse_duration, parse_price, parse_size
+from notebookd.errors import ConfigError
+
+DEFAULT_PATH = Path("/etc/notebookd/notebookd.toml")
+
+GPU_DRIVERS = ("nvml", "simulated")
+BILLABLE_STATES = ("INITIALIZING", "PENDING", "RUNNING", "RESTARTING", "INTERRUPTING", "FINALIZING")
+MOST_SIMULATED = 64
+
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
+
+
+def load_config(path: Path | None = None) -> shape.Config:
+    """The configuration in ``path``; without one, in the default place, where it may be absent.
+
+    Raises ConfigError naming every problem with file, key and hint.
+    """
+    source = path or DEFAULT_PATH
+    try:
+        text = source.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if path is None:
+            return parse_config({}, source=None)
+        raise _unreadable(source, "there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(source, f"it is not UTF-8 (byte {error.start})") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(source, getattr(error, "strerror", None) or str(error)) from error
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _unreadable(source, f"it is not TOML: {error}") from error
+    return parse_config(values, source=source)
+
+
+def parse_config(values: Mapping[str, Any], *, source: Path | None) -> shape.Config:
+    """The configuration in a parsed TOML document. Raises ConfigError naming every problem."""
+    problems: list[Problem] = []
+    root = Table(values, file=str(source or "built-in"), key="", problems=problems)
+    paths = _paths(root)
+    config = shape.Config(
+        source=source,
+        paths=paths,
+        api=_api(root, paths),
+        engine=_engine(root),
+        gpus=_gpus(root),
+        lifecycle=_lifecycle(root),
+        gateway=_gateway(root),
+        billing=_billing(root),
+        quota=_quota(root),
+        datastores=_datastores(root),
+        images=read_images(root, _built_in(problems)),
+        flavors=_flavors(root),
+        store=_store(root),
+    )
+    root.close()
+    if problems:
+        raise _config_error(source, problems)
+    return config
+
+
+def _built_in(problems: list[Problem]) -> Table:
+    text = resources.files("notebookd").joinpath("catalogue.toml").read_text(encoding="utf-8")
+    return Table(tomllib.loads(text), file="catalogue.toml", key="", problems=problems)
+
+
+def _paths(root: Table) -> shape.Paths:
+    with root.table("paths") as table:
+        return shape.Paths(
+            state=table.path("state", "/var/lib/notebookd"), runtime=table.path("runtime", "/run/notebookd")
+        )
+
+
+def _api(root: Table, paths: shape.Paths) -> shape.Api:
+    with root.table("api") as table:
+        return shape.Api(
+            socket=table.path("socket", paths.runtime / "api.sock"),
+            group=table.text("group", "notebookd", _account),
+            admin_group=table.text("admin_group", "notebookd-admin", _account),
+        )
+
+
+def _engine(root: Table) -> shape.EngineConfig:
+    with root.table("engine") as table:
+        return shape.EngineConfig(socket=table.path("socket", "/run/notebookd-engine/engine.sock"))
+
+
+def _gpus(root: Table) -> shape.Gpus:
+    with root.table("gpus") as table:
+        return shape.Gpus(
+            driver=cast(shape.GpuDriver, table.choice("driver", GPU_DRIVERS, "nvml")),
+            simulated=table.integer("simulated", 1, at_most=MOST_SIMULATED),
+            foreign_memory_bytes=table.size("foreign_memory", "256MiB"),
+            ignore_processes=table.strings("ignore_processes", ("Xorg",)),
+            poll_s=table.duration("poll", "5s", at_least_s=0.1),
+        )
+
+
+def _lifecycle(root: Table) -> shape.Lifecycle:
+    with root.table("lifecycle") as table:
+        max_running_s = table.duration("max_running", "7d", at_least_s=1)
+        lifecycle = shape.Lifecycle(
+            max_running_s=max_running_s,
+            max_extension_s=table.duration("max_extension", format_duration(max(max_running_s, 28 * 86_400))),
+            stop_grace_s=table.duration("stop_grace", "30s"),
+            start_timeout_s=table.duration("start_timeout", "15m", at_least_s=1),
+            queue_timeout_s=table.duration("queue_timeout", "7d", at_least_s=1),
+            warn_before_s=_warnings(table),
+            idle_stop_s=table.duration_or_off("idle_stop"),
+            start_after_boot=table.flag("start_after_boot", default=True),
+            keep_workspace_on_delete=table.flag("keep_workspace_on_delete", default=False),
+        )
+        if lifecycle.max_extension_s < lifecycle.max_running_s:
+            table.problem(
+                "max_extension",
+                f"is less than max_running ({format_duration(lifecycle.max_running_s)})",
+                "it is the longest that a notebook may be made to run, counted like max_running",
+            )
+        if lifecycle.idle_stop_s is not None and lifecycle.idle_stop_s < 1:
+            table.problem("idle_stop", "is too short: at least 1s", 'write "off" to turn it off')
+        return lifecycle
+
+
+def _warnings(table: Table) -> tuple[float, ...]:
+    seconds = set()
+    for position, text in enumerate(table.strings("warn_before", ("24h", "1h", "10m"))):
+        try:
+            seconds.add(parse_duration(text))
+        except ValueError as error:
+            table.problem(f"warn_before[{position}]", str(error))
+    return tuple(sorted(seconds, reverse=True))
+
+
+def _gateway(root: Table) -> shape.Gateway:
+    with root.table("gateway") as table:
+        host, port = table.parsed("listen", _host_and_port, ("127.0.0.1", 8421))
+        return shape.Gateway(
+            listen_host=host,
+            listen_port=port,
+            domain=table.text("domain", "localhost", _domain),
+            api=table.flag("api", default=False),
+        )
+
+
+def _billing(root: Table) -> shape.Billing:
+    with root.table("billing") as table:
+        states = table.strings("states", ("RUNNING",))
+        for state in states:
+            if state not in BILLABLE_STATES:
+                table.problem("states", f"{state!r} cannot be billed", f"known: {', '.join(BILLABLE_STATES)}")
+        with table.open_table("rates") as rates:
+            micros = {flavor: rates.required(flavor, parse_price, 0) for flavor in rates.keys()}  # noqa: SIM118
+        return shape.Billing(states=states, currency=table.text("currency", "EUR", _currency), rates=micros)
+
+
+def _quota(root: Table) -> shape.Quota:
+    with root.table("quota") as table:
+        return shape.Quota(
+            default=shape.QuotaRule(
+                gpus=table.integer("gpus", 4),
+                notebooks=table.integer("notebooks", 20),
+                gpu_minutes_month=table.integer("gpu_minutes_month", 0),
+            ),
+            users=_quota_overrides(table, "user"),
+            groups=_quota_overrides(table, "group"),
+        )
+
+
+def _quota_overrides(table: Table, key: str) -> dict[str, shape.QuotaOverride]:
+    overrides = {}
+    with table.open_table(key) as named:
+        for name in named.keys():  # noqa: SIM118 - a Table is no mapping
+            with named.table(name) as rule:
+                overrides[name] = shape.QuotaOverride(
+                    gpus=rule.optional_integer("gpus"),
+                    notebooks=rule.optional_integer("notebooks"),
+                    gpu_minutes_month=rule.optional_integer("gpu_minutes_month"),
+                )
+    return overrides
+
+
+def _datastores(root: Table) -> tuple[shape.Datastore, ...]:
+    stores: list[shape.Datastore] = []
+    for table in root.tables("datastore"):
+        store = _datastore(table)
+        if store.alias and any(other.alias == store.alias for other in stores):
+            table.problem("alias", f"{store.alias!r} is there twice")
+        stores.append(store)
+    return tuple(stores)
+
+
+def _datastore(table: Table) -> shape.Datastore:
+    alias = table.required("alias", _alias, "")
+    read, write = (_people(table, key) for key in ("read", "write"))
+    if table.choice("type", ("directory", "rclone"), "directory") == "directory":
+        path = table.required("path", _store_path, Path("/nonexistent"))
+        return shape.DirectoryDatastore(alias=alias, path=path, read=read, write=write)
+    return shape.RcloneDatastore(
+        alias=alias,
+        remote=table.required("remote", _remote, ""),
+        config=table.path("config", "/etc/notebookd/rclone.conf"),
+        read=read,
+        write=write,
+    )
+
+
+def _people(table: Table, key: str) -> tuple[str, ...]:
+    names = table.strings(key)
+    for position, name in enumerate(names):
+        if name != "*" and not _ACCOUNT.fullmatch(name.removeprefix("@")):
+            table.problem(f"{key}[{position}]", f"{name!r} names nobody", 'write a user, "@group" or "*"')
+    return names
+
+
+def _flavors(root: Table) -> tuple[shape.FlavorOverride, ...]:
+    flavors: list[shape.FlavorOverride] = []
+    for table in root.tables("flavor"):
+        flavor = shape.FlavorOverride(
+            id=table.required("id", _alias, ""),
+            description=table.parsed("description", str, None),
+            cpus=table.optional_number("cpus"),
+            memory_bytes=table.parsed("memory", parse_size, None),
+            shm_bytes=table.parsed("shm", parse_size, None),
+            max_units=table.optional_integer("max", at_least=1),
+            default=table.flag("default", default=False),
+        )
+        if flavor.id and any(other.id == flavor.id for other in flavors):
+            table.problem("id", f"{flavor.id!r} is there twice")
+        if flavor.default and any(other.default for other in flavors):
+            table.problem("default", "another flavor is the default already")
+        flavors.append(flavor)
+    return tuple(flavors)
+
+
+def _store(root: Table) -> shape.Store:
+    with root.table("store") as table:
+        return shape.Store(min_free_bytes=table.size("min_free", "1GiB"), ballast_bytes=table.size("ballast", "64MiB"))
+
+
+def _account(text: str) -> str:
+    if not _ACCOUNT.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of a group")
+    return text
+
+
+def _alias(text: str) -> str:
+    if not _ALIAS.fullmatch(text):
+        raise ValueError(f"{text!r} is not a name: letters, digits, '-' and '_', up to 63 of them")
+    return text
+
+
+def _remote(text: str) -> str:
+    if not text.strip() or text.startswith("-") or ":" in text:
+        raise ValueError(f"{text!r} is not the name of an rclone remote: as in `rclone listremotes`, without the colon")
+    return text
+
+
+def _store_path(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute() or "\0" in text or ".." in path.parts or path == Path("/"):
+        raise ValueError(f"{text!r} is not the absolute path of a folder below /")
+    return path
+
+
+def _domain(text: str) -> str:
+    if not _DOMAIN.fullmatch(text):
+        raise ValueError(f"{text!r} is not a domain in lower case, without a port")
+    return text
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", text):
+        raise ValueError(f"{text!r} is not a currency code of three capital letters")
+    return text
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an address and a port, as in 127.0.0.1:8421") from error
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or bracketed != (address.version == 6) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise ValueError(f"{text!r} is not an address and a port, as in 127.0.0.1:8421 or [::1]:8421")
+    if int(port) > 65535:
+        raise ValueError(f"{text!r}: there is no port {port}")
+    return str(address), int(port)
+
+
+def _unreadable(source: Path, why: str) -> ConfigError:
+    return _config_error(source, [Problem(file=str(source), key="", message=why)])
+
+
+def _config_error(source: Path | None, problems: list[Problem]) -> ConfigError:
+    place = source or "built-in configuration"
+    if len(problems) == 1:
+        text = f"cannot use {place}: {problems[0]}"
+    else:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        text = f"cannot use {place}: {len(problems)} problems\n{lines}"
+    details = [{"file": one.file, "key": one.key, "message": one.message, "hint": one.hint} for one in problems]
+    return ConfigError(text, details={"problems": details})

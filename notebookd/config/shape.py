@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration as frozen values. Units stand in the names; defaults are in :mod:`notebookd.config.load`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+GpuDriver = Literal["nvml", "simulated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where things lie. Everything else below these two follows from them."""
+
+    state: Path
+    runtime: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.state / "notebookd.db"
+
+    @property
+    def workspaces(self) -> Path:
+        """One folder per notebook, mounted at /workspace."""
+        return self.state / "workspaces"
+
+    @property
+    def trash(self) -> Path:
+        """What is being removed."""
+        return self.state / "trash"
+
+    @property
+    def logs(self) -> Path:
+        """What remains of containers' output."""
+        return self.state / "logs"
+
+    @property
+    def editors(self) -> Path:
+        """One folder per notebook, mounted at /run/editor."""
+        return self.runtime / "editors"
+
+    @property
+    def routes(self) -> Path:
+        """One file per notebook, written for the gateway."""
+        return self.runtime / "routes"
+
+    @property
+    def activity(self) -> Path:
+        """One file per notebook, written by the gateway."""
+        return self.runtime / "activity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The API's socket, the group that may open it and the group whose members are admins."""
+
+    socket: Path
+    group: str
+    admin_group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """The container engine's API socket."""
+
+    socket: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpus:
+    """Which GPUs there are and what a stranger may do on them before they count as taken."""
+
+    driver: GpuDriver
+    simulated: int
+    foreign_memory_bytes: int
+    ignore_processes: tuple[str, ...]
+    poll_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifecycle:
+    """How long things last. ``warn_before_s`` is sorted, longest first; ``idle_stop_s`` None is off."""
+
+    max_running_s: float
+    max_extension_s: float
+    stop_grace_s: float
+    start_timeout_s: float
+    queue_timeout_s: float
+    warn_before_s: tuple[float, ...]
+    idle_stop_s: float | None
+    start_after_boot: bool
+    keep_workspace_on_delete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The one TCP listener. Notebooks are at ``http://<id>.<domain>:<listen_port>/``."""
+
+    listen_host: str
+    listen_port: int
+    domain: str
+    api: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Billing:
+    """What is billed. ``rates`` are integer micro-units of the currency per unit of a flavor and hour."""
+
+    states: tuple[str, ...]
+    currency: str
+    rates: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaRule:
+    """What one user may have. ``gpu_minutes_month`` 0 is no limit."""
+
+    gpus: int
+    notebooks: int
+    gpu_minutes_month: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaOverride:
+    """What differs for a user or a group; None is as for everybody."""
+
+    gpus: int | None = None
+    notebooks: int | None = None
+    gpu_minutes_month: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """The rule for everybody, and what differs by user and by group name."""
+
+    default: QuotaRule
+    users: Mapping[str, QuotaOverride]
+    groups: Mapping[str, QuotaOverride]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryDatastore:
+    """A folder of the host, bind-mounted. ``read`` and ``write`` hold ``*``, user names and ``@group``."""
+
+    alias: str
+    path: Path
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RcloneDatastore:
+    """A remote that rclone knows, copied in and out. ``config`` is rclone's configuration file."""
+
+    alias: str
+    remote: str
+    config: Path
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+
+
+Datastore = DirectoryDatastore | RcloneDatastore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Editor:
+    """An editor as people choose it."""
+
+    id: str
+    name: str
+    description: str = ""
+    doc_url: str | None = None
+    logo_url: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """What is installed beside the editor, as people choose it."""
+
+    id: str
+    name: str
+    description: str = ""
+    doc_url: str | None = None
+    logo_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueEntry:
+    """The image for an editor, a framework and a version of it.
+
+    ``command`` serves the editor on the Unix socket ``/run/editor/editor.sock``; ``uid`` is the user it runs as
+    inside; a GET of ``probe`` answers 200 when it is up."""
+
+    editor: str
+    framework: str
+    version: str
+    image: str
+    command: tuple[str, ...]
+    uid: int
+    probe: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """What there is to choose from; entries of the configuration come before the built-in ones."""
+
+    editors: tuple[Editor, ...]
+    frameworks: tuple[Framework, ...]
+    entries: tuple[CatalogueEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlavorOverride:
+    """What the administrator wants otherwise in a flavor derived from the inventory; None is as derived.
+
+    ``cpus``, ``memory_bytes`` and ``shm_bytes`` are per unit (one GPU, or one CPU of the CPU flavor); ``max_units``
+    is the most that one notebook may ask for."""
+
+    id: str
+    description: str | None = None
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    shm_bytes: int | None = None
+    max_units: int | None = None
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Room on the disk: below ``min_free_bytes`` nothing starts; the ballast is given up when the disk is full."""
+
+    min_free_bytes: int
+    ballast_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration. ``source`` is the file it came from, None when there is none."""
+
+    source: Path | None
+    paths: Paths
+    api: Api
+    engine: EngineConfig
+    gpus: Gpus
+    lifecycle: Lifecycle
+    gateway: Gateway
+    billing: Billing
+    quota: Quota
+    datastores: tuple[Datastore, ...]
+    images: Images
+    flavors: tuple[FlavorOverride, ...]
+    store: Store
