@@ -261,9 +261,9 @@ def release(run: Run, at: datetime) -> Run:
     return replace(run, released_at=at) if run.holds else run
 
 
-def notebook_state(run: Run, *, deleting: bool) -> NotebookState:
-    """The notebook's state: DELETING, or the projection of its latest run."""
-    return NotebookState.DELETING if deleting else _PROJECTION[run.state]
+def notebook_state(state: RunState, *, deleting: bool) -> NotebookState:
+    """The notebook's state: DELETING, or the projection of its latest run's state."""
+    return NotebookState.DELETING if deleting else _PROJECTION[state]
 
 
 def diagram() -> str:

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file of nothing beside the database: given up when the disk is full, so that stop and delete still commit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class Ballast:
+    """The reserve at ``path``, ``size`` bytes."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+
+    def trim(self) -> None:
+        """Keep the reserve while there is room, give it up when the disk is nearly full."""
+        space = os.statvfs(self._path.parent)
+        free = space.f_bavail * space.f_frsize
+        if free < self._size // 8:
+            self.drop()
+        elif free > 4 * self._size and not self._path.exists():
+            self.take()
+
+    def take(self) -> bool:
+        """Reserve the space says whether the reserve stands."""
+        if self._path.exists() and self._path.stat().st_size == self._size:
+            return True
+        handle = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, self._size)
+        except OSError:
+            self.drop()
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+    def drop(self) -> bool:
+        """Give the reserve up; says whether there was one."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True

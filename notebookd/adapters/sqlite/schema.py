@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database's shape over time: an append-only list of migrations, each in a transaction of its own."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+
+from notebookd.errors import StoreUnavailable
+
+_HERE = files("notebookd.adapters.sqlite")
+
+
+def load_queries() -> dict[str, str]:
+    """The named queries of queries.sql."""
+    text = (_HERE / "queries.sql").read_text(encoding="utf-8")
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def load_migrations() -> list[str]:
+    """The migrations, oldest first; number N brings ``user_version`` to N."""
+    scripts = sorted((entry for entry in (_HERE / "migrations").iterdir() if entry.name.endswith(".sql")), key=_name)
+    return [script.read_text(encoding="utf-8") for script in scripts]
+
+
+def _name(entry: object) -> str:
+    return str(getattr(entry, "name", ""))
+
+
+def migrate(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
+    """Bring the database to the newest version. A dated copy of an older one is made first.
+
+    Raises:
+        StoreUnavailable: the database is of a newer notebookd than this one.
+    """
+    migrations = load_migrations()
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(migrations):
+        raise StoreUnavailable(
+            f"cannot open {path}: it was written by a newer notebookd (schema {version}, this one knows up to "
+            f"{len(migrations)})",
+            hint="install the newer notebookd again, or restore a backup made by this one",
+        )
+    if 0 < version < len(migrations):
+        copy = path.with_name(f"{path.name}.v{version}-{now:%Y%m%dT%H%M%S}")
+        connection.execute("VACUUM INTO ?", (str(copy),))
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in _statements(script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number:d}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script at its statements' ends; ``executescript`` would commit behind our back."""
+    statements: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store over one SQLite file.
+
+Writes go through one aiosqlite connection behind one lock (two tasks on one connection would share a transaction).
+Reads use a second, ``query_only`` connection in the event loop itself: bounded by key or page, they are quicker there
+than a hop to a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import aiosqlite
+
+from notebookd.adapters.sqlite import records
+from notebookd.adapters.sqlite.ballast import Ballast
+from notebookd.adapters.sqlite.schema import load_queries, migrate
+from notebookd.domain.event import Event
+from notebookd.domain.gpu import Lease
+from notebookd.domain.notebook import Notebook
+from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
+from notebookd.errors import Conflict, StoreUnavailable
+from notebookd.ports.store import Entry, NotebookFilter
+
+_ANSWER_LIFE = timedelta(hours=24)
+_BUSY_MS = 5000
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {_BUSY_MS}")
+
+
+class SqliteReader:
+    """Reads on a connection of its own."""
+
+    def __init__(self, connection: sqlite3.Connection, queries: Mapping[str, str]) -> None:
+        self._reads = connection
+        self._sql = queries
+
+    def _rows(self, name: str, values: Any = ()) -> list[Any]:
+        return self._fetch(self._sql[name], values)
+
+    def _fetch(self, sql: str, values: Any = ()) -> list[Any]:
+        try:
+            return self._reads.execute(sql, values).fetchall()
+        except sqlite3.Error as fault:
+            raise StoreUnavailable(f"cannot read the database: {fault}") from fault
+
+    def find_entry(self, notebook_id: NotebookId) -> Entry | None:
+        """See :class:`~notebookd.ports.store.Reader`, here and below."""
+        return next(map(records.entry, self._rows("entry", (notebook_id,))), None)
+
+    def find_run_owner(self, run_id: RunId) -> NotebookId | None:
+        """The notebook of a run."""
+        return next((NotebookId(row[0]) for row in self._rows("run_owner", (run_id,))), None)
+
+    def list_runs(self, notebook_id: NotebookId) -> list[Run]:
+        """All runs, oldest first."""
+        return [records.run(*row) for row in self._rows("runs", (notebook_id,))]
+
+    def list_entries(self, wish: NotebookFilter) -> tuple[list[Entry], int]:
+        """A page and the total."""
+        clause, values = records.page_query(wish)
+        order = records.SORTS[wish.sort]
+        direction = "DESC" if wish.descending else "ASC"
+        rows = self._fetch(
+            f"SELECT n.body, n.version, r.body, r.version {clause} "
+            f"ORDER BY {order} {direction}, n.id LIMIT :limit OFFSET :offset",
+            {**values, "limit": wish.size, "offset": (wish.page - 1) * wish.size},
+        )
+        total = self._fetch(f"SELECT count(*) {clause}", values)[0][0]
+        return [records.entry(row) for row in rows], total
+
+    def list_unsettled(self) -> list[Entry]:
+        """Active or deleting, oldest run first."""
+        entries = [records.entry(row) for row in self._rows("unsettled")]
+        return sorted(entries, key=lambda entry: (entry.run.queued_at, entry.run.id))
+
+    def count_notebooks(self, owner: str) -> int:
+        """How many an owner has."""
+        return int(self._rows("count_by_owner", (owner,))[0][0])
+
+    def count_states(self) -> Mapping[NotebookState, int]:
+        """How many are in each state."""
+        counts: dict[NotebookState, int] = {}
+        for run_state, deleting, count in self._rows("count_by_state"):
+            state = records.projected(run_state, deleting=bool(deleting))
+            counts[state] = counts.get(state, 0) + count
+        return counts
+
+    def list_leases(self) -> list[Lease]:
+        """Active leases."""
+        return [records.lease(row) for row in self._rows("leases")]
+
+    def list_drained(self) -> frozenset[str]:
+        """Drained GPUs."""
+        return frozenset(row[0] for row in self._rows("drained"))
+
+    def list_events(self, *, after: int, limit: int, notebook_id: NotebookId | None, owner: str | None) -> list[Event]:
+        """Events in order."""
+        name = "events_of_notebook" if notebook_id else "events_of_owner" if owner else "events"
+        values = {"after": after, "limit": limit, "notebook": notebook_id, "owner": owner}
+        return [records.event(row) for row in self._rows(name, values)]
+
+    def last_event_id(self) -> int:
+        """The newest event's id."""
+        return int(self._rows("last_event")[0][0])
+
+    def find_answer(self, actor: str, key: str) -> tuple[str, NotebookId] | None:
+        """What an idempotency key stands for."""
+        return next(((row[0], NotebookId(row[1])) for row in self._rows("answer", (actor, key))), None)
+
+    def find_meta(self, key: str) -> str | None:
+        """A remembered fact."""
+        return next((row[0] for row in self._rows("meta", (key,))), None)
+
+
+class SqliteTransaction:
+    """The open transaction of :meth:`SqliteStore.transaction`."""
+
+    def __init__(self, connection: aiosqlite.Connection, queries: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._sql = queries
+        self.appended = 0
+
+    async def _run(self, query: str, /, **values: Any) -> None:
+        await self._connection.execute(self._sql[query], values)
+
+    async def put_notebook(self, notebook: Notebook) -> Notebook:
+        """See :class:`~notebookd.ports.store.Transaction`, here and below."""
+        stored = replace(notebook, version=notebook.version + 1)
+        await self._run(
+            "put_notebook",
+            id=stored.id,
+            owner=stored.owner,
+            name=stored.spec.name,
+            wanted=str(stored.wanted),
+            created_at=records.millis(stored.created_at),
+            updated_at=records.millis(stored.updated_at),
+            deleting_at=records.millis(stored.deleting_at) if stored.deleting_at else None,
+            version=stored.version,
+            body=records.body(stored),
+        )
+        return stored
+
+    async def put_run(self, run: Run) -> Run:
+        """Insert or update, leases included."""
+        stored = replace(run, version=run.version + 1)
+        await self._run(
+            "put_run",
+            id=stored.id,
+            notebook_id=stored.notebook_id,
+            number=stored.number,
+            state=str(stored.state),
+            queued_at=records.millis(stored.queued_at),
+            version=stored.version,
+            body=records.body(stored),
+        )
+        if stored.version == 1:
+            await self._run("point_at_run", number=stored.number, notebook_id=stored.notebook_id)
+        if stored.holds and stored.granted_at is not None:
+            await self._grant(stored, records.millis(stored.granted_at))
+        if stored.released_at is not None:
+            await self._run("release", run_id=stored.id, released_at=records.millis(stored.released_at))
+        return stored
+
+    async def _grant(self, run: Run, granted_at: int) -> None:
+        for gpu_uuid in run.gpus:
+            try:
+                await self._run("grant", gpu_uuid=gpu_uuid, run_id=run.id, granted_at=granted_at)
+            except sqlite3.IntegrityError as fault:
+                raise Conflict(f"cannot lease GPU {gpu_uuid} to run {run.id}: it is leased") from fault
+
+    async def append(self, event: Event) -> None:
+        """Record an event."""
+        self.appended += 1
+        await self._run(
+            "append",
+            at=records.millis(event.at),
+            notebook_id=event.notebook_id,
+            owner=event.owner,
+            body=records.body(event),
+        )
+
+    async def strike_off(self, notebook_id: NotebookId, at: datetime) -> None:
+        """Leave a tombstone."""
+        await self._run("strike_off", id=notebook_id, at=records.millis(at))
+
+    async def set_drained(self, gpu_uuid: str, *, drained: bool, at: datetime) -> None:
+        """Remember a drain."""
+        if drained:
+            await self._run("drain", gpu_uuid=gpu_uuid, at=records.millis(at))
+        else:
+            await self._run("undrain", gpu_uuid=gpu_uuid)
+
+    async def put_answer(self, actor: str, key: str, digest: str, notebook_id: NotebookId, at: datetime) -> None:
+        """Remember an idempotency key."""
+        await self._run("forget_answers", before=records.millis(at - _ANSWER_LIFE))
+        await self._run(
+            "put_answer", actor=actor, key=key, digest=digest, notebook_id=notebook_id, at=records.millis(at)
+        )
+
+    async def put_meta(self, key: str, value: str) -> None:
+        """Remember a fact."""
+        await self._run("put_meta", key=key, value=value)
+
+
+class SqliteStore(SqliteReader):
+    """See :class:`~notebookd.ports.store.Store`; made by :meth:`open`."""
+
+    def __init__(self, path: Path, writes: aiosqlite.Connection, reads: sqlite3.Connection, ballast: Ballast) -> None:
+        super().__init__(reads, load_queries())
+        self._path = path
+        self._writes = writes
+        self._ballast = ballast
+        self._lock = asyncio.Lock()
+        self._news = asyncio.Condition()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path, now: datetime, *, ballast_bytes: int = 64 * 1024 * 1024) -> AsyncIterator[Self]:
+        """Open (and create or migrate) the database at ``path``.
+
+        Raises:
+            StoreUnavailable: it cannot be opened, is not writable, or is of a newer version.
+        """
+        try:
+            await asyncio.to_thread(_prepare, path, now)
+            writes = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
+        except (sqlite3.Error, OSError) as fault:
+            raise _unopened(path, fault) from fault
+        for pragma in _PRAGMAS:
+            await writes.execute(f"PRAGMA {pragma}")
+        reads = sqlite3.connect(path, isolation_level=None, timeout=1)
+        reads.execute("PRAGMA query_only = ON")
+        ballast = Ballast(path.with_name("ballast"), ballast_bytes)
+        ballast.trim()
+        try:
+            yield cls(path, writes, reads, ballast)
+        finally:
+            reads.close()
+            await writes.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        """The one write transaction; shielded, so that a cancelled caller leaves none open."""
+        async with self._lock:
+            self._ballast.trim()
+            await self._statement("BEGIN IMMEDIATE")
+            opened = SqliteTransaction(self._writes, self._sql)
+            try:
+                yield opened
+                await self._statement("COMMIT")
+            except BaseException as fault:
+                await asyncio.shield(self._rollback())
+                if isinstance(fault, sqlite3.Error):
+                    raise self._unwritten(fault) from fault
+                raise
+        if opened.appended:
+            async with self._news:
+                self._news.notify_all()
+
+    async def _statement(self, sql: str) -> None:
+        try:
+            await asyncio.shield(self._writes.execute(sql))
+        except sqlite3.Error as fault:
+            raise self._unwritten(fault) from fault
+
+    async def _rollback(self) -> None:
+        if self._writes.in_transaction:
+            await self._writes.execute("ROLLBACK")
+
+    def _unwritten(self, fault: sqlite3.Error) -> StoreUnavailable:
+        if "full" in str(fault):
+            freed = self._ballast.drop()
+            hint = "free some disk space" + ("; the reserve was given up: the next try may pass" if freed else "")
+            return StoreUnavailable(f"cannot write the database: {fault}", hint=hint)
+        return StoreUnavailable(f"cannot write the database: {fault}")
+
+    async def next_event(self, after: int) -> None:
+        """Wait for news."""
+        async with self._news:
+            await self._news.wait_for(lambda: self.last_event_id() > after)
+
+    async def backup(self, target: Path) -> None:
+        """A consistent copy, made beside the writer."""
+        async with self._lock:
+            try:
+                await self._writes.execute("VACUUM INTO ?", (str(target),))
+            except sqlite3.Error as fault:
+                raise StoreUnavailable(f"cannot back up the database to {target}: {fault}") from fault
+
+    def free_bytes(self) -> int:
+        """Free space where the database lies."""
+        space = os.statvfs(self._path.parent)
+        return space.f_bavail * space.f_frsize
+
+
+def _prepare(path: Path, now: datetime) -> None:
+    """Make or migrate the database; blocks."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)) as connection:
+        path.chmod(0o600)
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        migrate(connection, path, now)
+
+
+def _unopened(path: Path, fault: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"cannot open the database {path}: {fault}", hint=f"{path.parent} must be a writable folder of the service's"
+    )

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store port: what is remembered over every crash.
+
+Implementation: :mod:`notebookd.adapters.sqlite`. Reads are plain calls, bounded by a key or a page, and see the last
+committed state. Writes happen inside :meth:`Store.transaction`, one at a time; while one is open nothing else can
+change, so *read, decide, write* inside it is atomic. Every method may raise
+:class:`~notebookd.errors.StoreUnavailable`; then nothing was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from notebookd.domain.event import Event
+from notebookd.domain.gpu import Lease
+from notebookd.domain.notebook import Notebook
+from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotebookFilter:
+    """Which notebooks to list; None and empty do not restrict. ``page`` counts from 1."""
+
+    owner: str | None = None
+    states: Collection[NotebookState] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    updated_after: datetime | None = None
+    updated_before: datetime | None = None
+    sort: str = "createdAt"
+    descending: bool = False
+    page: int = 1
+    size: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A notebook with its latest run."""
+
+    notebook: Notebook
+    run: Run
+
+
+class Reader(Protocol):
+    """Reads of the last committed state."""
+
+    def find_entry(self, notebook_id: NotebookId) -> Entry | None:
+        """The notebook and its latest run, None when there is none or it was deleted."""
+        ...
+
+    def find_run_owner(self, run_id: RunId) -> NotebookId | None:
+        """The notebook (deleted ones included) that a run belongs to."""
+        ...
+
+    def list_runs(self, notebook_id: NotebookId) -> list[Run]:
+        """All runs of a notebook, oldest first."""
+        ...
+
+    def list_entries(self, wish: NotebookFilter) -> tuple[list[Entry], int]:
+        """A page of notebooks, and how many there are over all pages."""
+        ...
+
+    def list_unsettled(self) -> list[Entry]:
+        """Notebooks whose latest run is active, or which are being deleted; in order of their runs."""
+        ...
+
+    def count_notebooks(self, owner: str) -> int:
+        """How many notebooks an owner has."""
+        ...
+
+    def count_states(self) -> Mapping[NotebookState, int]:
+        """How many notebooks are in each state."""
+        ...
+
+    def list_leases(self) -> list[Lease]:
+        """The active leases."""
+        ...
+
+    def list_drained(self) -> frozenset[str]:
+        """UUIDs of drained GPUs."""
+        ...
+
+    def list_events(self, *, after: int, limit: int, notebook_id: NotebookId | None, owner: str | None) -> list[Event]:
+        """Events with ids greater than ``after``, in order."""
+        ...
+
+    def last_event_id(self) -> int:
+        """The id of the newest event, 0 when there is none."""
+        ...
+
+    def find_answer(self, actor: str, key: str) -> tuple[str, NotebookId] | None:
+        """What an idempotency key of this actor's stands for: digest of the request, notebook."""
+        ...
+
+    def find_meta(self, key: str) -> str | None:
+        """A remembered fact about this instance."""
+        ...
+
+
+class Transaction(Protocol):
+    """One atomic change. Nothing of it is visible to a :class:`Reader` before it is committed."""
+
+    async def put_notebook(self, notebook: Notebook) -> Notebook:
+        """Insert or update; returns it with its new version."""
+        ...
+
+    async def put_run(self, run: Run) -> Run:
+        """Insert or update, leases included: grants make lease rows, a release closes them. Returns it with its
+        new version. Raises :class:`~notebookd.errors.Conflict` when a GPU is leased already."""
+        ...
+
+    async def append(self, event: Event) -> None:
+        """Record an event."""
+        ...
+
+    async def strike_off(self, notebook_id: NotebookId, at: datetime) -> None:
+        """Turn a notebook into a tombstone; runs, leases and events stay."""
+        ...
+
+    async def set_drained(self, gpu_uuid: str, *, drained: bool, at: datetime) -> None:
+        """Remember an admin's drain."""
+        ...
+
+    async def put_answer(self, actor: str, key: str, digest: str, notebook_id: NotebookId, at: datetime) -> None:
+        """Remember an idempotency key, and forget those older than a day."""
+        ...
+
+    async def put_meta(self, key: str, value: str) -> None:
+        """Remember a fact about this instance."""
+        ...
+
+
+class Store(Reader, Protocol):
+    """The store."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open the one write transaction; committed at a clean exit, rolled back at any other."""
+        ...
+
+    async def next_event(self, after: int) -> None:
+        """Return once an event with an id greater than ``after`` is committed."""
+        ...
+
+    async def backup(self, target: Path) -> None:
+        """Write a consistent copy of the database to ``target``, which must not exist."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Free space where the database lies."""
+        ...
