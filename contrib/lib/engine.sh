@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# An engine: rootless Podman of the account notebookd, on a storage of its own, in a namespace and a cgroup of its own.
+
+account=notebookd
+lib=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+contrib=$(dirname "$lib")
+image=localhost/notebookd/jupyterlab:1
+
+# write_engine_settings ROOT STORAGE [SHARED_STORE]
+write_engine_settings() {
+    local root=$1 storage=$2 shared=${3:-} pids=
+    has_pids_controller || pids='pids_limit = 0'
+    install -d -o "$account" -g notebookd-svc -m 0700 "$root" "$root"/{run,home,tmp} "$storage"
+    cat >"$root/containers.conf" <<END
+[containers]
+log_driver = "k8s-file"
+$pids
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "crun"
+END
+    cat >"$root/storage.conf" <<END
+[storage]
+driver = "overlay"
+graphroot = "$storage"
+rootless_storage_path = "$storage"
+runroot = "$root/run/c"
+[storage.options]
+additionalimagestores = [${shared:+"\"$shared\""}]
+END
+}
+
+# in_engine ROOT CGROUP CMD ...: becomes CMD, run as the account inside the engine's namespace.
+in_engine() {
+    local root=$1 cgroup=$2
+    shift 2
+    exec unshare --mount "$lib/engine-namespace" "$root" "$cgroup" "$account" "$@"
+}
+
+# end_cgroup NAME: ends every process in it, those of the containers too, and removes it.
+end_cgroup() {
+    unshare --mount bash -s "$1" <<'END' || say "cannot end every process of the cgroup $1"
+        mount --make-rslave /
+        if [[ $(stat -f -c %T /sys/fs/cgroup) != cgroup2fs ]]; then
+            umount -R -l /sys/fs/cgroup
+            mount -t cgroup2 none /sys/fs/cgroup
+        fi
+        own=/sys/fs/cgroup/notebookd-quickstart/$1
+        [[ -d $own ]] || exit 0
+        echo 1 >"$own/cgroup.kill"
+        for ((i = 0; i < 100; i++)); do
+            if grep -qx 'populated 0' "$own/cgroup.events"; then
+                find "$own" -depth -type d -exec rmdir {} \; && break
+            fi
+            sleep 0.05
+        done
+        rmdir "${own%/*}" 2>/dev/null
+        [[ ! -d $own ]]
+END
+}
+
+# cgroup_is_empty NAME
+cgroup_is_empty() {
+    unshare --mount bash -s "$1" <<'END'
+        mount --make-rslave /
+        if [[ $(stat -f -c %T /sys/fs/cgroup) != cgroup2fs ]]; then
+            umount -R -l /sys/fs/cgroup
+            mount -t cgroup2 none /sys/fs/cgroup
+        fi
+        own=/sys/fs/cgroup/notebookd-quickstart/$1
+        [[ ! -d $own ]] || grep -qx 'populated 0' "$own/cgroup.events"
+END
+}
+
+# A recipe's images lie in a folder named by the recipe: changed, it is built beside the old one.
+recipe_hash() {
+    (cd "$contrib/images/jupyterlab" && sha256sum -- * && echo "base ${BASE:-}") | sha256sum | cut -c 1-8
+}
+
+ensure_image() {
+    local store log=$quickstart_root/log/image.log old
+    store=$quickstart_root/images-$(recipe_hash)
+    shared_store=$store
+    exec {image_lock}>"$quickstart_root/images.lock"
+    flock -n "$image_lock" || { say "waiting for another quickstart that builds the image ..."; flock "$image_lock"; }
+    if [[ ! -e $store.ready ]]; then
+        end_cgroup image
+        rm -rf "$store" "$quickstart_root/i"
+        step "building the image $image (once)" "$log" build_image "$store"
+        touch "$store.ready"
+        for old in "$quickstart_root"/images-*.ready; do
+            [[ $old == "$store.ready" ]] || say "an older image is kept in ${old%.ready}; --uninstall removes it"
+        done
+    fi
+    exec {image_lock}>&-
+}
+
+build_image() {
+    local store=$1 root=$quickstart_root/i status=0 archive=()
+    write_engine_settings "$root" "$store"
+    # The account may not be able to enter the checkout.
+    cp -r "$contrib/images/jupyterlab" "$root/recipe"
+    chmod -R a+rX "$root/recipe"
+    if [[ -z ${BASE:-} ]]; then
+        "$root/recipe/rootfs" "$root/base.tar" || return
+        chmod a+r "$root/base.tar"
+        archive=(--base-archive "$root/base.tar")
+    fi
+    (in_engine "$root" image "$root/recipe/build" "${archive[@]}") || status=$?
+    end_cgroup image
+    rm -rf "$root"
+    return "$status"
+}
