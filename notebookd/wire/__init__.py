@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shapes that cross the socket, used by the API and its clients alike.
+
+Requests (:mod:`.requests`, made of the strict :mod:`.parts`) are decoded with :func:`decode`, which names every fault.
+Answers (:mod:`.answers`, :mod:`.machine`) are encoded with :func:`encode`. A request's type and an answer's type of the
+same thing differ in what they tolerate; where both exist, the answer's is ``answers.Volume`` and so on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from notebookd.wire import answers
+from notebookd.wire.answers import (
+    Command,
+    DataSync,
+    DataSyncProgress,
+    DataSyncSpec,
+    DataSyncStatus,
+    Info,
+    JobStateHistory,
+    JobStatus,
+    Links,
+    Metadata,
+    Notebook,
+    NotebookList,
+    NotebookStatus,
+    Spec,
+    VolumeStatus,
+    Workspace,
+)
+from notebookd.wire.base import Answer, Request, parse_rfc3339, rfc3339
+from notebookd.wire.decoding import DecodeFaults, Fault, decode
+from notebookd.wire.machine import (
+    Access,
+    Deadline,
+    Dependency,
+    Editor,
+    Event,
+    FaultRow,
+    Flavor,
+    Framework,
+    Gpu,
+    GpuHealth,
+    GpuInformation,
+    GpuLease,
+    GpuList,
+    GpuMemory,
+    GpuProcess,
+    Health,
+    LogLine,
+    LogPage,
+    Me,
+    Queue,
+    QueueEntry,
+    Quotas,
+    Refusal,
+    ResourcesPerUnit,
+    Why,
+)
+from notebookd.wire.parts import (
+    DataStoreSource,
+    EnvVar,
+    NotebookEnv,
+    PrivateSwiftSource,
+    Resources,
+    StandaloneSource,
+    UrlSource,
+    Volume,
+)
+from notebookd.wire.requests import DataSyncRequest, ExtendRequest, LabelUpdate, NotebookPatch, NotebookSpec
+
+__all__ = [
+    "UNSET",
+    "Access",
+    "Answer",
+    "Command",
+    "DataStoreSource",
+    "DataSync",
+    "DataSyncProgress",
+    "DataSyncRequest",
+    "DataSyncSpec",
+    "DataSyncStatus",
+    "Deadline",
+    "DecodeFaults",
+    "Dependency",
+    "Editor",
+    "EnvVar",
+    "Event",
+    "ExtendRequest",
+    "Fault",
+    "FaultRow",
+    "Flavor",
+    "Framework",
+    "Gpu",
+    "GpuHealth",
+    "GpuInformation",
+    "GpuLease",
+    "GpuList",
+    "GpuMemory",
+    "GpuProcess",
+    "Health",
+    "Info",
+    "JobStateHistory",
+    "JobStatus",
+    "LabelUpdate",
+    "Links",
+    "LogLine",
+    "LogPage",
+    "Me",
+    "Metadata",
+    "Notebook",
+    "NotebookEnv",
+    "NotebookList",
+    "NotebookPatch",
+    "NotebookSpec",
+    "NotebookStatus",
+    "PrivateSwiftSource",
+    "Queue",
+    "QueueEntry",
+    "Quotas",
+    "Refusal",
+    "Request",
+    "Resources",
+    "ResourcesPerUnit",
+    "Spec",
+    "StandaloneSource",
+    "UnsetType",
+    "UrlSource",
+    "Volume",
+    "VolumeStatus",
+    "Why",
+    "Workspace",
+    "answers",
+    "decode",
+    "encode",
+    "parse_rfc3339",
+    "rfc3339",
+]
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode(value: Any) -> bytes:
+    """Encode a shape, or a list of shapes, as JSON."""
+    return _ENCODER.encode(value)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all shapes have in common: camelCase names, absent values left out, and how time is written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+__all__ = ["Answer", "Request", "parse_rfc3339", "rfc3339"]
+
+
+class Request(
+    msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True, frozen=True, forbid_unknown_fields=True
+):
+    """Base of what callers send: a field that we do not know is a fault, so that no typing error passes silently."""
+
+
+class Answer(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True, frozen=True):
+    """Base of what the daemon sends. A reader skips what it does not know, so an older client reads a newer daemon."""
+
+
+def rfc3339(at: datetime) -> str:
+    """Write an aware time as RFC 3339 in UTC with milliseconds and ``Z``. A naive time is a ``ValueError``."""
+    if at.tzinfo is None:
+        raise ValueError("cannot write a time that has no time zone")
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """Read an RFC 3339 time, as an aware ``datetime`` in UTC. A text that is none is a ``ValueError``."""
+    try:
+        at = msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"cannot read the time {text!r}: {error}") from error
+    if at.tzinfo is None:
+        raise ValueError(f"cannot read the time {text!r}: it has no time zone")
+    return at.astimezone(UTC)

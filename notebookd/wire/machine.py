@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon answers about the machine, the caller and the catalogue, and how it refuses.
+
+Capabilities and ``me`` have the SDK's shapes: nothing null. The board, the queue and the events are ours; a field there
+that is declared ``| None`` is sent as null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, UnsetType, field
+
+from notebookd.wire.answers import Resources
+from notebookd.wire.base import Answer
+
+__all__ = [
+    "Access",
+    "Deadline",
+    "Dependency",
+    "Editor",
+    "Event",
+    "FaultRow",
+    "Flavor",
+    "Framework",
+    "Gpu",
+    "GpuHealth",
+    "GpuInformation",
+    "GpuLease",
+    "GpuList",
+    "GpuMemory",
+    "GpuProcess",
+    "Health",
+    "LogLine",
+    "LogPage",
+    "Me",
+    "Queue",
+    "QueueEntry",
+    "Quotas",
+    "Refusal",
+    "ResourcesPerUnit",
+    "Why",
+]
+
+
+class GpuInformation(Answer, frozen=True):
+    """The GPU of a flavor; memory in bytes."""
+
+    gpu_brand: str
+    gpu_model: str
+    gpu_memory: int
+
+
+class ResourcesPerUnit(Answer, frozen=True):
+    """What comes with one unit (one GPU, or one CPU) of a flavor."""
+
+    cpu: int
+    memory: int
+    ephemeral_storage: int
+    private_network: int | UnsetType = UNSET
+    public_network: int | UnsetType = UNSET
+
+
+class Flavor(Answer, frozen=True):
+    """A kind of machine share. ``type`` is ``gpu`` or ``cpu``; ``free`` counts units free now (ours)."""
+
+    id: str
+    type: str
+    description: str
+    default: bool
+    max_: int = field(name="max")
+    free: int
+    resources_per_unit: ResourcesPerUnit
+    gpu_information: GpuInformation | UnsetType = UNSET
+
+
+class Editor(Answer, frozen=True):
+    """An editor in the catalogue."""
+
+    id: str
+    name: str
+    description: str
+    doc_url: str | UnsetType = UNSET
+    logo_url: str | UnsetType = UNSET
+    versions: list[str] | UnsetType = UNSET
+
+
+class Framework(Answer, frozen=True):
+    """A framework in the catalogue; the first version is the default."""
+
+    id: str
+    name: str
+    description: str
+    versions: list[str]
+    doc_url: str | UnsetType = UNSET
+    logo_url: str | UnsetType = UNSET
+    saved_paths: list[str] | UnsetType = UNSET
+
+
+class Quotas(Answer, frozen=True):
+    """What the caller may hold: ``CPU`` and ``GPU`` units, bytes of storage."""
+
+    resources: dict[str, int]
+    storage: int
+
+
+class Me(Answer, frozen=True):
+    """Who the daemon takes the caller for. ``tenant`` is the machine's instance id."""
+
+    name: str
+    role: str
+    tenant: str
+    quotas: Quotas
+    token_kind: str | UnsetType = UNSET
+
+
+class GpuMemory(Answer, frozen=True):
+    """Bytes of GPU memory."""
+
+    total: int
+    used: int
+
+
+class GpuLease(Answer, frozen=True):
+    """Who holds a GPU, since when, and when it is free at the latest."""
+
+    notebook: str
+    owner: str
+    since: str
+    free_at: str | None
+
+
+class GpuProcess(Answer, frozen=True):
+    """A process on a GPU; ``memory`` in bytes, ``notebook`` null when it is nobody's of ours."""
+
+    pid: int
+    user: str
+    command: str
+    memory: int | None
+    notebook: str | None
+
+
+class GpuHealth(Answer, frozen=True):
+    """``ok``, or what is wrong: the Xid, when, and the notebook that it hit."""
+
+    status: str
+    message: str | UnsetType = UNSET
+    xid: int | UnsetType = UNSET
+    at: str | UnsetType = UNSET
+    notebook: str | UnsetType = UNSET
+
+
+class Gpu(Answer, frozen=True):
+    """A row of the board. Utilisation in percent, temperature in Celsius, power in watts; null: not readable now."""
+
+    uuid: str
+    index: int
+    name: str
+    memory: GpuMemory | None
+    utilisation: int | None
+    temperature: int | None
+    power: float | None
+    state: str
+    drained: bool
+    foreign: bool
+    lease: GpuLease | None
+    processes: list[GpuProcess]
+    health: GpuHealth
+
+
+class GpuList(Answer, frozen=True):
+    """The board."""
+
+    items: list[Gpu]
+
+
+class QueueEntry(Answer, frozen=True):
+    """A waiting run. ``waits_for`` is a sentence; ``latest_start_at`` an upper bound, null when none is known."""
+
+    notebook: str
+    name: str
+    owner: str
+    position: int
+    asks_for: Resources
+    waits_for: str
+    latest_start_at: str | None
+    queued_at: str
+
+
+class Queue(Answer, frozen=True):
+    """The waiting runs, first to start first."""
+
+    items: list[QueueEntry]
+
+
+class Deadline(Answer, frozen=True):
+    """What will happen when, because of what, and what moves it."""
+
+    reason: str
+    at: str
+    why: str
+    moved_by: str | UnsetType = UNSET
+
+
+class Why(Answer, frozen=True):
+    """Why a notebook is as it is: sentences for people, the same as data for programs."""
+
+    notebook: str
+    state: str
+    sentences: list[str]
+    deadlines: list[Deadline]
+    waits_for: QueueEntry | UnsetType = UNSET
+
+
+class Event(Answer, frozen=True):
+    """Something that happened. Ids increase; ``before`` and ``after`` are notebook states."""
+
+    id: int
+    at: str
+    actor: str
+    type: str
+    notebook: str | UnsetType = UNSET
+    before: str | UnsetType = UNSET
+    after: str | UnsetType = UNSET
+    details: dict[str, Any] | UnsetType = UNSET
+
+
+class LogLine(Answer, frozen=True):
+    """A line that the editor wrote, without its line end."""
+
+    timestamp: str
+    content: str
+
+
+class LogPage(Answer, frozen=True):
+    """The log, oldest line first. ``last_activity`` is left out while there is no line."""
+
+    logs: list[LogLine]
+    last_activity: str | UnsetType = UNSET
+
+
+class Dependency(Answer, frozen=True):
+    """The state of something the daemon needs: ``ok``, ``degraded``, ``failed`` or ``unknown``."""
+
+    status: str
+    message: str | UnsetType = UNSET
+
+
+class Health(Answer, frozen=True):
+    """Readiness: ``ok``, ``degraded`` or ``failed``, and every dependency by name."""
+
+    status: str
+    version: str
+    dependencies: dict[str, Dependency]
+
+
+class Access(Answer, frozen=True):
+    """The way in, for the owner: the URL with the token in it, and the token. Both die at the next start."""
+
+    url: str
+    token: str
+
+
+class FaultRow(Answer, frozen=True):
+    """One fault of a body, as ``details.faults`` of a refusal holds it."""
+
+    path: str
+    message: str
+
+
+class Refusal(Answer, frozen=True):
+    """The body of every error."""
+
+    message: str
+    code: str
+    hint: str | UnsetType = UNSET
+    details: dict[str, Any] | UnsetType = UNSET
