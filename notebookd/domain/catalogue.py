@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a notebook can be made of: editors, frameworks, their versions, and the image behind each combination.
+
+An editor and a framework are compatible when there is an image with both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from notebookd.config import CatalogueEntry, Editor, Framework, Images, did_you_mean
+from notebookd.errors import NotFound
+
+__all__ = ["Catalogue", "CatalogueEntry", "Editor", "Framework", "Version"]
+
+Item = TypeVar("Item", Editor, Framework)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A version of a framework and the ids of the editors that have an image with it."""
+
+    framework: str
+    version: str
+    editors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Every combination on offer. Order is preference: the first version of a framework is its default."""
+
+    editors: tuple[Editor, ...]
+    frameworks: tuple[Framework, ...]
+    entries: tuple[CatalogueEntry, ...]
+
+    @classmethod
+    def of(cls, images: Images) -> Catalogue:
+        """The catalogue that the configuration describes; what no image has is not on offer."""
+        editors = {entry.editor for entry in images.entries}
+        frameworks = {entry.framework for entry in images.entries}
+        return cls(
+            editors=tuple(editor for editor in images.editors if editor.id in editors),
+            frameworks=tuple(framework for framework in images.frameworks if framework.id in frameworks),
+            entries=images.entries,
+        )
+
+    def find(self, editor: str, framework: str, version: str | None = None) -> CatalogueEntry | None:
+        """The entry of that combination, by default of the preferred version; None when there is none."""
+        for entry in self.entries:
+            if entry.editor == editor and entry.framework == framework and version in {None, entry.version}:
+                return entry
+        return None
+
+    def get(self, editor: str, framework: str, version: str | None = None) -> CatalogueEntry:
+        """Like :meth:`find`. Raises NotFound saying which of the three is at fault, with a hint."""
+        if (entry := self.find(editor, framework, version)) is not None:
+            return entry
+        for kind, asked, known in (
+            ("editor", editor, [each.id for each in self.editors]),
+            ("framework", framework, [each.id for each in self.frameworks]),
+        ):
+            if asked not in known:
+                raise _missing(kind, f"there is no {kind} {asked!r}", asked, known)
+        together = [each.id for each in self.compatible_frameworks(editor)]
+        if framework not in together:
+            cause = f"editor {editor!r} does not come with framework {framework!r}"
+            raise _missing("framework", cause, framework, together)
+        versions = [entry.version for entry in self.entries if (entry.editor, entry.framework) == (editor, framework)]
+        cause = f"framework {framework!r} has no version {version!r} with editor {editor!r}"
+        raise _missing("version", cause, version or "", versions)
+
+    def find_editor(self, editor: str) -> Editor | None:
+        """The editor of that id, if any."""
+        return next((each for each in self.editors if each.id == editor), None)
+
+    def find_framework(self, framework: str) -> Framework | None:
+        """The framework of that id, if any."""
+        return next((each for each in self.frameworks if each.id == framework), None)
+
+    def versions(self, framework: str, *, editor: str | None = None) -> tuple[Version, ...]:
+        """The versions of a framework, the default first; with ``editor``, those that come with it."""
+        editors: dict[str, list[str]] = {}
+        for entry in self.entries:
+            if entry.framework == framework:
+                editors.setdefault(entry.version, []).append(entry.editor)
+        return tuple(
+            Version(framework=framework, version=version, editors=tuple(with_it))
+            for version, with_it in editors.items()
+            if editor is None or editor in with_it
+        )
+
+    def compatible_editors(self, framework: str) -> tuple[Editor, ...]:
+        """The editors that come with a framework."""
+        ids = {entry.editor for entry in self.entries if entry.framework == framework}
+        return _among(self.editors, ids)
+
+    def compatible_frameworks(self, editor: str) -> tuple[Framework, ...]:
+        """The frameworks that come with an editor."""
+        ids = {entry.framework for entry in self.entries if entry.editor == editor}
+        return _among(self.frameworks, ids)
+
+    def incompatible_with(self, editor: str) -> tuple[str, ...]:
+        """The ids of the frameworks that an editor does not come with."""
+        compatible = {each.id for each in self.compatible_frameworks(editor)}
+        return tuple(each.id for each in self.frameworks if each.id not in compatible)
+
+    def image_names(self) -> tuple[str, ...]:
+        """Every image of the catalogue, once."""
+        return tuple(dict.fromkeys(entry.image for entry in self.entries))
+
+
+def _among(items: Iterable[Item], ids: set[str]) -> tuple[Item, ...]:
+    return tuple(item for item in items if item.id in ids)
+
+
+def _missing(kind: str, cause: str, asked: str, known: list[str]) -> NotFound:
+    hint = did_you_mean(asked, known)
+    message = f"cannot find an image: {cause}" + (f" ({hint})" if hint else "")
+    return NotFound(message, hint=hint, details={"part": kind, "asked": asked, "known": known})
