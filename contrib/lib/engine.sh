@@ -11,8 +11,11 @@ image=localhost/notebookd/jupyterlab:1
 write_engine_settings() {
     local root=$1 storage=$2 shared=${3:-} pids=
     has_pids_controller || pids='pids_limit = 0'
-    install -d -o "$account" -g notebookd-svc -m 0700 "$root" "$root"/{run,home,tmp} "$storage"
-    cat >"$root/containers.conf" <<END
+    # In the home, and not named by variables: conmon does not hand those on to the podman that records an exit.
+    local settings=$root/home/.config/containers
+    install -d -o "$account" -g notebookd-svc -m 0700 "$root" "$root"/{home,tmp} "$(volatile "$root")" "$storage"
+    install -d -o "$account" -g notebookd-svc -m 0700 "$root/home/.config" "$settings"
+    cat >"$settings/containers.conf" <<END
 [containers]
 log_driver = "k8s-file"
 $pids
@@ -21,22 +24,24 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "crun"
 END
-    cat >"$root/storage.conf" <<END
+    cat >"$settings/storage.conf" <<END
 [storage]
 driver = "overlay"
-graphroot = "$storage"
 rootless_storage_path = "$storage"
-runroot = "$root/run/c"
 [storage.options]
 additionalimagestores = [${shared:+"\"$shared\""}]
 END
 }
 
+# volatile ROOT: the engine's runtime folder, beside ROOT and with a short name: Podman refuses a run root of more than 50
+# characters, and says so only where nobody looks, when it should record a container's exit.
+volatile() { echo "$(dirname "$1")/e"; }
+
 # in_engine ROOT CGROUP CMD ...: becomes CMD, run as the account inside the engine's namespace.
 in_engine() {
     local root=$1 cgroup=$2
     shift 2
-    exec unshare --mount "$lib/engine-namespace" "$root" "$cgroup" "$account" "$@"
+    exec unshare --mount "$lib/engine-namespace" "$root" "$(volatile "$root")" "$cgroup" "$account" "$@"
 }
 
 # end_cgroup NAME: ends every process in it, those of the containers too, and removes it.
@@ -87,7 +92,7 @@ ensure_image() {
     flock -n "$image_lock" || { say "waiting for another quickstart that builds the image ..."; flock "$image_lock"; }
     if [[ ! -e $store.ready ]]; then
         end_cgroup image
-        rm -rf "$store" "$quickstart_root/i"
+        rm -rf "$store" "$quickstart_root/image"
         step "building the image $image (once)" "$log" build_image "$store"
         touch "$store.ready"
         for old in "$quickstart_root"/images-*.ready; do
@@ -98,7 +103,8 @@ ensure_image() {
 }
 
 build_image() {
-    local store=$1 root=$quickstart_root/i status=0 archive=()
+    local store=$1 root=$quickstart_root/image/engine status=0 archive=()
+    mkdir -p "$quickstart_root/image"
     write_engine_settings "$root" "$store"
     # The account may not be able to enter the checkout.
     cp -r "$contrib/images/jupyterlab" "$root/recipe"
@@ -110,6 +116,6 @@ build_image() {
     fi
     (in_engine "$root" image "$root/recipe/build" "${archive[@]}") || status=$?
     end_cgroup image
-    rm -rf "$root"
+    rm -rf "$quickstart_root/image"
     return "$status"
 }

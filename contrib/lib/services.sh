@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # The three processes of a run, started and ended as plain processes. $run is the run's folder:
-#   engine/ state/ run/ log/ bin/ config.toml   and   engine.pid daemon.pid gateway.pid
+#   engine/ e/ state/ run/ log/ bin/ config.toml   and   engine.pid daemon.pid gateway.pid
 
 engine_cgroup() { basename "$run"; }
 
@@ -22,7 +22,7 @@ start_engine() {
     ! is_alive engine || return 0
     if cgroup_is_empty "$(engine_cgroup)"; then
         # Nothing of an earlier engine lives: to Podman this is a reboot, also where the folder outlived one.
-        rm -rf "$run/engine/run"
+        rm -rf "$(volatile "$run/engine")"
     fi
     write_engine_settings "$run/engine" "$run/engine/storage" "${shared_store:?}"
     rm -f "$run/engine/engine.sock"
