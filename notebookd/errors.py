@@ -92,6 +92,12 @@ class GpusUnavailable(NotebookdError):
     code = "gpus-unavailable"
 
 
+class WorkspaceFault(NotebookdError):
+    """A notebook's files cannot be made, found or removed."""
+
+    code = "workspace-unavailable"
+
+
 class EngineError(NotebookdError):
     """The container engine refused an operation for a reason of its own (a backend fault)."""
 

@@ -58,5 +58,6 @@ class Notebook:
     updated_at: datetime
     token: str | None = None
     deleting_at: datetime | None = None
-    force_delete: bool = False
+    workspace_made: bool = False
+    """Whether a workspace was ever made: from then on a missing one is a fault and never made anew."""
     version: int = 0

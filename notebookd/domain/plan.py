@@ -244,10 +244,8 @@ def restart(run: Run, now: datetime) -> Run:
     return replace(advance(run, RunState.RESTARTING, now), restart_from=run.container_started_at)
 
 
-def start_failed(run: Run, message: str, now: datetime, *, users_fault: bool) -> Run:
-    """Its container could not be made or started: FAILED where image or volume is at fault, else ERROR."""
-    if users_fault:
-        outcome = Outcome(state=RunState.FAILED, code="JOB_INVALID_IMAGE_NAME", message=message)
-    else:
-        outcome = Outcome(state=RunState.ERROR, code="JOB_ERROR", message=message)
-    return end(run, outcome, now)
+def start_failed(run: Run, code: str, message: str, now: datetime, *, nothing_made: bool) -> Run:
+    """Its container could not be made or started: ERROR; straight there when there surely is no container."""
+    if nothing_made and run.container_started_at is None:
+        run = replace(run, launched_at=None)
+    return end(run, Outcome(state=RunState.ERROR, code=code, message=message), now)

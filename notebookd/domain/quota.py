@@ -25,5 +25,9 @@ class QuotaRule:
             return f"there are {notebooks} notebooks, the quota is {self.notebooks}"
         return None
 
+    def capped(self, gpus: int) -> int:
+        """GPUs that may be held at once of ``gpus`` there are."""
+        return gpus if self.gpus is None else min(self.gpus, gpus)
+
 
 UNBOUND = QuotaRule()

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from notebookd.domain.gpu import GpuUnit
 from notebookd.domain.notebook import ResourceRequest
@@ -47,6 +47,18 @@ class Flavor:
         return self.gpu_model is not None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlavorShare:
+    """What an administrator wants otherwise in a derived flavor; None is as derived. Amounts are per unit."""
+
+    id: str
+    description: str | None = None
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    limit: int | None = None
+    default: bool = False
+
+
 def gpu_flavor_id(model: str) -> str:
     """The flavor id of a GPU model: ``NVIDIA H100 80GB HBM3`` -> ``h100-80gb-hbm3-1-gpu``."""
     words = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-").split("-")
@@ -54,47 +66,52 @@ def gpu_flavor_id(model: str) -> str:
 
 
 def derive_flavors(
-    units: Sequence[GpuUnit],
-    host: HostCompute,
-    overrides: Mapping[str, tuple[int | None, int | None]] | None = None,
+    units: Sequence[GpuUnit], host: HostCompute, shares: Sequence[FlavorShare] = ()
 ) -> tuple[Flavor, ...]:
     """Flavors of this machine: one per GPU model, the most numerous first and default, then the CPU flavor.
 
-    A GPU's share is the host's CPUs and memory over the number of GPUs (at least one CPU). ``overrides`` maps a
-    flavor id to (cpus, memory bytes) per unit, None where derived.
+    A GPU's share is the host's CPUs and memory over the number of GPUs (at least one CPU).
     """
-    overrides = overrides or {}
     models: dict[str, list[GpuUnit]] = {}
     for unit in units:
         models.setdefault(unit.model, []).append(unit)
-    flavors: list[Flavor] = []
-    for model, members in sorted(models.items(), key=lambda item: (-len(item[1]), item[0])):
-        flavor_id = gpu_flavor_id(model)
-        cpus, memory = overrides.get(flavor_id, (None, None))
-        flavors.append(
-            Flavor(
-                id=flavor_id,
-                description=f"1 {model}",
-                limit=len(members),
-                cpus=cpus or max(1, host.cpus // len(units)),
-                memory_bytes=memory or _whole_mib(host.memory_bytes // len(units)),
-                gpu_model=model,
-                gpu_memory_bytes=members[0].memory_bytes,
-                default=not flavors,
-            )
+    flavors = [
+        Flavor(
+            id=gpu_flavor_id(model),
+            description=f"1 {model}",
+            limit=len(members),
+            cpus=max(1, host.cpus // len(units)),
+            memory_bytes=_whole_mib(host.memory_bytes // len(units)),
+            gpu_model=model,
+            gpu_memory_bytes=members[0].memory_bytes,
         )
-    cpus, memory = overrides.get(CPU_FLAVOR, (None, None))
+        for model, members in sorted(models.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
     flavors.append(
         Flavor(
             id=CPU_FLAVOR,
             description="1 CPU of the host",
             limit=host.cpus,
-            cpus=cpus or 1,
-            memory_bytes=memory or _whole_mib(host.memory_bytes // host.cpus),
-            default=not flavors,
+            cpus=1,
+            memory_bytes=_whole_mib(host.memory_bytes // host.cpus),
         )
     )
-    return tuple(flavors)
+    wanted = {share.id: share for share in shares}
+    default = next((share.id for share in shares if share.default), flavors[0].id)
+    return tuple(_with_share(flavor, wanted.get(flavor.id), default=flavor.id == default) for flavor in flavors)
+
+
+def _with_share(flavor: Flavor, share: FlavorShare | None, *, default: bool) -> Flavor:
+    if share is None:
+        return replace(flavor, default=default)
+    return replace(
+        flavor,
+        default=default,
+        description=share.description or flavor.description,
+        cpus=share.cpus or flavor.cpus,
+        memory_bytes=share.memory_bytes or flavor.memory_bytes,
+        limit=share.limit or flavor.limit,
+    )
 
 
 def amount(request: ResourceRequest, flavor: Flavor) -> Resources:

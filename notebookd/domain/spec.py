@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from notebookd.domain.notebook import ResourceRequest
+from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.notebook import NotebookSpec, ResourceRequest
 from notebookd.domain.resources import Flavor
+from notebookd.errors import NotFound
 
 NAME = re.compile(r"[a-z0-9-]{1,63}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -48,6 +50,75 @@ class ResourceWish:
     memory: int | None = None
     gpu_model: str | None = None
     gpu_memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecWish:
+    """A specification as it came; None is what was not given (or was itself at fault and is reported already)."""
+
+    editor: str | None = None
+    framework: str | None = None
+    version: str | None = None
+    resources: ResourceWish | None = None
+    name: str | None = None
+    labels: Mapping[str, str] | None = None
+    env_vars: tuple[tuple[str, str], ...] | None = None
+    ssh_public_keys: tuple[str, ...] | None = None
+    timeout_auto_restart: bool | None = None
+    unsecure_http: bool | None = None
+    volumes: int | None = None
+    """How many volumes."""
+
+
+def generated_name(editor: str, choice: int) -> str:
+    """A name for a notebook that was given none: the editor and an adjective."""
+    return f"{editor}-{ADJECTIVES[choice % len(ADJECTIVES)]}"
+
+
+def complete(
+    wish: SpecWish, catalogue: Catalogue, flavors: Sequence[Flavor], *, name: str
+) -> tuple[NotebookSpec | None, list[Fault]]:
+    """The specification that a wish means, and everything that is wrong with it (then the first is None)."""
+    faults = [*_env_faults(wish, catalogue), *common_faults(wish, {})]
+    if wish.name is not None:
+        faults += name_faults(wish.name)
+    resources, wrong = choose_resources(wish.resources or ResourceWish(), flavors)
+    faults += wrong
+    if faults or resources is None or wish.editor is None or wish.framework is None:
+        return None, faults
+    entry = catalogue.get(wish.editor, wish.framework, wish.version)
+    spec = NotebookSpec(
+        name=wish.name or name,
+        editor=entry.editor,
+        framework=entry.framework,
+        framework_version=entry.version,
+        resources=resources,
+        labels=dict(wish.labels or {}),
+        env_vars=wish.env_vars or (),
+        ssh_public_keys=wish.ssh_public_keys or (),
+        timeout_auto_restart=bool(wish.timeout_auto_restart),
+        unsecure_http=bool(wish.unsecure_http),
+    )
+    return spec, []
+
+
+def common_faults(wish: SpecWish, stored_labels: Mapping[str, str]) -> Iterator[Fault]:
+    """Faults of the fields that a new notebook and a change have in common."""
+    yield from label_faults(wish.labels or {}, stored_labels)
+    yield from env_faults(wish.env_vars or ())
+    yield from ssh_key_faults(wish.ssh_public_keys or ())
+    if wish.volumes:
+        yield Fault("$.volumes", "volumes are not served by this release: leave them out")
+
+
+def _env_faults(wish: SpecWish, catalogue: Catalogue) -> Iterator[Fault]:
+    if wish.editor is None or wish.framework is None:
+        return
+    try:
+        catalogue.get(wish.editor, wish.framework, wish.version)
+    except NotFound as fault:
+        part = {"editor": "editorId", "framework": "frameworkId"}.get(fault.details["part"], "frameworkVersion")
+        yield Fault(f"$.env.{part}", fault.message.removeprefix("cannot find an image: "))
 
 
 def name_faults(name: str, path: str = "$.name") -> Iterator[Fault]:

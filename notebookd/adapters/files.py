@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A notebook's folders on the local disk.
+
+What lies inside a workspace or an editor's folder was put there by a container: it is only ever touched relative to a
+directory descriptor, never followed, and never trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import stat
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from notebookd.config import Paths
+from notebookd.domain.run import NotebookId, RunId
+from notebookd.errors import WorkspaceFault
+from notebookd.ports.engine import LogLine
+from notebookd.ports.files import NotebookFolders, Usage
+
+log = logging.getLogger(__name__)
+
+MARKER = ".workspace.initialized"
+_EDITOR_MODE = 0o2770  # setgid: what the editor makes belongs to the gateway's group
+
+
+class LocalFiles:
+    """See :class:`~notebookd.ports.files.Files`."""
+
+    def __init__(self, paths: Paths, *, keep_workspaces: bool) -> None:
+        self._paths = paths
+        self._keep = keep_workspaces
+
+    def folders(self, notebook_id: NotebookId) -> NotebookFolders:
+        """Where the folders are."""
+        return NotebookFolders(workspace=self._paths.workspaces / notebook_id, editor=self._paths.editors / notebook_id)
+
+    async def prepare(self, notebook_id: NotebookId, *, made: bool) -> NotebookFolders:
+        """Make or find the folders."""
+        folders = self.folders(notebook_id)
+        await _in_thread(f"prepare the workspace {folders.workspace}", _prepare, folders, made)
+        return folders
+
+    async def clear_editor(self, notebook_id: NotebookId) -> None:
+        """Remove the editor's folder."""
+        editor = self.folders(notebook_id).editor
+        await _in_thread(f"remove {editor}", _remove_tree, editor)
+
+    async def remove(self, notebook_id: NotebookId) -> None:
+        """Remove everything; the workspace goes by way of the trash."""
+        folders = self.folders(notebook_id)
+        await _in_thread(f"remove the files of notebook {notebook_id}", self._remove, folders, notebook_id)
+
+    def _remove(self, folders: NotebookFolders, notebook_id: NotebookId) -> None:
+        if not self._keep:
+            self._paths.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
+            doomed = self._paths.trash / notebook_id
+            if folders.workspace.exists():
+                _remove_tree(doomed)
+                folders.workspace.rename(doomed)
+            _remove_tree(doomed)
+        _remove_tree(folders.editor)
+        _remove_tree(self._paths.logs / notebook_id)
+
+    async def sweep(self) -> None:
+        """Empty the trash that an earlier life left."""
+        await _in_thread("empty the trash", _remove_tree, self._paths.trash)
+
+    async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:
+        """Keep a container's output; a log kept already stays."""
+        path = self._log_path(notebook_id, run_id)
+        if path.exists():
+            return
+        kept = [f"{line.at.isoformat()} {line.stream} {line.content}\n" async for line in lines]
+        await _in_thread(f"keep the log {path}", _write_log, path, kept)
+
+    def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
+        """The kept output."""
+        try:
+            text = self._log_path(notebook_id, run_id).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
+        except OSError as fault:
+            raise WorkspaceFault(f"cannot read the log of run {run_id}: {fault.strerror}") from fault
+        parts = [line.split(" ", 2) for line in text.split("\n") if line]
+        return [LogLine(at=datetime.fromisoformat(at), stream=stream, content=content) for at, stream, content in parts]
+
+    def _log_path(self, notebook_id: NotebookId, run_id: RunId) -> Path:
+        return self._paths.logs / notebook_id / f"{run_id}.log"
+
+    def usage(self, notebook_id: NotebookId) -> Usage | None:
+        """Free space; what is used would take a walk, which is not for here."""
+        try:
+            space = os.statvfs(self.folders(notebook_id).workspace)
+        except OSError:
+            return None
+        return Usage(used_bytes=None, free_bytes=space.f_bavail * space.f_frsize)
+
+
+async def _in_thread(what: str, work: Callable[..., None], *args: Any) -> None:
+    try:
+        await asyncio.to_thread(work, *args)
+    except OSError as fault:
+        raise WorkspaceFault(f"cannot {what}: {fault.strerror or fault}") from fault
+
+
+def _prepare(folders: NotebookFolders, made: bool) -> None:
+    if made:
+        _require_marker(folders.workspace)
+    else:
+        folders.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _leave_marker(folders.workspace)
+    _remove_tree(folders.editor)
+    folders.editor.mkdir(mode=0o770)
+    folders.editor.chmod(_EDITOR_MODE)
+
+
+def _require_marker(workspace: Path) -> None:
+    try:
+        with _opened(workspace) as folder:
+            found = os.stat(MARKER, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError as fault:
+        raise WorkspaceFault(
+            f"cannot use the workspace {workspace}: its marker {MARKER} is missing",
+            hint="if the workspace's disk is mounted elsewhere, mount it here; nothing was touched",
+        ) from fault
+    if not stat.S_ISREG(found.st_mode):
+        raise WorkspaceFault(f"cannot use the workspace {workspace}: its marker {MARKER} is no regular file")
+
+
+def _leave_marker(workspace: Path) -> None:
+    flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with _opened(workspace) as folder:
+        os.close(os.open(MARKER, flags, 0o600, dir_fd=folder))
+
+
+class _opened:  # noqa: N801 - reads as the statement it is
+    """A directory opened without following a link, closed at exit."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> int:
+        self._fd = os.open(self._path, os.O_DIRECTORY | os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return self._fd
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+def _write_log(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    half = path.with_suffix(".part")
+    with half.open("w", encoding="utf-8", errors="replace") as sink:
+        sink.writelines(lines)
+    half.rename(path)
+
+
+def _remove_tree(path: Path) -> None:
+    """Remove a tree of a container's making: descriptor by descriptor, links not followed, locked folders opened."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path, onerror=_unlock)
+
+
+def _unlock(retry: Callable[..., Any], name: str, _fault: Any) -> None:
+    parent = Path(name).parent
+    for folder in (parent, Path(name)):
+        if folder.is_dir() and not folder.is_symlink():
+            folder.chmod(0o700)
+    if retry in {os.open, os.scandir, os.lstat}:
+        shutil.rmtree(name, ignore_errors=True)
+    else:
+        retry(name)

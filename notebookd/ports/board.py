@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The route board port: what the gateway is told of each notebook."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from notebookd.domain.notebook import Notebook
+from notebookd.domain.run import NotebookId, Run
+
+
+class RouteBoard(Protocol):
+    """Tells the gateway. Only what changed is written."""
+
+    def publish(self, notebook: Notebook, run: Run) -> None:
+        """Make the notebook's route say what is true now. A failure to write is logged and tried again at the
+        next call."""
+        ...
+
+    def withdraw(self, notebook_id: NotebookId) -> None:
+        """The notebook is gone."""
+        ...

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files port: what a notebook has on disk. Every method may raise WorkspaceFault."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from notebookd.domain.run import NotebookId, RunId
+from notebookd.ports.engine import LogLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotebookFolders:
+    """Folders of the host that are mounted into the notebook's container."""
+
+    workspace: Path
+    editor: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Bytes used by the workspace (None where not known cheaply), and free where it lies."""
+
+    used_bytes: int | None
+    free_bytes: int
+
+
+class Files(Protocol):
+    """A notebook's folders and kept logs."""
+
+    async def prepare(self, notebook_id: NotebookId, *, made: bool) -> NotebookFolders:
+        """Make the folders, or find them: with ``made`` a workspace whose marker is missing is a fault, and
+        nothing is touched. The editor's folder is made anew. Idempotent."""
+        ...
+
+    def folders(self, notebook_id: NotebookId) -> NotebookFolders:
+        """Where the folders are."""
+        ...
+
+    async def clear_editor(self, notebook_id: NotebookId) -> None:
+        """Remove the editor's folder. Idempotent."""
+        ...
+
+    async def remove(self, notebook_id: NotebookId) -> None:
+        """Remove workspace (renamed to the trash first), editor folder and logs. Idempotent."""
+        ...
+
+    async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:
+        """Keep a container's output beyond the container."""
+        ...
+
+    def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
+        """The kept output, oldest first; empty when none was kept."""
+        ...
+
+    def usage(self, notebook_id: NotebookId) -> Usage | None:
+        """How full the workspace is; None before it was made."""
+        ...

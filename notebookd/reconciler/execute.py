@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carrying out what a plan asks for. Each action is idempotent; what came of it is a new run value."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import assert_never
+
+from notebookd.domain import actions as act
+from notebookd.domain.container import ContainerStatus
+from notebookd.domain.plan import LifecyclePolicy, answered, seen_running, start_failed
+from notebookd.domain.run import Run, RunState
+from notebookd.errors import (
+    ContainerMissing,
+    DeviceUnresolvable,
+    EngineError,
+    EngineUnavailable,
+    ImageMissing,
+    NameTaken,
+    WorkspaceFault,
+)
+from notebookd.ports.clock import Clock
+from notebookd.ports.editor import Editor
+from notebookd.ports.engine import ContainerSpec, Engine, LogLine, Mount
+from notebookd.ports.files import Files
+from notebookd.ports.store import Entry
+
+_PROBE_EVERY_S = 0.01
+_PROBE_SLOWER_S = 0.1
+_PROBE_SLOWER_AFTER_S = 5.0
+_LOOK_AGAIN_S = 5.0
+_SHM_SHARE = 2
+_HINT = "; see `notebookctl logs` and `notebookctl bugreport`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What actions act upon."""
+
+    engine: Engine
+    editor: Editor
+    files: Files
+    clock: Clock
+
+
+def container_name(run: Run) -> str:
+    """The deterministic name of a run's container."""
+    return f"notebookd-{run.id}"
+
+
+class Executor:
+    """Carries out actions for one instance of notebookd."""
+
+    def __init__(self, ports: Ports, policy: LifecyclePolicy, instance: str, *, cdi: bool) -> None:
+        self._ports = ports
+        self._policy = policy
+        self._instance = instance
+        self._cdi = cdi
+
+    async def execute(self, action: act.Action, entry: Entry, disturbed: asyncio.Event) -> Run:
+        """Do it, and return the run as it is after. Raises transient errors only; a lasting failure is an outcome."""
+        try:
+            return await self._execute(action, entry, disturbed)
+        except EngineUnavailable:
+            raise
+        except (EngineError, WorkspaceFault) as fault:
+            if entry.run.state not in {RunState.PENDING, RunState.RESTARTING}:
+                raise EngineUnavailable(fault.message) from fault
+            code = "JOB_INVALID_IMAGE_NAME" if isinstance(fault, ImageMissing) else "JOB_ERROR"
+            message = fault.message + (f" ({fault.hint})" if fault.hint else "") + _HINT
+            unmade = isinstance(action, act.PrepareFiles) or isinstance(fault, ImageMissing | DeviceUnresolvable)
+            return start_failed(entry.run, code, message, self._ports.clock.now(), nothing_made=unmade)
+
+    async def _execute(self, action: act.Action, entry: Entry, disturbed: asyncio.Event) -> Run:
+        run, ports = entry.run, self._ports
+        name = container_name(run)
+        match action:
+            case act.PrepareFiles():
+                await ports.files.prepare(entry.notebook.id, made=entry.notebook.workspace_made)
+            case act.CreateContainer():
+                await self._create(entry)
+            case act.StartContainer():
+                return seen_running(run, await ports.engine.start(name))
+            case act.AwaitEditor():
+                return await self._await_editor(action, entry, disturbed)
+            case act.StopContainer():
+                return await self._stop(run, name, action.grace_s)
+            case act.KeepLog():
+                await ports.files.keep_log(entry.notebook.id, run.id, self._log(name))
+            case act.RemoveContainer():
+                await ports.engine.remove(name)
+                await ports.files.clear_editor(entry.notebook.id)
+            case act.RemoveFiles():
+                await ports.files.remove(entry.notebook.id)
+            case _:
+                assert_never(action)
+        return run
+
+    async def _create(self, entry: Entry) -> None:
+        try:
+            await self._ports.engine.create(self._spec(entry))
+        except NameTaken:
+            return
+
+    def _spec(self, entry: Entry) -> ContainerSpec:
+        notebook, run = entry.notebook, entry.run
+        folders = self._ports.files.folders(notebook.id)
+        return ContainerSpec(
+            name=container_name(run),
+            image=run.image_digest or run.image,
+            command=run.command,
+            env={
+                **dict(notebook.spec.env_vars),
+                "HOME": "/workspace",
+                "NOTEBOOK_ID": notebook.id,
+                "NOTEBOOK_NAME": notebook.spec.name,
+            },
+            labels={
+                "io.notebookd.instance": self._instance,
+                "io.notebookd.notebook": notebook.id,
+                "io.notebookd.run": run.id,
+                "io.notebookd.owner": notebook.owner,
+            },
+            mounts=(
+                Mount(source=str(folders.workspace), target="/workspace"),
+                Mount(source=str(folders.editor), target="/run/editor"),
+            ),
+            devices=tuple(f"nvidia.com/gpu={uuid}" for uuid in run.gpus) if self._cdi else (),
+            uid=run.uid,
+            hostname=notebook.spec.name[:63],
+            cpus=float(run.resources.cpus),
+            memory_bytes=run.resources.memory_bytes,
+            shm_bytes=run.resources.memory_bytes // _SHM_SHARE,
+        )
+
+    async def _await_editor(self, action: act.AwaitEditor, entry: Entry, disturbed: asyncio.Event) -> Run:
+        clock = self._ports.clock
+        begun = clock.now()
+        until = min(action.until, begun + timedelta(seconds=_LOOK_AGAIN_S))
+        booting = clock.now() - entry.run.state_since < timedelta(seconds=_PROBE_SLOWER_AFTER_S)
+        pause = _PROBE_EVERY_S if booting else _PROBE_SLOWER_S
+        while not disturbed.is_set() and clock.now() < until:
+            if await self._ports.editor.answers(entry.notebook.id, entry.run.probe):
+                return answered(entry.run, self._policy, clock.now())
+            await clock.sleep(pause)
+        return entry.run
+
+    async def _stop(self, run: Run, name: str, grace_s: float) -> Run:
+        container = await self._ports.engine.stop(name, grace_s=grace_s)
+        if container is None or run.state is RunState.RESTARTING:
+            return run
+        ended = container.status is ContainerStatus.EXITED
+        return replace(run, exit_code=container.exit_code if ended else None)
+
+    async def _log(self, name: str) -> AsyncIterator[LogLine]:
+        try:
+            async with aclosing(self._ports.engine.logs(name)) as lines:  # type: ignore[type-var]
+                async for line in lines:
+                    yield line
+        except ContainerMissing:
+            return

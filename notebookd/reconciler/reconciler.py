@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Observe, plan, execute, until there is nothing left to do; then wait to be woken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from notebookd.domain.actions import CreateContainer
+from notebookd.domain.container import Container
+from notebookd.domain.event import Event
+from notebookd.domain.observed import Known, Seen, Unknown
+from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
+from notebookd.domain.run import NotebookId, Run, RunId
+from notebookd.errors import EngineUnavailable
+from notebookd.ports.board import RouteBoard
+from notebookd.ports.store import Entry, NotebookFilter, Store
+from notebookd.reconciler.allocation import Allocator
+from notebookd.reconciler.execute import Executor, Ports, container_name
+from notebookd.reconciler.record import Stale, commit
+from notebookd.reconciler.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+ALLOCATION = "allocation"
+SURVEY = "survey"
+_SURVEY_EVERY_S = 10.0
+_EVENTS_RETRY_S = 1.0
+_ANCHOR = "storage_marked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a reconciler is told: its instance, policy, and how often it looks around unasked."""
+
+    instance: str
+    policy: LifecyclePolicy
+    survey_every_s: float = _SURVEY_EVERY_S
+
+
+class Reconciler:
+    """Keeps containers, leases and states as they are wanted. :meth:`wake` is all that others need."""
+
+    def __init__(
+        self,
+        store: Store,
+        ports: Ports,
+        executor: Executor,
+        allocator: Allocator,
+        routes: RouteBoard,
+        settings: Settings,
+        *,
+        on_turn: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._ports = ports
+        self._executor = executor
+        self._allocator = allocator
+        self._routes = routes
+        self._settings = settings
+        self._on_turn = on_turn
+        self._alive: Callable[[Run], bool] = lambda _run: False
+        self._queue = WorkQueue(ports.clock, self._work)
+
+    def wake(self, key: str) -> None:
+        """Have a notebook (by id), ALLOCATION or SURVEY looked at."""
+        self._queue.wake(key)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is being worked on."""
+        return not self._queue.busy
+
+    async def run(self) -> None:
+        """Adopt what is there, then serve until cancelled."""
+        self._adopt()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._queue.run(), name="work queue")
+            tasks.create_task(self._listen(), name="engine events")
+
+    def _adopt(self) -> None:
+        page = 1
+        while True:
+            entries, total = self._store.list_entries(NotebookFilter(page=page, size=1000, sort="id"))
+            for entry in entries:
+                self._routes.publish(entry.notebook, entry.run)
+            if page * 1000 >= total:
+                break
+            page += 1
+        for entry in self._store.list_unsettled():
+            self.wake(entry.notebook.id)
+        self.wake(ALLOCATION)
+        self.wake(SURVEY)
+
+    async def _work(self, key: str, disturbed: asyncio.Event) -> datetime | None:
+        if key == ALLOCATION:
+            for notebook_id in await self._allocator.allocate():
+                self.wake(notebook_id)
+            return None
+        if key == SURVEY:
+            return await self._survey()
+        try:
+            return await self._reconcile(NotebookId(key), disturbed)
+        except Stale:
+            disturbed.set()
+            return None
+
+    async def _reconcile(self, notebook_id: NotebookId, disturbed: asyncio.Event) -> datetime | None:
+        while True:
+            entry = self._store.find_entry(notebook_id)
+            if entry is None:
+                self._routes.withdraw(notebook_id)
+                return None
+            self._routes.publish(entry.notebook, entry.run)
+            sight = await self._observe(entry.run)
+            planned = plan(entry.notebook, entry.run, sight, self._settings.policy, self._ports.clock.now())
+            disturbed.clear()
+            if planned.run == entry.run and not planned.actions:
+                return self._again_at(planned, sight)
+            entry = await self._commit(entry, planned.run)
+            entry = await self._carry_out(planned, entry, disturbed)
+            if planned.forget:
+                await self._strike_off(entry)
+
+    def _again_at(self, planned: Plan, sight: Sight) -> datetime | None:
+        if isinstance(sight.container, Unknown):
+            raise EngineUnavailable(sight.container.reason)
+        return planned.wake_at
+
+    async def _carry_out(self, planned: Plan, entry: Entry, disturbed: asyncio.Event) -> Entry:
+        for action in planned.actions:
+            run = await self._executor.execute(action, entry, disturbed)
+            failed = run.outcome is not None and entry.run.outcome is None
+            if isinstance(action, CreateContainer) and not failed:
+                entry = await self._workspace_made(entry)
+            entry = await self._commit(entry, run)
+            if failed:
+                break
+        return entry
+
+    async def _workspace_made(self, entry: Entry) -> Entry:
+        if entry.notebook.workspace_made:
+            return entry
+        now = self._ports.clock.now()
+        async with self._store.transaction() as tx:
+            current = self._store.find_entry(entry.notebook.id)
+            if current is None:
+                raise Stale
+            notebook = await tx.put_notebook(replace(current.notebook, workspace_made=True, updated_at=now))
+        return replace(entry, notebook=notebook)
+
+    async def _commit(self, entry: Entry, run: Run) -> Entry:
+        if run == entry.run:
+            return entry
+        stored = await commit(self._store, entry, run, self._ports.clock.now())
+        self._routes.publish(stored.notebook, stored.run)
+        if stored.run.waiting or (entry.run.holds and not stored.run.holds):
+            self.wake(ALLOCATION)
+        return stored
+
+    async def _strike_off(self, entry: Entry) -> None:
+        now = self._ports.clock.now()
+        async with self._store.transaction() as tx:
+            await tx.strike_off(entry.notebook.id, now)
+            await tx.append(
+                Event(
+                    type="notebook.deleted",
+                    at=now,
+                    notebook_id=entry.notebook.id,
+                    owner=entry.notebook.owner,
+                    before="DELETING",
+                )
+            )
+
+    async def _observe(self, run: Run) -> Sight:
+        return Sight(container=await self._see(run), boot_id=self._ports.clock.boot_id())
+
+    async def _see(self, run: Run) -> Seen[Container | None]:
+        if run.launched_at is None:
+            return Known(None)
+        try:
+            container = await self._ports.engine.find(container_name(run))
+            if container is None and run.container_started_at is not None and not await self._storage_known():
+                return Unknown("the engine's storage is not the one that held the container")
+        except EngineUnavailable as fault:
+            return Unknown(fault.message)
+        return Known(container)
+
+    async def _storage_known(self) -> bool:
+        return (await self._ports.engine.info()).storage_known
+
+    async def _survey(self) -> datetime:
+        """Look at everything at once: wake what disagrees, remove what belongs to nobody."""
+        again_at = self._ports.clock.now() + timedelta(seconds=self._settings.survey_every_s)
+        entries = {entry.run.id: entry for entry in self._store.list_unsettled()}
+        self._on_turn()
+        try:
+            await self._mark_storage()
+            containers = await self._ports.engine.list_containers()
+        except EngineUnavailable as fault:
+            log.warning("cannot survey the containers: %s", fault)
+            return again_at
+        present = {RunId(container.labels.get("io.notebookd.run", "")): container for container in containers}
+        for run_id, container in present.items():
+            if run_id not in entries:
+                await self._clear_orphan(run_id, container)
+        for run_id, entry in entries.items():
+            if _disagrees(entry.run, present.get(run_id)):
+                self.wake(entry.notebook.id)
+        return again_at
+
+    async def _mark_storage(self) -> None:
+        """Mark the storage at first sight; later a storage without the mark is one that we do not know."""
+        if self._store.find_meta(_ANCHOR) is None:
+            await self._ports.engine.mark_storage()
+            async with self._store.transaction() as tx:
+                await tx.put_meta(_ANCHOR, self._ports.clock.now().isoformat())
+
+    async def _clear_orphan(self, run_id: RunId, container: Container) -> None:
+        """A container of a run that ended, or of none: its notebook is looked at, or it is removed."""
+        owner = self._store.find_run_owner(run_id)
+        entry = self._store.find_entry(owner) if owner is not None else None
+        if entry is not None and entry.run.id == run_id:
+            self.wake(entry.notebook.id)
+            return
+        log.warning("removing container %s: no notebook runs in it", container.name)
+        await self._ports.engine.stop(container.name, grace_s=self._settings.policy.stop_grace_s)
+        await self._ports.engine.remove(container.name)
+
+    async def _listen(self) -> None:
+        """Wake whoever an engine event is about; when the stream breaks, look at everything and listen again."""
+        while True:
+            try:
+                async with aclosing(self._ports.engine.events()) as events:  # type: ignore[type-var]
+                    async for event in events:
+                        notebook_id = event.labels.get("io.notebookd.notebook")
+                        if notebook_id:
+                            self.wake(notebook_id)
+            except EngineUnavailable as fault:
+                log.warning("engine events: %s", fault)
+            await self._ports.clock.sleep(_EVENTS_RETRY_S)
+            self.wake(SURVEY)
+
+
+def _disagrees(run: Run, container: Container | None) -> bool:
+    """Whether a listing shows something else than a run that goes on undisturbed."""
+    if run.launched_at is None:
+        return not run.waiting
+    return container is None or container.pid != run.container_pid or run.container_pid is None

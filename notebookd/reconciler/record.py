@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Committing a run as it shall be, with the event that says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from notebookd.domain.event import PLATFORM, Event
+from notebookd.domain.notebook import Notebook
+from notebookd.domain.run import FINAL, Run, RunState, notebook_state
+from notebookd.ports.store import Entry, Store, Transaction
+
+
+class Stale(Exception):
+    """Somebody else changed the run in between: look again."""
+
+
+async def write_entry(
+    tx: Transaction, before: Entry | None, notebook: Notebook, run: Run, *, actor: str, at: datetime
+) -> Entry:
+    """Write notebook and run inside ``tx``, and the event of the change of state, if it is one."""
+    old = notebook_state(before.run.state, deleting=before.notebook.deleting_at is not None) if before else None
+    new = notebook_state(run.state, deleting=notebook.deleting_at is not None)
+    moved = before is None or before.run.id != run.id or before.run.state is not run.state or old is not new
+    if moved:
+        notebook = replace(notebook, updated_at=max(at, notebook.updated_at))
+    if before is None or notebook != before.notebook:
+        notebook = await tx.put_notebook(notebook)
+    if before is None or run != before.run:
+        run = await tx.put_run(run)
+    if moved:
+        await tx.append(
+            Event(
+                type="notebook.state",
+                at=at,
+                actor=actor,
+                notebook_id=notebook.id,
+                run_id=run.id,
+                owner=notebook.owner,
+                before=old,
+                after=new,
+                data=_data(run),
+            )
+        )
+    if run.granted_at is not None and (before is None or before.run.granted_at is None):
+        await tx.append(_lease_event("lease.granted", notebook, run, at))
+    if run.released_at is not None and before is not None and before.run.holds:
+        await tx.append(_lease_event("lease.released", notebook, run, at))
+    return Entry(notebook=notebook, run=run)
+
+
+async def commit(
+    store: Store, entry: Entry, run: Run, at: datetime, *, notebook: Notebook | None = None, actor: str = PLATFORM
+) -> Entry:
+    """Commit ``run`` (and ``notebook``) over ``entry``. Raises :class:`Stale` when that is not the latest any more."""
+    async with store.transaction() as tx:
+        current = store.find_entry(entry.notebook.id)
+        if current is None or current.run.id != entry.run.id or current.run.version != entry.run.version:
+            raise Stale
+        return await write_entry(tx, current, notebook or current.notebook, run, actor=actor, at=at)
+
+
+def _data(run: Run) -> dict[str, Any]:
+    data: dict[str, Any] = {"runState": str(run.state)}
+    if run.outcome is not None and (run.state in FINAL or run.state in {RunState.INTERRUPTING, RunState.FINALIZING}):
+        data |= {"outcome": str(run.outcome.state), "code": run.outcome.code, "message": run.outcome.message}
+    if run.exit_code is not None:
+        data["exitCode"] = run.exit_code
+    return data
+
+
+def _lease_event(kind: str, notebook: Notebook, run: Run, at: datetime) -> Event:
+    return Event(
+        type=kind,
+        at=at,
+        notebook_id=notebook.id,
+        run_id=run.id,
+        owner=notebook.owner,
+        data={"gpus": list(run.gpus), "flavor": run.resources.flavor, "units": run.resources.units},
+    )

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A keyed work queue: each key by one worker at a time, keys side by side, one timer heap for all.
+
+Waking a key says "look again", never what happened. A key woken while its worker runs is looked at once more after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from notebookd.errors import EngineUnavailable, GpusUnavailable, StoreUnavailable
+from notebookd.ports.clock import Clock
+
+log = logging.getLogger(__name__)
+
+TRANSIENT = (EngineUnavailable, GpusUnavailable, StoreUnavailable)
+_FIRST_BACKOFF_S = 0.2
+_LONGEST_BACKOFF_S = 15.0
+
+
+@dataclass(slots=True)
+class Slot:
+    """What is known of a key. ``disturbed`` is set when it is woken while being worked on."""
+
+    disturbed: asyncio.Event = field(default_factory=asyncio.Event)
+    working: bool = False
+    failures: int = 0
+
+
+Worker = Callable[[str, asyncio.Event], Awaitable[datetime | None]]
+
+
+class WorkQueue:
+    """Calls ``worker(key, disturbed)`` for every woken key; it returns when to look again, or None.
+
+    A worker's transient error is retried with growing, jittered delay; any other ends :meth:`run`.
+    """
+
+    def __init__(self, clock: Clock, worker: Worker) -> None:
+        self._clock = clock
+        self._worker = worker
+        self._slots: dict[str, Slot] = {}
+        self._early: list[str] = []
+        self._tasks: asyncio.TaskGroup | None = None
+        self._timers: list[tuple[datetime, str]] = []
+        self._due: dict[str, datetime] = {}
+        self._sooner = asyncio.Event()
+
+    def wake(self, key: str) -> None:
+        """Have the key looked at."""
+        slot = self._slots.setdefault(key, Slot())
+        if slot.working:
+            slot.disturbed.set()
+        elif self._tasks is None:
+            self._early.append(key)
+        else:
+            slot.working = True
+            self._tasks.create_task(self._work(key, slot), name=f"reconcile {key}")
+
+    def wake_at(self, key: str, at: datetime) -> None:
+        """Have the key looked at then; the earliest of several wins."""
+        due = self._due.get(key)
+        if due is not None and due <= at:
+            return
+        self._due[key] = at
+        heapq.heappush(self._timers, (at, key))
+        if self._timers[0][0] == at:
+            self._sooner.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any key is being worked on."""
+        return any(slot.working for slot in self._slots.values())
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as self._tasks:
+            early, self._early = self._early, []
+            for key in early:
+                self.wake(key)
+            await self._keep_time()
+
+    async def _work(self, key: str, slot: Slot) -> None:
+        try:
+            while True:
+                slot.disturbed.clear()
+                again_at = await self._attempt(key, slot)
+                if slot.disturbed.is_set():
+                    continue
+                break
+        finally:
+            slot.working = False
+        if again_at is not None:
+            self.wake_at(key, again_at)
+        elif slot.failures == 0:
+            self._slots.pop(key, None)
+
+    async def _attempt(self, key: str, slot: Slot) -> datetime | None:
+        try:
+            again_at = await self._worker(key, slot.disturbed)
+        except TRANSIENT as fault:
+            slot.failures += 1
+            delay = min(_FIRST_BACKOFF_S * 2 ** min(slot.failures, 10), _LONGEST_BACKOFF_S)
+            delay *= random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
+            log.warning("%s: %s; looking again in %.1f s", key, fault, delay)
+            return self._clock.now() + timedelta(seconds=delay)
+        slot.failures = 0
+        return again_at
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._sooner.clear()
+            now = self._clock.now()
+            while self._timers and self._timers[0][0] <= now:
+                at, key = heapq.heappop(self._timers)
+                if self._due.get(key) == at:
+                    del self._due[key]
+                    self.wake(key)
+            await self._until(self._timers[0][0] if self._timers else None)
+
+    async def _until(self, at: datetime | None) -> None:
+        if at is None:
+            await self._sooner.wait()
+            return
+        async with asyncio.TaskGroup() as race:
+            sleeper = race.create_task(self._clock.sleep_until(at))
+            listener = race.create_task(self._sooner.wait())
+            await asyncio.wait({sleeper, listener}, return_when=asyncio.FIRST_COMPLETED)
+            sleeper.cancel()
+            listener.cancel()

@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller may do to notebooks: check, write intent and event in one transaction, wake the reconciler."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NoReturn
+
+from notebookd.domain.actor import Actor
+from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.event import Event
+from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
+from notebookd.domain.plan import restart
+from notebookd.domain.quota import UNBOUND
+from notebookd.domain.resources import Flavor, amount
+from notebookd.domain.run import (
+    NotebookId,
+    NotebookState,
+    Outcome,
+    Run,
+    RunId,
+    RunState,
+    end,
+    notebook_state,
+)
+from notebookd.domain.spec import (
+    Fault,
+    SpecWish,
+    choose_resources,
+    common_faults,
+    complete,
+    generated_name,
+    label_fault,
+)
+from notebookd.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NotebookdError,
+    NotFound,
+    PreconditionFailed,
+    QuotaExceeded,
+    StoreUnavailable,
+)
+from notebookd.ports.clock import Clock
+from notebookd.ports.store import Entry, Store, Transaction
+from notebookd.reconciler.allocation import QuotaBook
+from notebookd.reconciler.reconciler import ALLOCATION
+from notebookd.reconciler.record import write_entry
+
+_S = NotebookState
+STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
+ACTIVE = frozenset({_S.STARTING, _S.RUNNING, _S.RESTARTING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """A caller's name for a request, and the digest of what it asked."""
+
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """A change of a notebook: the fields of ``wish`` that are in ``given``; a given None resets its field."""
+
+    wish: SpecWish
+    given: frozenset[str]
+
+
+def entry_state(entry: Entry) -> NotebookState:
+    """The state of a notebook as its user sees it."""
+    return notebook_state(entry.run.state, deleting=entry.notebook.deleting_at is not None)
+
+
+def entry_tag(entry: Entry) -> str:
+    """The version of a notebook with its latest run, as an entity tag's text."""
+    return f"{entry.notebook.version}.{entry.run.number}.{entry.run.version}"
+
+
+def invalid(what: str, faults: Sequence[Fault]) -> InvalidRequest:
+    """The refusal that names every fault."""
+    listed = "; ".join(f"{fault.path}: {fault.message}" for fault in faults)
+    details = {"faults": [{"path": fault.path, "message": fault.message} for fault in faults]}
+    return InvalidRequest(f"cannot {what}: {listed}", details=details)
+
+
+class Notebooks:
+    """Every change that a person may ask for. ``wake`` is the reconciler's."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        catalogue: Catalogue,
+        flavors: Callable[[], Sequence[Flavor]],
+        quota: QuotaBook,
+        wake: Callable[[str], None],
+        *,
+        min_free_bytes: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._catalogue = catalogue
+        self._flavors = flavors
+        self._quota = quota
+        self._wake = wake
+        self._min_free = min_free_bytes
+
+    def get(self, actor: Actor, notebook_id: NotebookId, verb: str) -> Entry:
+        """The notebook, when there is one and it is the actor's to ``verb``."""
+        entry = self._store.find_entry(notebook_id)
+        if entry is None:
+            raise NotFound(f"cannot {verb} notebook {notebook_id}: there is none of that id")
+        if not actor.may_operate(entry.notebook.owner):
+            raise Forbidden(f"cannot {verb} notebook {notebook_id}: it is not yours")
+        return entry
+
+    def check(self, wish: SpecWish, faults: Sequence[Fault] = ()) -> NotebookSpec:
+        """The specification that a wish means; ``faults`` were found before. Raises InvalidRequest with all."""
+        spec, found = complete(
+            wish, self._catalogue, self._flavors(), name=generated_name(wish.editor or "", secrets.randbits(30))
+        )
+        if spec is None or faults:
+            raise invalid("create the notebook", [*faults, *found])
+        return spec
+
+    async def create(self, actor: Actor, spec: NotebookSpec, idempotency: IdempotencyKey | None = None) -> Entry:
+        """Make a notebook and start it. A known idempotency key gives the notebook that it made."""
+        known = self._find_answer(actor, idempotency)
+        if known is not None:
+            return known
+        self._require_room("create the notebook")
+        async with self._store.transaction() as tx:
+            self._require_quota(actor, spec.resources.units if spec.resources.gpu else 0, "create the notebook")
+            fault = (
+                None if actor.admin else self._quota(actor.name).count_fault(self._store.count_notebooks(actor.name))
+            )
+            if fault:
+                raise QuotaExceeded(f"cannot create the notebook: {fault}", hint="delete one that you no longer need")
+            now = self._clock.now()
+            notebook = Notebook(
+                id=NotebookId(str(uuid.uuid4())),
+                owner=actor.name,
+                spec=spec,
+                wanted=Wanted.RUNNING,
+                created_at=now,
+                updated_at=now,
+                token=secrets.token_urlsafe(32),
+            )
+            entry = await write_entry(tx, None, notebook, self._new_run(notebook, 1, now), actor=actor.name, at=now)
+            if idempotency is not None:
+                await tx.put_answer(actor.name, idempotency.key, idempotency.digest, notebook.id, now)
+        self._wake(ALLOCATION)
+        return entry
+
+    def _find_answer(self, actor: Actor, idempotency: IdempotencyKey | None) -> Entry | None:
+        answer = self._store.find_answer(actor.name, idempotency.key) if idempotency else None
+        if answer is None or idempotency is None:
+            return None
+        digest, notebook_id = answer
+        if digest != idempotency.digest:
+            raise Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: it stood for another request")
+        return self._store.find_entry(notebook_id)
+
+    def _new_run(self, notebook: Notebook, number: int, now: datetime) -> Run:
+        spec = notebook.spec
+        flavor = next((each for each in self._flavors() if each.id == spec.resources.flavor), None)
+        if flavor is None:
+            raise Conflict(
+                f"cannot start notebook {notebook.id}: there is no flavor {spec.resources.flavor} now",
+                hint="change its resources with `notebookctl patch`",
+            )
+        image = self._catalogue.find(spec.editor, spec.framework, spec.framework_version)
+        if image is None:
+            raise Conflict(
+                f"cannot start notebook {notebook.id}: {spec.editor} with {spec.framework} {spec.framework_version} "
+                "is no longer in the catalogue"
+            )
+        return Run(
+            id=RunId(str(uuid.uuid4())),
+            notebook_id=notebook.id,
+            number=number,
+            resources=amount(spec.resources, flavor),
+            image=image.image,
+            command=image.command,
+            uid=image.uid,
+            probe=image.probe,
+            history=((now, RunState.PENDING),),
+        )
+
+    async def start(self, actor: Actor, notebook_id: NotebookId) -> None:
+        """Start a stopped notebook as a new run."""
+        self._require_room(f"start notebook {notebook_id}")
+        async with self._store.transaction() as tx:
+            entry = self.get(actor, notebook_id, "start")
+            state = entry_state(entry)
+            if state in ACTIVE:
+                return
+            if state not in STOPPED or state is _S.SYNC_FAILED:
+                _refuse("start", entry, state)
+            resources = entry.notebook.spec.resources
+            self._require_quota(actor, resources.units if resources.gpu else 0, f"start notebook {notebook_id}")
+            now = self._clock.now()
+            notebook = replace(entry.notebook, wanted=Wanted.RUNNING, token=secrets.token_urlsafe(32))
+            run = self._new_run(notebook, entry.run.number + 1, now)
+            await write_entry(tx, entry, notebook, run, actor=actor.name, at=now)
+        self._wake(ALLOCATION)
+
+    async def stop(self, actor: Actor, notebook_id: NotebookId) -> None:
+        """Stop a notebook; its workspace stays."""
+        async with self._store.transaction() as tx:
+            entry = self.get(actor, notebook_id, "stop")
+            state = entry_state(entry)
+            if state is _S.DELETING:
+                _refuse("stop", entry, state)
+            await self._end(tx, actor, entry, replace(entry.notebook, wanted=Wanted.STOPPED), "stopped")
+        self._wake(notebook_id)
+        self._wake(ALLOCATION)
+
+    async def _end(self, tx: Transaction, actor: Actor, entry: Entry, notebook: Notebook, did: str) -> None:
+        now = self._clock.now()
+        outcome = Outcome(
+            state=RunState.INTERRUPTED, code="JOB_INTERRUPTED", message=f"{did} by {actor.name}", actor=actor.name
+        )
+        await write_entry(tx, entry, notebook, end(entry.run, outcome, now), actor=actor.name, at=now)
+
+    async def restart(self, actor: Actor, notebook_id: NotebookId) -> None:
+        """Restart the container as it is: same GPUs, same files."""
+        async with self._store.transaction() as tx:
+            entry = self.get(actor, notebook_id, "restart")
+            state = entry_state(entry)
+            if state is _S.RESTARTING:
+                return
+            if state is not _S.RUNNING:
+                _refuse("restart", entry, state)
+            now = self._clock.now()
+            await write_entry(tx, entry, entry.notebook, restart(entry.run, now), actor=actor.name, at=now)
+        self._wake(notebook_id)
+
+    async def delete(self, actor: Actor, notebook_id: NotebookId, *, force: bool) -> None:
+        """Delete a notebook with its workspace; with ``force`` also one that is not stopped."""
+        async with self._store.transaction() as tx:
+            entry = self.get(actor, notebook_id, "delete")
+            state = entry_state(entry)
+            if state is _S.DELETING:
+                return
+            if not force and (state not in STOPPED or state is _S.SYNC_FAILED):
+                _refuse("delete", entry, state, hint="stop it first, or use force")
+            notebook = replace(entry.notebook, wanted=Wanted.STOPPED, deleting_at=self._clock.now())
+            await self._end(tx, actor, entry, notebook, "deleted")
+        self._wake(notebook_id)
+        self._wake(ALLOCATION)
+
+    async def set_label(self, actor: Actor, notebook_id: NotebookId, name: str, value: str | None) -> None:
+        """Set a label, or remove it with an empty or absent value."""
+        message = label_fault(name, value)
+        if message:
+            raise invalid(f"label notebook {notebook_id}", [Fault("$.name", message)])
+        async with self._store.transaction() as tx:
+            entry = self.get(actor, notebook_id, "label")
+            labels = {key: kept for key, kept in entry.notebook.spec.labels.items() if key != name}
+            if value:
+                labels[name] = value
+            await self._change(tx, actor, entry, replace(entry.notebook.spec, labels=labels))
+
+    async def update(
+        self,
+        actor: Actor,
+        notebook_id: NotebookId,
+        patch: Patch,
+        *,
+        if_match: str | None = None,
+        faults: Sequence[Fault] = (),
+    ) -> None:
+        """Change a notebook. Labels and auto-restart at any time, the rest when it is stopped."""
+        async with self._store.transaction() as tx:
+            entry = self.get(actor, notebook_id, "change")
+            if if_match is not None and if_match != entry_tag(entry):
+                raise PreconditionFailed(f"cannot change notebook {notebook_id}: it changed since you looked")
+            spec, found = self._patched(entry.notebook.spec, patch)
+            if faults or found:
+                raise invalid(f"change notebook {notebook_id}", [*faults, *found])
+            state = entry_state(entry)
+            if state is _S.DELETING or (state not in STOPPED and _needs_stop(entry.notebook.spec, spec)):
+                _refuse("change", entry, state, hint="resources, keys and access change only while it is stopped")
+            self._require_quota(
+                actor, spec.resources.units if spec.resources.gpu else 0, f"change notebook {notebook_id}"
+            )
+            await self._change(tx, actor, entry, spec)
+        self._wake(notebook_id)
+
+    def _patched(self, stored: NotebookSpec, patch: Patch) -> tuple[NotebookSpec, list[Fault]]:
+        wish, given = patch.wish, patch.given
+        faults = list(common_faults(wish, stored.labels))
+        spec = stored
+        if "labels" in given:
+            spec = replace(spec, labels=dict(wish.labels or {}))
+        if "ssh_public_keys" in given:
+            spec = replace(spec, ssh_public_keys=wish.ssh_public_keys or ())
+        if "timeout_auto_restart" in given:
+            spec = replace(spec, timeout_auto_restart=bool(wish.timeout_auto_restart))
+        if "unsecure_http" in given:
+            spec = replace(spec, unsecure_http=bool(wish.unsecure_http))
+        if "resources" in given and wish.resources is not None:
+            resources, wrong = choose_resources(wish.resources, self._flavors())
+            faults += wrong
+            spec = replace(spec, resources=resources) if resources is not None else spec
+        return spec, faults
+
+    async def _change(self, tx: Transaction, actor: Actor, entry: Entry, spec: NotebookSpec) -> None:
+        if spec == entry.notebook.spec:
+            return
+        now = self._clock.now()
+        notebook = await tx.put_notebook(replace(entry.notebook, spec=spec, updated_at=now))
+        await tx.append(
+            Event(type="notebook.changed", at=now, actor=actor.name, notebook_id=notebook.id, owner=notebook.owner)
+        )
+
+    def _require_quota(self, actor: Actor, gpus: int, verb: str) -> None:
+        rule = UNBOUND if actor.admin else self._quota(actor.name)
+        fault = rule.request_fault(gpus)
+        if fault:
+            raise QuotaExceeded(f"cannot {verb}: {fault}", hint="ask for fewer GPUs, or an admin for a larger quota")
+
+    def _require_room(self, verb: str) -> None:
+        free = self._store.free_bytes()
+        if free < self._min_free:
+            raise StoreUnavailable(
+                f"cannot {verb}: {free} bytes of disk are free, {self._min_free} are kept", hint="free some disk space"
+            )
+
+
+def _needs_stop(stored: NotebookSpec, wanted: NotebookSpec) -> bool:
+    fields = ("resources", "ssh_public_keys", "unsecure_http")
+    return any(getattr(stored, field) != getattr(wanted, field) for field in fields)
+
+
+def _refuse(verb: str, entry: Entry, state: NotebookState, *, hint: str | None = None) -> NoReturn:
+    fault: NotebookdError = Conflict(
+        f"cannot {verb} notebook {entry.notebook.id}: it is {state}", hint=hint, details={"state": str(state)}
+    )
+    raise fault
