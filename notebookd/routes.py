@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files by which notebookd and its gateway speak with each other.
+
+The two are separate processes that may each restart at any time, so they share no connection, only small files in
+two directories that no container ever sees:
+
+* ``routes/<id>.json``, written by notebookd, read by the gateway: who may reach this notebook, and is it up?
+* ``activity/<id>.json``, written by the gateway, read by notebookd: when was it last used?
+
+A file appears and changes in one step (written aside, then renamed), so a reader never sees half of one. A file that
+cannot be understood is treated as absent: for a route that means "no such notebook", which lets nobody in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from notebookd import nofollow
+
+__all__ = [
+    "Activity",
+    "Route",
+    "find_activity",
+    "find_route",
+    "is_notebook_id",
+    "list_activity",
+    "list_routes",
+    "remove_activity",
+    "remove_route",
+    "route_file",
+    "write_activity",
+    "write_route",
+]
+
+_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SUFFIX: Final = ".json"
+_MODE: Final = 0o640
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What the gateway needs to know of a notebook. A deleted notebook has no route."""
+
+    notebook: str
+    """Its id, a UUID in lower case: also the first label of its host name and its folder under ``editors/``."""
+    name: str
+    owner: str
+    state: str
+    """The notebook's state as the API spells it, ``RUNNING``, ``STARTING``, …"""
+    unsecure_http: bool = False
+    """No token is asked for. Origin rules hold all the same."""
+    token_hash: str | None = None
+    """SHA-256 of the token, in hex; None while there is no token that could be shown."""
+    reason: str = ""
+    """For people: why it is in this state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """How a notebook is being used, as seen by the gateway. Times are Unix seconds, wall clock."""
+
+    last_activity_at: float | None
+    connections: int
+    """Open websockets."""
+    updated_at: float
+
+
+class _RouteFile(msgspec.Struct, rename="camel", kw_only=True):
+    notebook: str
+    name: str
+    owner: str
+    state: str
+    unsecure_http: bool = False
+    token_hash: str | None = None
+    reason: str = ""
+
+
+class _ActivityFile(msgspec.Struct, rename="camel", kw_only=True):
+    last_activity_at: float | None
+    connections: int
+    updated_at: float
+
+
+def is_notebook_id(text: str) -> bool:
+    """Whether ``text`` is a UUID in the one spelling (lower case, with hyphens) used in file and host names."""
+    return _ID.fullmatch(text) is not None
+
+
+def _file_name(notebook: str) -> str:
+    if not is_notebook_id(notebook):
+        raise ValueError(f"cannot name a file for notebook {notebook!r}: not a UUID in lower case")
+    return notebook + _SUFFIX
+
+
+def _write(directory: Path, notebook: str, content: msgspec.Struct) -> None:
+    with nofollow.open_directory(directory) as fd:
+        nofollow.replace_file(fd, _file_name(notebook), msgspec.json.encode(content), mode=_MODE)
+
+
+def _read(directory: Path, notebook: str) -> bytes | None:
+    try:
+        with nofollow.open_directory(directory) as fd:
+            return nofollow.read_file(fd, _file_name(notebook))
+    except (FileNotFoundError, nofollow.UnexpectedKind):
+        return None
+
+
+def _remove(directory: Path, notebook: str) -> bool:
+    try:
+        with nofollow.open_directory(directory) as fd:
+            return nofollow.remove_file(fd, _file_name(notebook))
+    except FileNotFoundError:
+        return False
+
+
+def _notebooks(directory: Path) -> Iterator[str]:
+    for entry in sorted(directory.glob(f"*{_SUFFIX}")):
+        if is_notebook_id(notebook := entry.name.removesuffix(_SUFFIX)):
+            yield notebook
+
+
+def route_file(directory: Path, notebook: str) -> Path:
+    """Where the route of a notebook lies."""
+    return directory / _file_name(notebook)
+
+
+def write_route(directory: Path, route: Route) -> None:
+    """Publish a route, replacing the one before it in one step."""
+    content = _RouteFile(
+        notebook=route.notebook,
+        name=route.name,
+        owner=route.owner,
+        state=route.state,
+        unsecure_http=route.unsecure_http,
+        token_hash=route.token_hash,
+        reason=route.reason,
+    )
+    _write(directory, route.notebook, content)
+
+
+def find_route(directory: Path, notebook: str) -> Route | None:
+    """The route of a notebook; None when there is none, or none that can be understood."""
+    if (data := _read(directory, notebook)) is None:
+        return None
+    try:
+        content = msgspec.json.decode(data, type=_RouteFile)
+    except msgspec.DecodeError:
+        return None
+    if content.notebook != notebook:
+        return None
+    return Route(
+        notebook=content.notebook,
+        name=content.name,
+        owner=content.owner,
+        state=content.state,
+        unsecure_http=content.unsecure_http,
+        token_hash=content.token_hash,
+        reason=content.reason,
+    )
+
+
+def remove_route(directory: Path, notebook: str) -> bool:
+    """Withdraw a route; False when there was none."""
+    return _remove(directory, notebook)
+
+
+def list_routes(directory: Path) -> list[Route]:
+    """Every route that can be understood, by id."""
+    found = (find_route(directory, notebook) for notebook in _notebooks(directory))
+    return [route for route in found if route is not None]
+
+
+def write_activity(directory: Path, notebook: str, activity: Activity) -> None:
+    """Publish what is known of a notebook's use, replacing what was known before."""
+    content = _ActivityFile(
+        last_activity_at=activity.last_activity_at,
+        connections=activity.connections,
+        updated_at=activity.updated_at,
+    )
+    _write(directory, notebook, content)
+
+
+def find_activity(directory: Path, notebook: str) -> Activity | None:
+    """What is known of a notebook's use. None is "nothing known", which is not the same as "not used"."""
+    if (data := _read(directory, notebook)) is None:
+        return None
+    try:
+        content = msgspec.json.decode(data, type=_ActivityFile)
+    except msgspec.DecodeError:
+        return None
+    return Activity(
+        last_activity_at=content.last_activity_at,
+        connections=content.connections,
+        updated_at=content.updated_at,
+    )
+
+
+def remove_activity(directory: Path, notebook: str) -> bool:
+    """Forget a notebook's use; False when nothing was known."""
+    return _remove(directory, notebook)
+
+
+def list_activity(directory: Path) -> dict[str, Activity]:
+    """Everything known, by notebook id."""
+    found = {notebook: find_activity(directory, notebook) for notebook in _notebooks(directory)}
+    return {notebook: activity for notebook, activity in found.items() if activity is not None}
