@@ -25,7 +25,7 @@ run_as_caller() {
     else
         mapfile -d '' variables < <(env -0)
     fi
-    variables+=("${run_environment[@]}" "PATH=$run/bin:$PATH")
+    variables+=("${run_environment[@]}" "PATH=$run/bin:$(caller_path "${variables[@]}")")
     if [[ -n $as_account ]]; then
         identity=(setpriv --reuid "$account" --regid notebookd-svc --init-groups)
         variables+=(HOME="$run/engine/home" USER="$account" LOGNAME="$account" TMPDIR=/tmp)
@@ -33,7 +33,7 @@ run_as_caller() {
         identity=(setpriv --reuid "$SUDO_UID" --regid "$SUDO_GID" --groups "$(caller_groups)")
     fi
     # In the background, so that a signal reaches our trap at once; with the caller's stdin and their SIGINT all the same.
-    env -i "${variables[@]}" env --default-signal=INT,QUIT,TERM,HUP "${identity[@]}" "${command[@]}" <&0 &
+    env -i "${variables[@]}" env --default-signal=INT,QUIT,TERM,HUP "${identity[@]}" "${command[@]}" <&0 {run_lock}>&- &
     command_pid=$!
     while :; do
         status=0
@@ -42,6 +42,9 @@ run_as_caller() {
     done
     return "$status"
 }
+
+# caller_path VARIABLES ...: sudo has a PATH of its own; the command gets the caller's.
+caller_path() { printf '%s\n' "$@" | sed -n 's/^PATH=//p' | tail -n 1; }
 
 caller_groups() {
     { id -G "$SUDO_USER" | tr ' ' '\n'; getent group notebookd | cut -d : -f 3; } | sort -nu | paste -sd ,

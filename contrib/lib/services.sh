@@ -10,10 +10,11 @@ is_alive() {
     local pid began
     [[ -e $run/$1.pid ]] || return 1
     { read -r pid; read -r began; } <"$run/$1.pid" || return 1
-    [[ $(start_time "$pid") == "$began" ]]
+    [[ -n $began && $(start_time "$pid") == "$began" ]]
 }
 
-start_time() { sed -n 's/^.*) //p' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+# start_time PID: in clock ticks since boot; empty for what is gone, or dead and waiting for its parent.
+start_time() { sed -n 's/^.*) //; /^Z/!p' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
 
 # note_pid NAME PID
 note_pid() { printf '%s\n%s\n' "$2" "$(start_time "$2")" >"$run/$1.pid"; }
