@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks, in the order they are reported: each a function from a patient to findings.
+
+A finding that is not ``ok`` carries the cure: what to type or to write, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from notebookd.doctor.engine import check_cgroups, check_engine, check_images, check_runtime_program
+from notebookd.doctor.finding import Check, Finding, ok
+from notebookd.doctor.gpus import check_gpus
+from notebookd.doctor.machine import Patient
+from notebookd.doctor.system import (
+    check_api,
+    check_disk,
+    check_folders,
+    check_id_mappers,
+    check_kernel,
+    check_linger,
+    check_subordinate_ids,
+)
+
+
+def check_configuration(patient: Patient) -> Iterator[Finding]:
+    """Where the configuration came from (it is good, or we were not here)."""
+    yield ok("configuration", str(patient.config.source or "built-in defaults, there is no file"))
+
+
+CHECKS: tuple[Check, ...] = (
+    check_configuration,
+    check_engine,
+    check_runtime_program,
+    check_subordinate_ids,
+    check_id_mappers,
+    check_kernel,
+    check_cgroups,
+    check_linger,
+    check_gpus,
+    check_folders,
+    check_disk,
+    check_images,
+    check_api,
+)

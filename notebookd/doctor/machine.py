@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the doctor looks at: files below a root, programs, and what answers on a socket.
+
+Only the standard library, and no daemon: it has to work when nothing else does.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from notebookd.config import Config
+from notebookd.domain.catalogue import Catalogue
+
+ANSWER_TIMEOUT_S = 5.0
+
+
+class NotSeen(Exception):
+    """Something could not be looked at; the text says why."""
+
+
+class SocketConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket, of any path length."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=ANSWER_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect through a descriptor: a socket's path has 108 bytes at most, a file's has not."""
+        descriptor = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+
+
+def get_over_socket(path: Path, target: str) -> tuple[int, bytes]:
+    """Status and body of a GET. Raises OSError or http.client.HTTPException, FileNotFoundError and PermissionError
+    among them."""
+    connection = SocketConnection(path)
+    try:
+        connection.request("GET", target)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _program_output(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_TIMEOUT_S, check=True)
+    return done.stdout.strip()
+
+
+def _nvml_uuids() -> list[str]:
+    """The UUIDs of the GPUs that the driver knows."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise NotSeen(str(error)) from error
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+    except pynvml.NVMLError as error:
+        raise NotSeen(str(error)) from error
+    finally:
+        pynvml.nvmlShutdown()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where to look, and by what. ``root`` stands for ``/`` where the system's own files are meant."""
+
+    root: Path = Path("/")
+    account: str = "notebookd"
+    account_group: str = "notebookd-svc"
+    gateway_account: str = "notebookd-gateway"
+    find_program: Callable[[str], str | None] = shutil.which
+    program_output: Callable[[Sequence[str]], str] = _program_output
+    nvml_uuids: Callable[[], list[str]] = _nvml_uuids
+
+    def read(self, path: str) -> str | None:
+        """A system file's text, None when it is absent. Raises NotSeen when it cannot be read."""
+        try:
+            return (self.root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise NotSeen(f"{path}: {error.strerror}") from error
+
+
+class Patient:
+    """A machine under a configuration, with the answers that several checks share."""
+
+    def __init__(self, config: Config, machine: Machine) -> None:
+        self.config = config
+        self.machine = machine
+        self.catalogue = Catalogue.of(config.images)
+
+    @cached_property
+    def engine(self) -> dict[str, Any] | NotSeen:
+        """The engine's own description of itself, or why there is none."""
+        try:
+            status, body = get_over_socket(self.config.engine.socket, "/v4.0.0/libpod/info")
+            info = json.loads(body)
+        except PermissionError:
+            return NotSeen("permission denied: only root and the account itself may ask the engine")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return NotSeen(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+        if status != 200 or not isinstance(info, dict):
+            return NotSeen(f"it answered with status {status}")
+        return info
+
+    def engine_has_image(self, image: str) -> bool:
+        """Whether the engine has an image. Raises NotSeen."""
+        target = f"/v4.0.0/libpod/images/{quote(image, safe='/:')}/exists"
+        try:
+            status, _body = get_over_socket(self.config.engine.socket, target)
+        except (OSError, http.client.HTTPException) as error:
+            raise NotSeen(str(error)) from error
+        if status not in {204, 404}:
+            raise NotSeen(f"the engine answered with status {status}")
+        return status == 204
+
+    @cached_property
+    def gpu_uuids(self) -> list[str] | NotSeen:
+        """The GPUs that the driver knows, or why it cannot be asked."""
+        try:
+            return self.machine.nvml_uuids()
+        except (NotSeen, ImportError) as error:
+            return NotSeen(str(error))
+
+
+def dig(info: dict[str, Any], *keys: str) -> Any:
+    """What lies under a path of keys, None where one is missing."""
+    found: Any = info
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
