@@ -9,7 +9,8 @@ write_run_environment() {
         run_environment+=("NOTEBOOKD_SOCKET=$run/run/api.sock" "NOTEBOOKD_GATEWAY=$gateway"
             "NOTEBOOKD_CONFIG=$run/notebookd.toml" "NOTEBOOKD_STATE=$state")
     fi
-    declare -p run state venv gateway shared_store >"$run/environment"
+    # -g: read inside a function, they are still everybody's.
+    declare -p run state venv gateway shared_store | sed 's/^declare --/declare -g --/' >"$run/environment"
 }
 
 # prepare_folders: the runtime folder as tmpfiles.d makes it on an installed machine, and the state.

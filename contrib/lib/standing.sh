@@ -72,7 +72,7 @@ start_first_notebook() {
 # notebookctl as the caller, who owns the notebook; quickstart lends them the group for these calls.
 notebookctl() {
     local identity=()
-    if [[ -n ${SUDO_UID:-} && -n ${caller_environment:-} ]]; then
+    if is_through_sudo; then
         identity=(setpriv --reuid "$SUDO_UID" --regid "$SUDO_GID" --groups "$(caller_groups)")
     fi
     NOTEBOOKD_SOCKET=$run/run/api.sock NOTEBOOKD_GATEWAY=$gateway "${identity[@]}" "$run/bin/notebookctl" "$@" \
@@ -82,7 +82,7 @@ notebookctl() {
 print_what_is_there() {
     say "up: socket $run/run/api.sock, gateway $gateway, logs $run/log"
     say "the client: NOTEBOOKD_SOCKET=$run/run/api.sock $run/bin/notebookctl list"
-    [[ -z ${SUDO_USER:-} ]] || say "to use it without sudo: sudo usermod -a -G notebookd $SUDO_USER, and log in again"
+    ! is_through_sudo || say "to use it without sudo: sudo usermod -a -G notebookd $SUDO_USER, and log in again"
     print_changes
     say "from another machine: ssh -L 8421:127.0.0.1:8421 $(hostname)"
 }

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# For developers. Everything here is a plain script or a tool of .venv, which `make prepare` fills.
+
+bin := .venv/bin
+scripts := contrib/quickstart contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run \
+	$(addprefix contrib/images/jupyterlab/,build rootfs trim)
+
+.PHONY: run test check bench prepare
+
+run:
+	contrib/quickstart
+
+test:
+	tests/run
+
+check: prepare
+	$(bin)/ruff format --check
+	$(bin)/ruff check
+	$(bin)/mypy
+	$(bin)/lint-imports
+	shellcheck --external-sources --exclude=SC2034,SC2154 $(scripts)
+
+bench: prepare
+	contrib/quickstart --gpus 8 -- $(bin)/python -m tests.bench
+
+prepare:
+	@tests/run --prepare
