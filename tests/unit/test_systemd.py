@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import io
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from notebookd.adapters.logging import is_journal, set_up_logging
+from notebookd.adapters.systemd import SystemdNotifier, listen_fds, named_listen_fds, watchdog_interval_s
+from notebookd.ports.notifier import Notifier
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A datagram socket where systemd's would be."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield ear
+
+
+def test_the_supervisor_hears_what_we_say(supervisor: socket.socket) -> None:
+    ours = SystemdNotifier()
+    notifier: Notifier = ours
+    notifier.ready("serving 3 notebooks")
+    notifier.status("café\nREADY=0")
+    notifier.watchdog()
+    notifier.extend_timeout(5_000_000)
+    notifier.stopping()
+    ours.close()
+    assert [supervisor.recv(512).decode() for _ in range(5)] == [
+        "READY=1\nSTATUS=serving 3 notebooks",
+        "STATUS=café READY=0",
+        "WATCHDOG=1",
+        "EXTEND_TIMEOUT_USEC=5000000",
+        "STOPPING=1",
+    ]
+
+
+def test_without_a_supervisor_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notifier = SystemdNotifier()
+    notifier.ready("nobody listens")
+    notifier.close()
+    notifier.watchdog()
+
+
+def test_the_watchdog_is_fed_twice_in_its_time() -> None:
+    assert watchdog_interval_s({"WATCHDOG_USEC": "30000000"}) == 15
+    assert watchdog_interval_s({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}) == 15
+    assert watchdog_interval_s({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}) is None
+    assert watchdog_interval_s({"WATCHDOG_USEC": "soon"}) is None
+    assert watchdog_interval_s({}) is None
+
+
+def test_sockets_meant_for_another_process_are_left_alone() -> None:
+    environ = {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "api", "PATH": "/bin"}
+    assert listen_fds(environ) == []
+    assert environ == {"PATH": "/bin"}
+    assert listen_fds({}) == []
+    assert named_listen_fds({"LISTEN_PID": "x", "LISTEN_FDS": "1"}) == []
+
+
+def test_passed_sockets_arrive_named_and_are_not_passed_on(tmp_path: Path) -> None:
+    """In a process of its own, since descriptor 3 of this one is somebody else's."""
+    program = """
+import os, sys
+from notebookd.adapters.systemd import named_listen_fds
+os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="api")
+passed = named_listen_fds()
+for name, each in passed:
+    print(name, os.path.basename(each.getsockname()), each.get_inheritable(), each.getblocking())
+print(sorted(key for key in os.environ if key.startswith("LISTEN_")), named_listen_fds())
+"""
+    with socket.socket(socket.AF_UNIX) as api, socket.socket(socket.AF_UNIX) as other:
+        for each, name in ((api, "one"), (other, "two")):
+            each.bind(str(tmp_path / name))
+            each.listen()
+        numbers = [os.dup2(each.fileno(), number) for each, number in ((api, 50), (other, 51))]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", program, *map(str, numbers)],
+                pass_fds=numbers,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        finally:
+            for number in numbers:
+                os.close(number)
+    assert done.stdout.splitlines() == ["api one False False", "unknown two False False", "[] []"]
+
+
+@pytest.fixture
+def _root_logger() -> Iterator[None]:
+    root, access = logging.getLogger(), logging.getLogger("aiohttp.access")
+    before = root.handlers[:], root.level, access.level
+    yield
+    root.handlers[:], root.level, access.level = before
+
+
+@pytest.mark.usefixtures("_root_logger")
+def test_the_journal_gets_a_priority_on_every_line(tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w") as stream:
+        status = os.fstat(stream.fileno())
+        set_up_logging(stream=stream, environ={"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        log = logging.getLogger("notebookd.reconciler")
+        log.info("granted", extra={"notebook": "n1", "gpu": "GPU-1"})
+        log.warning("two\nlines")
+        try:
+            (tmp_path / "absent").stat()
+        except OSError:
+            log.exception("cannot start")
+        log.debug("not shown")
+    lines = (tmp_path / "journal").read_text().splitlines()
+    assert lines[:3] == [
+        "<6>notebookd.reconciler: granted notebook=n1 gpu=GPU-1",
+        "<4>notebookd.reconciler: two",
+        "<4>lines",
+    ]
+    assert lines[-1].startswith("<3>FileNotFoundError: ")
+    assert all(line.startswith("<3>") for line in lines[3:])
+
+
+@pytest.mark.usefixtures("_root_logger")
+def test_people_get_a_time_and_a_level() -> None:
+    stream = io.StringIO()
+    set_up_logging(stream=stream, environ={"JOURNAL_STREAM": "1:2"})
+    logging.getLogger("notebookd").error("no", extra={"owner": "alice"})
+    assert stream.getvalue().endswith(" ERROR notebookd: no owner=alice\n")
+    assert stream.getvalue().startswith("20")
+
+
+def test_a_stream_that_is_not_the_journals_is_not_taken_for_it(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as stream:
+        assert not is_journal(stream, {"JOURNAL_STREAM": "8:1"})
+        assert not is_journal(stream, {})
