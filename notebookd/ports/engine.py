@@ -20,6 +20,10 @@ __all__ = ["Container", "ContainerStatus"]
 
 LABEL_PREFIX = "io.notebookd."
 
+EVENTS_CONNECTED = "connected"
+"""The kind of the first event of every stream: from here on nothing is missed. Whoever looks at everything when it
+comes needs no other care against what happened before."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
@@ -80,7 +84,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineEvent:
-    """Something happened to a container of ours. Only ever used to wake somebody who then looks for himself."""
+    """Something happened to a container of ours. Only ever used to wake somebody who then looks for himself.
+
+    The first of a stream has the kind :data:`EVENTS_CONNECTED`, an empty ``container`` and no labels.
+    """
 
     container: str
     kind: str
@@ -89,7 +96,8 @@ class EngineEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
-    """A line of a container's output."""
+    """A line of a container's output. ``at`` may be exact to the second only (Podman 4.3's logs are), ``stream`` is
+    ``stdout`` or ``stderr``, ``content`` has no newline."""
 
     at: datetime
     stream: str
@@ -148,12 +156,13 @@ class Engine(Protocol):
 
     async def start(self, name: str) -> Container:
         """Start a created or ended container and return it as it is then. Starting a running one changes
-        nothing. Raises ContainerMissing, DeviceUnresolvable, EngineError."""
+        nothing. Raises ContainerMissing, DeviceUnresolvable, EngineError (also for a LOST container that the engine
+        still takes for a running one: remove it and create it anew)."""
         ...
 
     async def stop(self, name: str, *, grace_s: float) -> Container | None:
-        """SIGTERM, wait up to ``grace_s``, SIGKILL; returns the ended container, None when there is none.
-        A container whose conmon died is killed by its pid. Idempotent."""
+        """SIGTERM, wait up to ``grace_s``, SIGKILL; returns the container as it is then, None when there is none.
+        A container whose conmon died is killed by its pid and is LOST. One never started stays CREATED. Idempotent."""
         ...
 
     async def remove(self, name: str) -> None:
@@ -179,11 +188,13 @@ class Engine(Protocol):
     def logs(
         self, name: str, *, since: datetime | None = None, tail: int | None = None, follow: bool = False
     ) -> AsyncIterator[LogLine]:
-        """Its output so far, oldest first, then with ``follow`` as it comes until it ends. Raises ContainerMissing."""
+        """Its output so far, oldest first, then with ``follow`` as it comes until it ends. ``since`` is inclusive and
+        cut to the second. Raises ContainerMissing."""
         ...
 
     def exec(
         self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool
     ) -> AbstractAsyncContextManager[ExecSession]:
-        """Run a command in a running container. Raises ContainerMissing, EngineError."""
+        """Run a command in a running container; leaving the context hangs it up. A command that is not found in
+        the container ends with 127 and says so on stderr. Raises ContainerMissing, EngineError."""
         ...

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine port on Podman: calls in threads, streams over aiohttp, and Podman's word checked against /proc."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from notebookd.adapters.podman.calls import Calls, Session
+from notebookd.adapters.podman.execution import PodmanExec, open_exec
+from notebookd.adapters.podman.liveness import Liveness, kill_process
+from notebookd.adapters.podman.spec import create_body
+from notebookd.adapters.podman.streams import Streams
+from notebookd.adapters.podman.translate import Inspected, image_of, info_of, network_command_of
+from notebookd.errors import ContainerMissing, EngineError, EngineUnavailable
+from notebookd.ports.engine import (
+    LABEL_PREFIX,
+    Container,
+    ContainerSpec,
+    ContainerStatus,
+    EngineEvent,
+    EngineInfo,
+    ExecSession,
+    Image,
+    LogLine,
+)
+
+INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
+END_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4)
+"""How long a dead process under a living conmon may take to become an exit code."""
+REMOVE_ATTEMPTS = 3
+
+
+class PodmanEngine:
+    """An :class:`~notebookd.ports.engine.Engine` on a libpod API socket. Open it with :meth:`open`."""
+
+    def __init__(self, socket: Path, instance: str, calls: Calls, streams: Streams) -> None:
+        self._socket = socket
+        self.instance = instance
+        self._calls = calls
+        self._streams = streams
+        self._liveness = Liveness()
+        self._ids: dict[str, str] = {}
+        self._host: tuple[frozenset[str], str] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, socket: Path, instance: str) -> AsyncIterator[Self]:
+        """An engine for this instance's containers. Does not connect yet: an engine that is down is no error here."""
+        calls, streams = Calls(socket), Streams(socket)
+        try:
+            yield cls(socket, instance, calls, streams)
+        finally:
+            await streams.aclose()
+            await calls.aclose()
+
+    async def info(self) -> EngineInfo:
+        """See :meth:`Engine.info`. Podman takes some 150 ms over it: not for every turn of a loop."""
+
+        def look(session: Session) -> EngineInfo:
+            body = self._read_host(session)
+            volume = session.get(f"/volumes/{self._mark}/json", "look for the storage's mark")
+            return info_of(body, storage_known=volume is not None)
+
+        return await self._calls.run(look)
+
+    async def mark_storage(self) -> None:
+        """See :meth:`Engine.mark_storage`: the mark is an empty volume."""
+        body = {"Name": self._mark, "Labels": {INSTANCE_LABEL: self.instance}}
+
+        def mark(session: Session) -> None:
+            if session.get(f"/volumes/{self._mark}/json", "look for the storage's mark") is None:
+                session.post("/volumes/create", "mark the storage", body=body)
+
+        await self._calls.run(mark)
+
+    async def create(self, spec: ContainerSpec) -> Container:
+        """See :meth:`Engine.create`. The instance's label is put on whatever the spec says."""
+        action = f"create container {spec.name}"
+
+        def create(session: Session) -> Container:
+            if self._host is None:
+                self._read_host(session)
+            assert self._host is not None
+            controllers, network_command = self._host
+            body = create_body(spec, controllers=controllers, network_command=network_command)
+            body["labels"][INSTANCE_LABEL] = self.instance
+            container_id = session.post("/containers/create", action, body=body)["Id"]
+            return self._must_look(session, container_id, action)
+
+        return await self._calls.run(create)
+
+    async def start(self, name: str) -> Container:
+        """See :meth:`Engine.start`. A container lost under a dead conmon cannot be started again: EngineError."""
+        action = f"start container {name}"
+
+        def start(session: Session) -> Container:
+            container_id = self._ids.get(name) or self._ours(session, name, action)
+            try:
+                session.post(f"/containers/{container_id}/start", action)
+            except ContainerMissing:
+                self._forget(name, container_id)
+                raise
+            started = self._must_look(session, container_id, action)
+            if started.status is ContainerStatus.LOST:
+                raise EngineError(f"cannot {action}: its process is gone and Podman does not know; remove it")
+            return started
+
+        return await self._calls.run(start)
+
+    async def stop(self, name: str, *, grace_s: float) -> Container | None:
+        """See :meth:`Engine.stop`. Under a dead conmon Podman's own stop hangs, so that one is not asked."""
+        action = f"stop container {name}"
+
+        found = await self._calls.run(lambda session: self._inspect(session, name, action))
+        if found is None:
+            return None
+        if found.claims_process and self._liveness.conmon_alive(found):
+            await self._ask_to_stop(found, math.ceil(grace_s), action)
+        elif found.claims_process:
+            await self._calls.run(lambda _: self._kill_unattended(found, grace_s))
+        return await self._calls.run(lambda session: self._look(session, found.id, action))
+
+    async def remove(self, name: str) -> None:
+        """See :meth:`Engine.remove`."""
+        action = f"remove container {name}"
+
+        def remove(session: Session) -> None:
+            found = self._inspect(session, name, action)
+            if found is None:
+                return
+            if found.claims_process and not self._liveness.conmon_alive(found):
+                self._kill_unattended(found, 0)
+            self._force_remove(session, found.id, action)
+            self._forget(name, found.id)
+
+        await self._calls.run(remove)
+
+    async def find(self, name: str) -> Container | None:
+        """See :meth:`Engine.find`."""
+        return await self._calls.run(lambda session: self._look(session, name, f"look at container {name}"))
+
+    async def list_containers(self) -> list[Container]:
+        """See :meth:`Engine.list_containers`. Each is inspected: the listing lacks exact times and exit codes."""
+        params = {"all": "true", "filters": json.dumps({"label": [f"{INSTANCE_LABEL}={self.instance}"]})}
+
+        def look(session: Session) -> list[Container]:
+            rows = session.get("/containers/json", "list containers", params=params) or ()
+            found = [self._look(session, row["Id"], "list containers") for row in rows]
+            return [container for container in found if container is not None]
+
+        return await self._calls.run(look)
+
+    async def find_image(self, reference: str) -> Image | None:
+        """See :meth:`Engine.find_image`."""
+        path = f"/images/{reference}/json"
+        body = await self._calls.run(lambda session: session.get(path, f"look at image {reference}"))
+        return None if body is None else image_of(body)
+
+    def events(self) -> AsyncIterator[EngineEvent]:
+        """See :meth:`Engine.events`."""
+        return self._streams.events(self.instance)
+
+    async def logs(
+        self, name: str, *, since: datetime | None = None, tail: int | None = None, follow: bool = False
+    ) -> AsyncIterator[LogLine]:
+        """See :meth:`Engine.logs`."""
+        container_id = await self._calls.run(lambda s: self._ours(s, name, f"read logs of container {name}"))
+        async for line in self._streams.logs(container_id, since=since, tail=tail, follow=follow):
+            yield line
+
+    def exec(
+        self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool
+    ) -> AbstractAsyncContextManager[ExecSession]:
+        """See :meth:`Engine.exec`."""
+        return self._exec(name, command, tty=tty, stdin=stdin)
+
+    @asynccontextmanager
+    async def _exec(self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool) -> AsyncIterator[PodmanExec]:
+        container_id = await self._calls.run(lambda s: self._ours(s, name, f"run a command in container {name}"))
+        async with open_exec(self._calls, self._socket, container_id, command, tty=tty, stdin=stdin) as running:
+            yield running
+
+    async def _ask_to_stop(self, found: Inspected, grace_s: int, action: str) -> None:
+        try:
+            await self._streams.stop(found.id, grace_s=grace_s, action=action)
+        except ContainerMissing:
+            return
+        except EngineUnavailable:
+            if self._liveness.conmon_alive(found):
+                raise
+            # conmon died under the stop: Podman would wait for ever
+            await self._calls.run(lambda _: self._kill_unattended(found, 0))
+
+    # What follows runs in worker threads.
+
+    @property
+    def _mark(self) -> str:
+        return f"notebookd-{self.instance}"
+
+    def _read_host(self, session: Session) -> dict[str, Any]:
+        body: dict[str, Any] = session.get("/info", "look at the engine")
+        controllers = frozenset(body["host"].get("cgroupControllers") or ())
+        self._host = (controllers, network_command_of(body))
+        return body
+
+    def _ours(self, session: Session, name: str, action: str) -> str:
+        """The id of our container of that name. Calls go by id: a name may become a stranger's, an id cannot."""
+        found = self._inspect(session, name, action)
+        if found is None:
+            raise ContainerMissing(f"cannot {action}: there is none")
+        return found.id
+
+    def _forget(self, name: str, container_id: str) -> None:
+        self._ids.pop(name, None)
+        self._liveness.forget(container_id)
+
+    def _inspect(self, session: Session, key: str, action: str) -> Inspected | None:
+        """Podman's word on our container of that exact name or id."""
+        body = session.get(f"/containers/{key}/json", action)
+        if body is None:
+            self._ids.pop(key, None)
+            return None
+        found = Inspected.of(body)
+        if key not in (found.name, found.id) or found.labels.get(INSTANCE_LABEL) != self.instance:
+            return None
+        self._ids[found.name] = found.id
+        return found
+
+    def _look(self, session: Session, key: str, action: str) -> Container | None:
+        """Podman's word, checked. A process that just ended is looked at again until conmon has written its end."""
+        unattended = False
+        for pause_s in END_PAUSES_S:
+            found = self._inspect(session, key, action)
+            if found is None:
+                return None
+            if not found.claims_process:
+                return found.as_container(alive=False)
+            if self._liveness.process(found) is not None:
+                return found.as_container(alive=True)
+            if unattended:
+                break  # conmon was dead already when we looked: nobody will write it
+            unattended = not self._liveness.conmon_alive(found)
+            if not unattended:
+                time.sleep(pause_s)
+        return found.as_container(alive=False) if found else None
+
+    def _must_look(self, session: Session, key: str, action: str) -> Container:
+        container = self._look(session, key, action)
+        if container is None:
+            raise ContainerMissing(f"cannot {action}: it is gone")
+        return container
+
+    def _kill_unattended(self, found: Inspected, grace_s: float) -> None:
+        stat = self._liveness.process(found) if found.claims_process else None
+        if stat is not None and not kill_process(found.pid, stat, grace_s=grace_s):
+            raise EngineError(f"cannot stop container {found.name}: process {found.pid} survives SIGKILL")
+
+    def _force_remove(self, session: Session, container_id: str, action: str) -> None:
+        """Remove by force. For a lost container Podman first fails to kill what is dead, and only notes "stopping";
+        asked again, it removes it."""
+        params = {"force": "true", "timeout": 0, "v": "true"}
+        for attempt in range(1, REMOVE_ATTEMPTS + 1):
+            try:
+                session.delete(f"/containers/{container_id}", action, params=params)
+            except ContainerMissing:
+                return
+            except EngineUnavailable:
+                raise
+            except EngineError:
+                if attempt == REMOVE_ATTEMPTS:
+                    raise
+            else:
+                return

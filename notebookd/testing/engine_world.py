@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an engine keeps while daemons come and go: the world behind :class:`~notebookd.testing.engine.FakeEngine`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from notebookd.errors import DeviceUnresolvable, EngineError, EngineUnavailable, ImageMissing, NameTaken
+from notebookd.ports.engine import (
+    LABEL_PREFIX,
+    Container,
+    ContainerSpec,
+    ContainerStatus,
+    EngineEvent,
+    Image,
+    LogLine,
+)
+from notebookd.testing.engine_script import Cat, Exit, Read, Say, Sleep, Step, TerminalSize, Trap, steps_of
+
+INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
+KILLED = 137
+FIRST_PID = 100_000
+FOR_EVER = timedelta(days=36500)
+STREAMS = {1: "stdout", 2: "stderr"}
+
+
+@dataclass(slots=True)
+class FakeContainer:
+    """A container of the world. Tests may look at it; they change it through the world."""
+
+    id: str
+    spec: ContainerSpec
+    labels: Mapping[str, str]
+    image_digest: str
+    status: ContainerStatus = ContainerStatus.CREATED
+    conmon: bool = True
+    pid: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    term_code: int | None = None
+    grace_s: float | None = None
+    wake_at: datetime | None = None
+    steps: list[Step] = field(default_factory=list)
+    output: list[LogLine] = field(default_factory=list)
+
+    def seen(self) -> Container:
+        """As the port shows it."""
+        return Container(
+            id=self.id,
+            name=self.spec.name,
+            labels=dict(self.labels),
+            status=self.status,
+            image_digest=self.image_digest,
+            pid=self.pid,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            exit_code=self.exit_code,
+        )
+
+
+@dataclass(slots=True)
+class Hold:
+    """A call that waits: ``entered`` is set when one came, :meth:`release` lets all of them on."""
+
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def release(self) -> None:
+        """Let held calls go on."""
+        self.gate.set()
+
+
+@dataclass(slots=True)
+class _Fault:
+    method: str
+    error: EngineError
+    times: int
+    after: bool
+
+
+class FakeEngineWorld:
+    """What an engine keeps while daemons come and go, and the faults that a test lets happen to it."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self.now = now
+        self.containers: dict[str, FakeContainer] = {}
+        self.images: dict[str, Image] = {}
+        self.marks: set[str] = set()
+        self.unresolvable: set[str] = set()
+        self.controllers = frozenset({"cpu", "memory", "pids"})
+        self.calls: list[tuple[str, str]] = []
+        """Every call of the port, as (method, container name or image reference)."""
+        self._reachable = True
+        self._serial = 0
+        self._faults: list[_Fault] = []
+        self._holds: dict[str, Hold] = {}
+        self._subscribers: dict[asyncio.Queue[EngineEvent | None], str] = {}
+        self._changed = asyncio.Event()
+
+    # what a test lets happen
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the engine answers. While it does not, every call raises EngineUnavailable and events break."""
+        return self._reachable
+
+    @reachable.setter
+    def reachable(self, value: bool) -> None:
+        self._reachable = value
+        if not value:
+            for queue in self._subscribers:
+                queue.put_nowait(None)
+            self._wake()
+
+    def add_image(self, name: str) -> Image:
+        """Put an image into the storage."""
+        digest = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+        self.images[name] = Image(digest=digest, names=(name,), size_bytes=1_000_000)
+        return self.images[name]
+
+    def fail(self, method: str, error: EngineError, *, times: int = 1, after: bool = False) -> None:
+        """Let the next ``times`` calls of ``method`` raise; with ``after`` when the work is already done."""
+        self._faults.append(_Fault(method, error, times, after))
+
+    def hold(self, method: str) -> Hold:
+        """Let calls of ``method`` wait until released."""
+        self._holds[method] = Hold()
+        return self._holds[method]
+
+    def end(self, name: str, exit_code: int) -> None:
+        """The container's process ends by itself."""
+        self._finish(self.containers[name], exit_code)
+
+    def kill_conmon(self, name: str) -> None:
+        """Its conmon dies, its process goes on: however that ends, nobody will record it."""
+        self.containers[name].conmon = False
+
+    def lose(self, name: str) -> None:
+        """Conmon and process die together: LOST, and no event tells of it."""
+        self.kill_conmon(name)
+        self._finish(self.containers[name], KILLED)
+
+    def reboot(self) -> None:
+        """The machine goes down uncleanly: what ran is LOST."""
+        for name, container in self.containers.items():
+            if container.status is ContainerStatus.RUNNING:
+                self.lose(name)
+
+    def lose_storage(self) -> None:
+        """The engine comes back on an empty storage: no containers, images or marks."""
+        self.containers.clear()
+        self.images.clear()
+        self.marks.clear()
+
+    def say(self, name: str, text: str, *, stream: int = 1) -> None:
+        """The container writes lines."""
+        for line in text.splitlines():
+            self.containers[name].output.append(LogLine(at=self.now(), stream=STREAMS[stream], content=line))
+        self._wake()
+
+    def settle(self) -> None:
+        """Let every container go on that slept until now; each call of the port does this first."""
+        for container in list(self.containers.values()):
+            self._go_on(container)
+
+    # what engines attached to it do
+
+    @asynccontextmanager
+    async def call(self, method: str, subject: str = "") -> AsyncIterator[None]:
+        """One call of the port: recorded, held, failed as the test said."""
+        self.calls.append((method, subject))
+        if (hold := self._holds.get(method)) is not None:
+            hold.entered.set()
+            await hold.gate.wait()
+        self._check(method, after=False)
+        self.settle()
+        yield
+        self._check(method, after=True)
+
+    def new_container(self, spec: ContainerSpec, labels: Mapping[str, str]) -> FakeContainer:
+        """Create one."""
+        image = self.image(spec.image)
+        if image is None:
+            raise ImageMissing(f"cannot create container {spec.name}: {spec.image}: image not known")
+        if spec.name in self.containers:
+            raise NameTaken(f"cannot create container {spec.name}: that name is already in use")
+        self._serial += 1
+        container_id = hashlib.sha256(f"{self._serial} {spec.name}".encode()).hexdigest()
+        created = FakeContainer(id=container_id, spec=spec, labels=labels, image_digest=image.digest)
+        self.containers[spec.name] = created
+        self._publish(created, "create")
+        return created
+
+    def begin(self, container: FakeContainer) -> None:
+        """Start one."""
+        for device in container.spec.devices:
+            if device in self.unresolvable:
+                raise DeviceUnresolvable(f"cannot start container {container.spec.name}: unresolvable {device}")
+        self._serial += 1
+        container.status = ContainerStatus.RUNNING
+        container.conmon = True
+        container.pid = FIRST_PID + self._serial
+        # Two starts differ in their time, as they do on a machine, also where a test's clock stands still.
+        container.started_at = self.now() + timedelta(microseconds=self._serial)
+        container.finished_at = container.exit_code = container.wake_at = container.term_code = None
+        container.steps = list(steps_of(container.spec.command, container.spec.env, editor=True))
+        self._publish(container, "start")
+        self._go_on(container)
+
+    def terminate(self, container: FakeContainer, *, grace_s: float = 0) -> None:
+        """SIGTERM and, where that is ignored, SIGKILL; the grace is noted and takes no time here."""
+        container.grace_s = grace_s
+        if container.status is ContainerStatus.RUNNING:
+            self._finish(container, KILLED if container.term_code is None else container.term_code)
+
+    def discard(self, container: FakeContainer) -> None:
+        """Remove one."""
+        self.terminate(container)
+        del self.containers[container.spec.name]
+        self._publish(container, "remove")
+        self._wake()
+
+    def image(self, reference: str) -> Image | None:
+        """By name or digest."""
+        return next((i for i in self.images.values() if reference in (*i.names, i.digest)), None)
+
+    async def changed(self) -> None:
+        """Wait until anything happens."""
+        await self._changed.wait()
+
+    @asynccontextmanager
+    async def subscription(self, instance: str) -> AsyncIterator[asyncio.Queue[EngineEvent | None]]:
+        """Events of an instance; None when the stream breaks."""
+        queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
+        self._subscribers[queue] = instance
+        try:
+            yield queue
+        finally:
+            del self._subscribers[queue]
+
+    def _check(self, method: str, *, after: bool) -> None:
+        if not self._reachable:
+            raise EngineUnavailable(f"cannot {method}: the engine did not answer")
+        for fault in self._faults:
+            if fault.method == method and fault.after is after and fault.times > 0:
+                fault.times -= 1
+                raise fault.error
+
+    def _go_on(self, container: FakeContainer) -> None:
+        while container.status is ContainerStatus.RUNNING:
+            if container.wake_at is not None and self.now() < container.wake_at:
+                return
+            container.wake_at = None
+            match container.steps.pop(0) if container.steps else Exit(0):
+                case Say(text, stream):
+                    self.say(container.spec.name, text, stream=stream)
+                case Exit(code):
+                    self._finish(container, code)
+                case Sleep(seconds):
+                    container.wake_at = self.now() + (FOR_EVER if seconds is None else timedelta(seconds=seconds))
+                case Trap(code):
+                    container.term_code = code
+                case Read() | Cat() | TerminalSize():
+                    pass  # a container's stdin is at its end
+
+    def _finish(self, container: FakeContainer, exit_code: int) -> None:
+        container.pid = None
+        if container.conmon:
+            container.status = ContainerStatus.EXITED
+            container.exit_code, container.finished_at = exit_code, self.now()
+            self._publish(container, "died")
+        else:
+            container.status = ContainerStatus.LOST
+        self._wake()
+
+    def _publish(self, container: FakeContainer, kind: str) -> None:
+        event = EngineEvent(container=container.spec.name, kind=kind, labels=dict(container.labels))
+        for queue, instance in self._subscribers.items():
+            if container.labels[INSTANCE_LABEL] == instance:
+                queue.put_nowait(event)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
