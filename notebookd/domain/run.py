@@ -185,8 +185,10 @@ class Run:
     outcome: Outcome | None = None
     exit_code: int | None = None
     released_at: datetime | None = None
-    discard: bool = False
-    """Ended by a forced delete: nothing is pushed."""
+    earlier_running_s: float = 0.0
+    """Seconds that all runs before this one spent in RUNNING."""
+    earlier_started_at: datetime | None = None
+    earlier_stopped_at: datetime | None = None
     version: int = 0
 
     @property
@@ -234,6 +236,13 @@ class Run:
             if state is RunState.RUNNING:
                 total += max(left - entered, timedelta())
         return total
+
+
+def stopped_at(run: Run) -> datetime | None:
+    """When the run left RUNNING (or STARTING) for good; None while it has not."""
+    if run.state in FINAL or run.state in {RunState.INTERRUPTING, RunState.FINALIZING}:
+        return run.first(RunState.INTERRUPTING) or run.first(RunState.FINALIZING) or run.state_since
+    return None
 
 
 def advance(run: Run, to: RunState, at: datetime) -> Run:

@@ -26,6 +26,7 @@ from notebookd.domain.run import (
     RunState,
     end,
     notebook_state,
+    stopped_at,
 )
 from notebookd.domain.spec import (
     Fault,
@@ -208,7 +209,13 @@ class Notebooks:
             self._require_quota(actor, resources.units if resources.gpu else 0, f"start notebook {notebook_id}")
             now = self._clock.now()
             notebook = replace(entry.notebook, wanted=Wanted.RUNNING, token=secrets.token_urlsafe(32))
-            run = self._new_run(notebook, entry.run.number + 1, now)
+            earlier = entry.run
+            run = replace(
+                self._new_run(notebook, earlier.number + 1, now),
+                earlier_running_s=earlier.earlier_running_s + earlier.running_time(now).total_seconds(),
+                earlier_started_at=earlier.last(RunState.RUNNING) or earlier.earlier_started_at,
+                earlier_stopped_at=stopped_at(earlier) or earlier.earlier_stopped_at,
+            )
             await write_entry(tx, entry, notebook, run, actor=actor.name, at=now)
         self._wake(ALLOCATION)
 

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Telling the gateway of notebooks, by the files of :mod:`notebookd.routes`."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+from notebookd import routes
+from notebookd.config import Paths
+from notebookd.domain.notebook import Notebook
+from notebookd.domain.run import FINAL, NotebookId, NotebookState, Run, notebook_state
+
+log = logging.getLogger(__name__)
+
+_OPEN = frozenset({NotebookState.STARTING, NotebookState.RUNNING, NotebookState.RESTARTING})
+
+
+class RouteFiles:
+    """See :class:`~notebookd.ports.board.RouteBoard`."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._routes = paths.routes
+        self._activity = paths.activity
+        self._written: dict[NotebookId, routes.Route] = {}
+
+    def publish(self, notebook: Notebook, run: Run) -> None:
+        """Write the route if it says something new."""
+        route = _route(notebook, run)
+        if self._written.get(notebook.id) == route:
+            return
+        try:
+            routes.write_route(self._routes, route)
+        except OSError as fault:
+            log.warning("cannot publish the route of notebook %s: %s", notebook.id, fault)
+            return
+        self._written[notebook.id] = route
+
+    def withdraw(self, notebook_id: NotebookId) -> None:
+        """Remove the route."""
+        self._written.pop(notebook_id, None)
+        try:
+            routes.remove_route(self._routes, notebook_id)
+        except OSError as fault:
+            log.warning("cannot withdraw the route of notebook %s: %s", notebook_id, fault)
+
+
+def _route(notebook: Notebook, run: Run) -> routes.Route:
+    state = notebook_state(run.state, deleting=notebook.deleting_at is not None)
+    hashed = hashlib.sha256(notebook.token.encode()).hexdigest() if notebook.token and state in _OPEN else None
+    return routes.Route(
+        notebook=notebook.id,
+        name=notebook.spec.name,
+        owner=notebook.owner,
+        state=str(state),
+        unsecure_http=notebook.spec.unsecure_http,
+        token_hash=hashed,
+        reason=run.outcome.message if run.outcome and run.state in FINAL else "",
+    )

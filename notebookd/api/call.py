@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request with everything a handler needs, and how handlers answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from aiohttp import web
+
+from notebookd import wire
+from notebookd.domain.actor import Actor
+from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.run import NotebookId
+from notebookd.errors import NotFound, TooLarge
+from notebookd.ports.clock import Clock
+from notebookd.ports.engine import Engine
+from notebookd.ports.files import Files
+from notebookd.ports.store import Entry, Store
+from notebookd.reconciler.allocation import QuotaBook
+from notebookd.service.machine import Machine
+from notebookd.service.notebooks import Notebooks
+
+MAX_BODY = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the API stands on. ``url_of`` gives a notebook's address, ``settings`` the public configuration."""
+
+    notebooks: Notebooks
+    machine: Machine
+    catalogue: Catalogue
+    store: Store
+    engine: Engine
+    files: Files
+    clock: Clock
+    quota: QuotaBook
+    url_of: Callable[[str], str]
+    instance: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request: who asks, and for what."""
+
+    request: web.Request
+    actor: Actor
+    services: Services
+
+    @property
+    def notebook_id(self) -> NotebookId:
+        """The notebook that the path names. An id that is no UUID is no notebook's."""
+        text = self.request.match_info["id"]
+        try:
+            return NotebookId(str(uuid.UUID(text)))
+        except ValueError:
+            raise NotFound(f"cannot find notebook {text!r}: that is no id") from None
+
+    def entry(self, verb: str) -> Entry:
+        """The notebook that the path names, when the actor may ``verb`` it."""
+        return self.services.notebooks.get(self.actor, self.notebook_id, verb)
+
+    async def body(self) -> bytes:
+        """The whole body, bounded."""
+        try:
+            return await self.request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise TooLarge(f"cannot read the body: it is larger than {MAX_BODY} bytes") from None
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+class Access(StrEnum):
+    """Who may call a route. Whose notebook it is, is checked where the notebook is fetched."""
+
+    MEMBER = "member"
+    ADMIN = "admin"
+
+
+def answer(value: Any, *, headers: dict[str, str] | None = None) -> web.Response:
+    """200 with a shape."""
+    return web.Response(
+        body=wire.encode(value),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def done() -> web.Response:
+    """204."""
+    return web.Response(status=204)
+
+
+async def stream_of_json(request: web.Request) -> web.StreamResponse:
+    """An open answer of JSON lines."""
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+    await response.prepare(request)
+    return response

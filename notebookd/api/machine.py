@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of the machine: capabilities, the caller, the board, the queue, health."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from notebookd import wire
+from notebookd.api import shapes
+from notebookd.api.call import Call, answer, done
+from notebookd.errors import NotFound
+
+T = TypeVar("T")
+
+
+def _by_id(items: Sequence[T], call: Call, kind: str) -> T:
+    wanted = call.request.match_info["id"]
+    for item in items:
+        if getattr(item, "id", None) == wanted:
+            return item
+    raise NotFound(f"cannot get {kind} {wanted!r}: there is none of that id")
+
+
+def _flavors(call: Call) -> list[wire.Flavor]:
+    free_bytes = call.services.store.free_bytes()
+    return [shapes.flavor(each, free, free_bytes) for each, free in call.services.machine.flavors()]
+
+
+async def list_flavors(call: Call) -> web.Response:
+    """GET /v1/capabilities/flavor."""
+    return answer(_flavors(call))
+
+
+async def get_flavor(call: Call) -> web.Response:
+    """GET /v1/capabilities/flavor/{id}."""
+    return answer(_by_id(_flavors(call), call, "flavor"))
+
+
+def _editors(call: Call) -> list[wire.Editor]:
+    catalogue = call.services.catalogue
+    framework = call.request.query.get("compatibleWithFramework")
+    editors = catalogue.compatible_editors(framework) if framework else catalogue.editors
+    return [shapes.editor(each) for each in editors]
+
+
+async def list_editors(call: Call) -> web.Response:
+    """GET /v1/capabilities/notebook/editor."""
+    return answer(_editors(call))
+
+
+async def get_editor(call: Call) -> web.Response:
+    """GET /v1/capabilities/notebook/editor/{id}."""
+    return answer(_by_id(_editors(call), call, "editor"))
+
+
+def _frameworks(call: Call) -> list[wire.Framework]:
+    catalogue = call.services.catalogue
+    editor = call.request.query.get("compatibleWithEditor")
+    frameworks = catalogue.compatible_frameworks(editor) if editor else catalogue.frameworks
+    return [shapes.framework(each, catalogue) for each in frameworks]
+
+
+async def list_frameworks(call: Call) -> web.Response:
+    """GET /v1/capabilities/notebook/framework."""
+    return answer(_frameworks(call))
+
+
+async def get_framework(call: Call) -> web.Response:
+    """GET /v1/capabilities/notebook/framework/{id}."""
+    return answer(_by_id(_frameworks(call), call, "framework"))
+
+
+def _quotas(call: Call) -> wire.Quotas:
+    rows = call.services.machine.flavors()
+    gpus = sum(flavor.limit for flavor, _ in rows if flavor.gpu)
+    cpus = sum(flavor.limit for flavor, _ in rows if not flavor.gpu)
+    allowed = gpus if call.actor.admin else call.services.quota(call.actor.name).capped(gpus)
+    return wire.Quotas(resources={"CPU": cpus, "GPU": allowed}, storage=call.services.store.free_bytes())
+
+
+async def quota(call: Call) -> web.Response:
+    """GET /v1/capabilities/quota."""
+    return answer([_quotas(call)])
+
+
+async def me(call: Call) -> web.Response:
+    """GET /v1/me."""
+    actor = call.actor
+    return answer(wire.Me(name=actor.name, role=str(actor.role), tenant=call.services.instance, quotas=_quotas(call)))
+
+
+async def board(call: Call) -> web.Response:
+    """GET /v1/gpu."""
+    return answer(wire.GpuList(items=[shapes.board_row(row) for row in await call.services.machine.board()]))
+
+
+async def drain(call: Call) -> web.Response:
+    """PUT /v1/gpu/{uuid}/drain."""
+    await call.services.machine.drain(call.actor, call.request.match_info["uuid"], drained=True)
+    return done()
+
+
+async def undrain(call: Call) -> web.Response:
+    """PUT /v1/gpu/{uuid}/undrain."""
+    await call.services.machine.drain(call.actor, call.request.match_info["uuid"], drained=False)
+    return done()
+
+
+async def queue(call: Call) -> web.Response:
+    """GET /v1/queue: every waiting run to an admin, one's own to others, at its place among all."""
+    rows = call.services.machine.queue()
+    mine = [row for row in rows if call.actor.may_operate(row.entry.notebook.owner)]
+    return answer(wire.Queue(items=[shapes.queue_row(row) for row in mine]))
+
+
+async def health(call: Call) -> web.Response:
+    """GET /v1/health."""
+    found = await call.services.machine.health()
+    worst = max((status for status, _ in found.values()), key=("ok", "degraded", "failed").index)
+    return answer(
+        wire.Health(
+            status=worst,
+            version=call.services.version,
+            dependencies={
+                name: wire.Dependency(status=status, message=message or wire.UNSET)
+                for name, (status, message) in found.items()
+            },
+        )
+    )
+
+
+async def extensions(call: Call) -> web.Response:
+    """GET /v1: what is served beyond the OVHcloud AI API."""
+    body: dict[str, Any] = {
+        "version": call.services.version,
+        "extensions": [
+            "GET /v1/event",
+            "GET /v1/gpu",
+            "GET /v1/health",
+            "GET /v1/notebook/{id}/access",
+            "GET /v1/notebook/{id}/log",
+            "GET /v1/notebook/{id}/why",
+            "GET /v1/queue",
+            "PUT /v1/gpu/{uuid}/drain",
+            "PUT /v1/gpu/{uuid}/undrain",
+            "PUT /v1/notebook/{id}/restart",
+        ],
+    }
+    return answer(body)

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of notebooks."""
+
+from __future__ import annotations
+
+import hashlib
+
+from aiohttp import web
+
+from notebookd import wire
+from notebookd.api import shapes, wishes
+from notebookd.api.call import Call, answer, done
+from notebookd.api.command import command_line
+from notebookd.errors import Conflict, Forbidden, InvalidRequest
+from notebookd.ports.store import Entry
+from notebookd.service.notebooks import IdempotencyKey, entry_tag, invalid
+
+_LONGEST_KEY = 255
+
+
+def _shape(call: Call, entry: Entry) -> wire.Notebook:
+    services = call.services
+    return shapes.notebook(
+        entry,
+        url=services.url_of(entry.notebook.id),
+        usage=services.files.usage(entry.notebook.id),
+        now=services.clock.now(),
+    )
+
+
+async def create(call: Call) -> web.Response:
+    """POST /v1/notebook."""
+    raw = await call.body()
+    body, faults = wishes.decode(wire.NotebookSpec, raw)
+    if body is None:
+        raise invalid("create the notebook", faults)
+    spec = call.services.notebooks.check(wishes.spec_wish(body), faults)
+    entry = await call.services.notebooks.create(call.actor, spec, _idempotency(call, raw))
+    return answer(_shape(call, entry), headers=_tag(entry))
+
+
+def _idempotency(call: Call, raw: bytes) -> IdempotencyKey | None:
+    key = call.request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not key or len(key) > _LONGEST_KEY:
+        raise InvalidRequest(f"cannot use the Idempotency-Key: it must have 1 to {_LONGEST_KEY} characters")
+    return IdempotencyKey(key=key, digest=hashlib.sha256(raw).hexdigest())
+
+
+def _tag(entry: Entry) -> dict[str, str]:
+    return {"ETag": f'"{entry_tag(entry)}"'}
+
+
+async def list_all(call: Call) -> web.Response:
+    """GET /v1/notebook."""
+    owner = None if call.actor.admin else call.actor.name
+    wish = wishes.notebook_filter(call.request.query, call.services.clock.now(), owner=owner)
+    entries, total = call.services.store.list_entries(wish)
+    pages = -(-total // wish.size)
+    following = call.request.rel_url.update_query(page=str(wish.page + 1)) if wish.page < pages else None
+    return answer(
+        wire.NotebookList(
+            items=[_shape(call, entry) for entry in entries],
+            metadata=wire.Metadata(
+                current_page=wish.page,
+                page_count=pages,
+                total=total,
+                links=wire.Links(next_=str(following) if following else wire.UNSET),
+            ),
+        )
+    )
+
+
+async def get(call: Call) -> web.Response:
+    """GET /v1/notebook/{id}."""
+    entry = call.entry("get")
+    return answer(_shape(call, entry), headers=_tag(entry))
+
+
+async def update(call: Call) -> web.Response:
+    """PUT /v1/notebook/{id}."""
+    notebook_id = call.notebook_id
+    body, faults = wishes.decode(wire.NotebookPatch, await call.body())
+    if body is None:
+        raise invalid(f"change notebook {notebook_id}", faults)
+    if_match = call.request.headers.get("If-Match")
+    tag = None if if_match in {None, "*"} else str(if_match).removeprefix("W/").strip('"')
+    await call.services.notebooks.update(call.actor, notebook_id, wishes.patch(body), if_match=tag, faults=faults)
+    return done()
+
+
+async def delete(call: Call) -> web.Response:
+    """DELETE /v1/notebook/{id}."""
+    query = wishes.Query(call.request.query, "delete the notebook")
+    force = query.flag("force")
+    query.done()
+    await call.services.notebooks.delete(call.actor, call.notebook_id, force=force)
+    return done()
+
+
+async def start(call: Call) -> web.Response:
+    """PUT /v1/notebook/{id}/start."""
+    await call.services.notebooks.start(call.actor, call.notebook_id)
+    return done()
+
+
+async def stop(call: Call) -> web.Response:
+    """PUT /v1/notebook/{id}/stop."""
+    await call.services.notebooks.stop(call.actor, call.notebook_id)
+    return done()
+
+
+async def restart(call: Call) -> web.Response:
+    """PUT /v1/notebook/{id}/restart."""
+    await call.services.notebooks.restart(call.actor, call.notebook_id)
+    return done()
+
+
+async def label(call: Call) -> web.Response:
+    """PUT /v1/notebook/{id}/label."""
+    notebook_id = call.notebook_id
+    body = wishes.require(wire.LabelUpdate, await call.body(), f"label notebook {notebook_id}")
+    value = body.value if isinstance(body.value, str) else None
+    await call.services.notebooks.set_label(call.actor, notebook_id, body.name, value)
+    return done()
+
+
+async def command(call: Call) -> web.Response:
+    """POST /v1/notebook/command."""
+    body, faults = wishes.decode(wire.NotebookSpec, await call.body())
+    if body is None:
+        raise invalid("read the notebook", faults)
+    wish = wishes.spec_wish(body)
+    call.services.notebooks.check(wish, faults)
+    return answer(wire.Command(command=command_line(wish)))
+
+
+async def access(call: Call) -> web.Response:
+    """GET /v1/notebook/{id}/access: the way in, for the owner alone."""
+    entry = call.entry("open")
+    if entry.notebook.owner != call.actor.name:
+        raise Forbidden(f"cannot open notebook {entry.notebook.id}: its token is its owner's alone")
+    if entry.notebook.token is None:
+        raise Conflict(f"cannot open notebook {entry.notebook.id}: it has no token before its first start")
+    url = f"{call.services.url_of(entry.notebook.id)}?token={entry.notebook.token}"
+    return answer(wire.Access(url=url, token=entry.notebook.token))
+
+
+async def why(call: Call) -> web.Response:
+    """GET /v1/notebook/{id}/why."""
+    entry = call.entry("explain")
+    machine = call.services.machine
+    row = next((row for row in machine.queue() if row.entry.run.id == entry.run.id), None)
+    shaped = _shape(call, entry)
+    return answer(
+        wire.Why(
+            notebook=entry.notebook.id,
+            state=shaped.status.state,
+            sentences=machine.why(entry),
+            deadlines=[shapes.deadline(each) for each in machine.deadlines(entry)],
+            waits_for=shapes.queue_row(row) if row else wire.UNSET,
+        )
+    )

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From domain values to what crosses the wire. An absent value is left out; null is never sent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from notebookd import wire
+from notebookd.domain.catalogue import Catalogue, Editor, Framework
+from notebookd.domain.event import Event
+from notebookd.domain.notebook import Notebook
+from notebookd.domain.resources import Flavor
+from notebookd.domain.run import FINAL, Resources, Run, RunState, stopped_at
+from notebookd.ports.files import Usage
+from notebookd.ports.store import Entry
+from notebookd.service.machine import BoardRow, DeadlineRow, QueueRow
+from notebookd.service.notebooks import entry_state
+from notebookd.wire import UNSET, UnsetType, answers
+
+_JOB_MESSAGES = {
+    RunState.QUEUED: "accepted, nothing begun",
+    RunState.INITIALIZING: "data is being synchronized in",
+    RunState.PENDING: "waiting for compute, or booting",
+    RunState.RUNNING: "the editor answers",
+    RunState.RESTARTING: "the container is being restarted as it is",
+    RunState.INTERRUPTING: "the container is being stopped",
+    RunState.FINALIZING: "data is being saved",
+}
+
+
+def url_of(notebook_id: str, domain: str, port: int) -> str:
+    """The notebook's own origin; never changes."""
+    return f"http://{notebook_id}.{domain}:{port}/"
+
+
+def notebook(entry: Entry, *, url: str, usage: Usage | None, now: datetime) -> wire.Notebook:
+    """A notebook with its latest run."""
+    kept = entry.notebook
+    return wire.Notebook(
+        id=kept.id,
+        created_at=wire.rfc3339(kept.created_at),
+        updated_at=wire.rfc3339(kept.updated_at),
+        spec=spec(kept, entry.run.resources),
+        status=_status(entry, url=url, usage=usage, now=now),
+        user=kept.owner,
+    )
+
+
+def spec(kept: Notebook, held: Resources) -> wire.Spec:
+    """The specification with what derives from it."""
+    asked = kept.spec
+    return wire.Spec(
+        env=answers.NotebookEnv(
+            editor_id=asked.editor, framework_id=asked.framework, framework_version=asked.framework_version
+        ),
+        resources=resources(held),
+        name=asked.name,
+        env_vars=[answers.EnvVar(name=name, value=value) for name, value in asked.env_vars],
+        labels=dict(asked.labels),
+        ssh_public_keys=list(asked.ssh_public_keys),
+        timeout_auto_restart=asked.timeout_auto_restart,
+        unsecure_http=asked.unsecure_http,
+        volumes=[],
+    )
+
+
+def resources(held: Resources) -> answers.Resources:
+    """Compute with derived fields filled in; bytes."""
+    model = held.gpu_model
+    return answers.Resources(
+        flavor=held.flavor,
+        gpu=held.units if held.gpu else UNSET,
+        cpu=held.cpus,
+        memory=held.memory_bytes,
+        gpu_brand=brand(model) if model else UNSET,
+        gpu_model=model or UNSET,
+        gpu_memory=held.gpu_memory_bytes or UNSET,
+    )
+
+
+def brand(model: str) -> str:
+    """The maker of a GPU, by its model's first word."""
+    return model.split(maxsplit=1)[0]
+
+
+def _status(entry: Entry, *, url: str, usage: Usage | None, now: datetime) -> wire.NotebookStatus:
+    run = entry.run
+    state = entry_state(entry)
+    total = run.earlier_running_s + run.running_time(now).total_seconds()
+    if run.outcome is not None and run.state in FINAL:
+        info = _outcome(run)
+    else:
+        info = wire.Info(code=f"NOTEBOOK_{state}", message=f"the notebook is {state}")
+    return wire.NotebookStatus(
+        state=str(state),
+        url=url,
+        data_sync=[],
+        volumes=[],
+        duration=int(total),
+        info=info,
+        last_job_status=_job(run, url=url, now=now),
+        last_started_at=_time(run.last(RunState.RUNNING) or run.earlier_started_at),
+        last_stopped_at=_time(stopped_at(run) or run.earlier_stopped_at),
+        workspace=_workspace(usage),
+    )
+
+
+def _workspace(usage: Usage | None) -> wire.Workspace | UnsetType:
+    if usage is None:
+        return UNSET
+    return wire.Workspace(storage_free=usage.free_bytes, storage_used=usage.used_bytes or 0)
+
+
+def _job(run: Run, *, url: str, now: datetime) -> wire.JobStatus:
+    ended = run.state in FINAL
+    return wire.JobStatus(
+        state=str(run.state),
+        history=[wire.JobStateHistory(date=wire.rfc3339(at), state=str(state)) for at, state in run.history],
+        queued_at=wire.rfc3339(run.queued_at),
+        duration=int(run.running_time(now).total_seconds()),
+        data_sync=[],
+        volumes=[],
+        exit_code=UNSET if run.exit_code is None else run.exit_code,
+        finalized_at=_time(run.state_since if ended else None),
+        info=_outcome(run)
+        if run.outcome is not None
+        else wire.Info(code=f"JOB_{run.state}", message=_JOB_MESSAGES.get(run.state, str(run.state))),
+        initializing_at=_time(run.first(RunState.INITIALIZING) or run.queued_at),
+        last_transition_date=wire.rfc3339(run.state_since),
+        started_at=_time(run.first(RunState.RUNNING)),
+        stopped_at=_time(stopped_at(run)),
+        timeout_at=_time(run.timeout_at),
+        url=url,
+    )
+
+
+def _outcome(run: Run) -> wire.Info:
+    outcome = run.outcome
+    if outcome is None:
+        return wire.Info(code=f"JOB_{run.state}", message=str(run.state))
+    arguments = {"actor": outcome.actor}
+    if run.exit_code is not None:
+        arguments["exitCode"] = str(run.exit_code)
+    return wire.Info(code=outcome.code, message=outcome.message, arguments=arguments)
+
+
+def _time(at: datetime | None) -> str | UnsetType:
+    return UNSET if at is None else wire.rfc3339(at)
+
+
+def flavor(each: Flavor, free: int, ephemeral_bytes: int) -> wire.Flavor:
+    """A flavor and how many units of it are free."""
+    return wire.Flavor(
+        id=each.id,
+        type="gpu" if each.gpu else "cpu",
+        description=each.description,
+        default=each.default,
+        max_=each.limit,
+        free=free,
+        resources_per_unit=wire.ResourcesPerUnit(
+            cpu=each.cpus, memory=each.memory_bytes, ephemeral_storage=ephemeral_bytes
+        ),
+        gpu_information=wire.GpuInformation(
+            gpu_brand=brand(each.gpu_model), gpu_model=each.gpu_model, gpu_memory=each.gpu_memory_bytes or 0
+        )
+        if each.gpu_model
+        else UNSET,
+    )
+
+
+def editor(each: Editor) -> wire.Editor:
+    """An editor of the catalogue."""
+    return wire.Editor(
+        id=each.id,
+        name=each.name,
+        description=each.description,
+        doc_url=each.doc_url or UNSET,
+        logo_url=each.logo_url or UNSET,
+        versions=[each.version] if each.version else UNSET,
+    )
+
+
+def framework(each: Framework, catalogue: Catalogue) -> wire.Framework:
+    """A framework of the catalogue with its versions, the default first."""
+    return wire.Framework(
+        id=each.id,
+        name=each.name,
+        description=each.description,
+        versions=[version.version for version in catalogue.versions(each.id)],
+        doc_url=each.doc_url or UNSET,
+        logo_url=each.logo_url or UNSET,
+    )
+
+
+def board_row(row: BoardRow) -> wire.Gpu:
+    """A GPU on the board."""
+    sample, unit = row.sample, row.unit
+    lease = None
+    if row.lease is not None and row.holder is not None:
+        lease = wire.GpuLease(
+            notebook=row.holder.notebook.id,
+            owner=row.holder.notebook.owner,
+            since=wire.rfc3339(row.lease.granted_at),
+            free_at=wire.rfc3339(row.holder.run.timeout_at) if row.holder.run.timeout_at else None,
+        )
+    healthy = sample is not None and sample.health.ok
+    return wire.Gpu(
+        uuid=unit.uuid,
+        index=unit.index,
+        name=unit.model,
+        memory=wire.GpuMemory(total=unit.memory_bytes, used=sample.memory_used_bytes) if sample else None,
+        utilisation=_whole(sample.utilisation * 100) if sample and sample.utilisation is not None else None,
+        temperature=_whole(sample.temperature_c) if sample and sample.temperature_c is not None else None,
+        power=sample.power_w if sample else None,
+        state=row.state,
+        drained=unit.drained,
+        foreign=unit.foreign,
+        lease=lease,
+        processes=[],
+        health=wire.GpuHealth(
+            status="ok" if healthy else "unknown" if sample is None else "failed",
+            message=(sample.health.reason or UNSET) if sample else UNSET,
+        ),
+    )
+
+
+def _whole(value: float) -> int:
+    return round(value)
+
+
+def queue_row(row: QueueRow) -> wire.QueueEntry:
+    """A waiting run."""
+    return wire.QueueEntry(
+        notebook=row.entry.notebook.id,
+        name=row.entry.notebook.spec.name,
+        owner=row.entry.notebook.owner,
+        position=row.wait.position,
+        asks_for=resources(row.entry.run.resources),
+        waits_for=f"{row.wait.reason}: {row.sentence}",
+        latest_start_at=wire.rfc3339(row.latest_start_at) if row.latest_start_at else None,
+        queued_at=wire.rfc3339(row.entry.run.queued_at),
+    )
+
+
+def deadline(row: DeadlineRow) -> wire.Deadline:
+    """Something that will happen by itself."""
+    return wire.Deadline(reason=row.reason, at=wire.rfc3339(row.at), why=row.why, moved_by=row.moved_by or UNSET)
+
+
+def event(happened: Event) -> wire.Event:
+    """An entry of the record."""
+    return wire.Event(
+        id=happened.id,
+        at=wire.rfc3339(happened.at),
+        actor=happened.actor,
+        type=happened.type,
+        notebook=happened.notebook_id or UNSET,
+        before=happened.before or UNSET,
+        after=happened.after or UNSET,
+        details=dict(happened.data) or UNSET,
+    )

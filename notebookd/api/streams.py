@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes that stream: logs, events, exec."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import datetime
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from notebookd import wire
+from notebookd.api import shapes, wishes
+from notebookd.api.call import Call, answer, stream_of_json
+from notebookd.domain.run import NotebookId
+from notebookd.errors import Conflict, ContainerMissing, InvalidRequest
+from notebookd.ports.engine import ExecSession, LogLine
+from notebookd.ports.store import Entry
+from notebookd.reconciler.execute import container_name
+
+_SLOW_READER_S = 10.0
+_EVENTS_AT_ONCE = 500
+_HEARTBEAT_S = 20.0
+_STDIN, _END, _RESIZE = 0, 3, 4
+_LARGEST_FRAME = 1024 * 1024
+
+
+async def log(call: Call) -> web.StreamResponse:
+    """GET /v1/notebook/{id}/log."""
+    entry = call.entry("read the log of")
+    query = wishes.Query(call.request.query, "read the log")
+    since = query.moment("since", call.services.clock.now())
+    tail = query.integer("tail", -1, least=0, most=1_000_000)
+    follow = query.flag("follow")
+    query.done()
+    lines = _lines(call, entry, since, None if tail < 0 else tail, follow=follow)
+    if follow:
+        response = await stream_of_json(call.request)
+        async with aclosing(lines):  # type: ignore[type-var]
+            async for line in lines:
+                await _send(response, wire.encode(_log_line(line)))
+        return response
+    page = [_log_line(line) async for line in lines]
+    return answer(wire.LogPage(logs=page, last_activity=page[-1].timestamp if page else wire.UNSET))
+
+
+def _log_line(line: LogLine) -> wire.LogLine:
+    return wire.LogLine(timestamp=wire.rfc3339(line.at), content=line.content)
+
+
+async def _lines(
+    call: Call, entry: Entry, since: datetime | None, tail: int | None, *, follow: bool
+) -> AsyncIterator[LogLine]:
+    """The running container's output, or what was kept of the last one's."""
+    services = call.services
+    if entry.run.launched_at is not None:
+        try:
+            lines = services.engine.logs(container_name(entry.run), since=since, tail=tail, follow=follow)
+            async for line in lines:
+                yield line
+            return
+        except ContainerMissing:
+            pass
+    kept = services.files.read_log(entry.notebook.id, entry.run.id)
+    kept = [line for line in kept if since is None or line.at >= since]
+    for line in kept[len(kept) - tail :] if tail is not None and tail < len(kept) else kept:
+        yield line
+
+
+async def events(call: Call) -> web.StreamResponse:
+    """GET /v1/event: JSON lines by increasing id, from after ``after``."""
+    query = wishes.Query(call.request.query, "read the events")
+    after = query.integer("after", 0, least=0)
+    follow = query.flag("follow")
+    query.done()
+    notebook = call.request.query.get("notebook")
+    notebook_id = NotebookId(notebook) if notebook else None
+    owner = None if call.actor.admin else call.actor.name
+    store = call.services.store
+    response = await stream_of_json(call.request)
+    while True:
+        batch = store.list_events(after=after, limit=_EVENTS_AT_ONCE, notebook_id=notebook_id, owner=owner)
+        for event in batch:
+            await _send(response, wire.encode(shapes.event(event)))
+            after = event.id
+        if batch:
+            continue
+        if not follow:
+            return response
+        newest = store.last_event_id()
+        try:
+            async with asyncio.timeout(_HEARTBEAT_S):
+                await store.next_event(max(after, newest))
+        except TimeoutError:
+            await _send(response, b"")
+
+
+async def _send(response: web.StreamResponse, line: bytes) -> None:
+    """Write a line (an empty one keeps the stream alive); a reader that does not take it in time is cut off."""
+    async with asyncio.timeout(_SLOW_READER_S):
+        await response.write(line + b"\n")
+
+
+class _Resize(msgspec.Struct):
+    width: int
+    height: int
+
+
+async def run_in_notebook(call: Call) -> web.StreamResponse:
+    """GET /v1/notebook/{id}/exec: a command's streams over a websocket."""
+    entry = call.entry("run a command in")
+    socket = web.WebSocketResponse(max_msg_size=_LARGEST_FRAME, compress=False, heartbeat=30)
+    if not socket.can_prepare(call.request):
+        raise InvalidRequest("cannot run a command: this is a websocket, ask with Upgrade")
+    query = wishes.Query(call.request.query, "run a command")
+    command = tuple(query.every("command"))
+    stdin, tty = query.flag("stdin"), query.flag("tty")
+    query.done()
+    if not command:
+        raise InvalidRequest("cannot run a command: there is no `command` in the query")
+    if entry.run.container_pid is None or not entry.run.active:
+        raise Conflict(f"cannot run a command in notebook {entry.notebook.id}: it does not run")
+    name = container_name(entry.run)
+    async with call.services.engine.exec(name, command, tty=tty, stdin=stdin) as session:
+        await socket.prepare(call.request)
+        async with asyncio.TaskGroup() as tasks:
+            typing = tasks.create_task(_take(socket, session))
+            async for output in session.output():
+                await socket.send_bytes(bytes([output.stream]) + output.data)
+            code = await session.exit_code()
+            await socket.send_bytes(bytes([_END]) + msgspec.json.encode({"exitCode": code}))
+            typing.cancel()
+        await socket.close()
+    return socket
+
+
+async def _take(socket: web.WebSocketResponse, session: ExecSession) -> None:
+    async for message in socket:
+        if message.type is not WSMsgType.BINARY or not message.data:
+            continue
+        kind, data = message.data[0], message.data[1:]
+        if kind == _STDIN and data:
+            await session.write(data)
+        elif kind == _STDIN:
+            await session.close_stdin()
+        elif kind == _RESIZE:
+            size = _size(data)
+            if size is not None:
+                await session.resize(width=size.width, height=size.height)
+
+
+def _size(data: bytes) -> _Resize | None:
+    try:
+        return msgspec.json.decode(data, type=_Resize)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what crossed the wire to domain values, faults of shape and of meaning in one list."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+from multidict import MultiMapping
+
+from notebookd import wire
+from notebookd.config import parse_duration
+from notebookd.domain.run import NotebookState
+from notebookd.domain.spec import Fault, ResourceWish, SpecWish
+from notebookd.errors import InvalidRequest
+from notebookd.ports.store import NotebookFilter
+from notebookd.service.notebooks import Patch, invalid
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+SORTS = frozenset({"createdAt", "updatedAt", "status.state", "spec.name", "id"})
+_LARGEST_PAGE = 1000
+_MAX_INT = 2**53
+
+
+def decode(shape: type[T], raw: bytes) -> tuple[T | None, list[Fault]]:
+    """The body as far as it could be read, and its faults."""
+    try:
+        return wire.decode(shape, raw), []
+    except wire.DecodeFaults as broken:
+        return broken.partial, [Fault(fault.path, fault.message) for fault in broken.faults]
+
+
+def require(shape: type[T], raw: bytes, what: str) -> T:
+    """The body, or the refusal that names all its faults."""
+    body, faults = decode(shape, raw)
+    if body is None or faults:
+        raise invalid(what, faults)
+    return body
+
+
+def spec_wish(body: wire.NotebookSpec) -> SpecWish:
+    """What a create asks for; null is unset."""
+    env = body.env if isinstance(body.env, wire.NotebookEnv) else None
+    return SpecWish(
+        editor=_given(env.editor_id) if env else None,
+        framework=_given(env.framework_id) if env else None,
+        version=_given(env.framework_version) if env else None,
+        resources=_resource_wish(body.resources),
+        name=_given(body.name),
+        labels=_labels(body.labels),
+        env_vars=_env_vars(body.env_vars),
+        ssh_public_keys=_texts(body.ssh_public_keys),
+        timeout_auto_restart=_given(body.timeout_auto_restart),
+        unsecure_http=_given(body.unsecure_http),
+        volumes=len(_given(body.volumes) or ()),
+    )
+
+
+def patch(body: wire.NotebookPatch) -> Patch:
+    """What an update asks for; a field that is there with null resets."""
+    given = frozenset(name for name in body.__struct_fields__ if getattr(body, name) is not wire.UNSET)
+    wish = SpecWish(
+        resources=_resource_wish(body.resources) or (ResourceWish() if "resources" in given else None),
+        labels=_labels(body.labels),
+        ssh_public_keys=_texts(body.ssh_public_keys),
+        timeout_auto_restart=_given(body.timeout_auto_restart),
+        unsecure_http=_given(body.unsecure_http),
+        volumes=len(_given(body.volumes) or ()),
+    )
+    return Patch(wish=wish, given=given)
+
+
+V = TypeVar("V")
+
+
+def _given(value: V | wire.UnsetType | None) -> V | None:
+    return None if isinstance(value, wire.UnsetType) else value
+
+
+def _resource_wish(asked: wire.Resources | wire.UnsetType | None) -> ResourceWish | None:
+    if not isinstance(asked, wire.Resources):
+        return None
+    gpu, cpu = _given(asked.gpu), _given(asked.cpu)
+    return ResourceWish(
+        gpu=gpu,
+        cpu=cpu,
+        flavor=_given(asked.flavor) or None,
+        memory=_given(asked.memory) or None,
+        gpu_model=_given(asked.gpu_model) or None,
+        gpu_memory=_given(asked.gpu_memory) or None,
+    )
+
+
+def _labels(labels: dict[str, str | None] | wire.UnsetType | None) -> dict[str, str] | None:
+    kept = _given(labels)
+    return None if kept is None else {key: value for key, value in kept.items() if value}
+
+
+def _env_vars(pairs: list[wire.EnvVar] | wire.UnsetType | None) -> tuple[tuple[str, str], ...] | None:
+    kept = _given(pairs)
+    if kept is None:
+        return None
+    whole = [pair for pair in kept if isinstance(pair, wire.EnvVar)]
+    return tuple(
+        (pair.name, pair.value) for pair in whole if isinstance(pair.name, str) and isinstance(pair.value, str)
+    )
+
+
+def _texts(texts: list[str] | wire.UnsetType | None) -> tuple[str, ...] | None:
+    kept = _given(texts)
+    return None if kept is None else tuple(text for text in kept if isinstance(text, str))
+
+
+class Query:
+    """The query of a URL, read field by field; :meth:`done` refuses with every fault at once."""
+
+    def __init__(self, values: MultiMapping[str], what: str) -> None:
+        self._values = values
+        self._what = what
+        self.faults: list[Fault] = []
+
+    def integer(self, name: str, default: int, *, least: int, most: int = _MAX_INT) -> int:
+        """A whole number within bounds."""
+        text = self._values.get(name)
+        if text is None:
+            return default
+        if not text.lstrip("-").isdecimal() or len(text) > 16 or not least <= int(text) <= most:
+            self.faults.append(Fault(f"$query.{name}", f"must be a whole number from {least} to {most}"))
+            return default
+        return int(text)
+
+    def flag(self, name: str) -> bool:
+        """``true``, ``1`` or an empty value; absent and everything else that is no word for yes is no."""
+        text = self._values.get(name)
+        if text is None or text.lower() in {"false", "0"}:
+            return False
+        if text.lower() not in {"true", "1", ""}:
+            self.faults.append(Fault(f"$query.{name}", "must be true or false"))
+        return True
+
+    def choice(self, name: str, default: str, among: frozenset[str]) -> str:
+        """One of a few words."""
+        text = self._values.get(name, default)
+        if text not in among:
+            self.faults.append(Fault(f"$query.{name}", f"must be one of {', '.join(sorted(among))}"))
+            return default
+        return text
+
+    def moment(self, name: str, now: datetime) -> datetime | None:
+        """A time: Unix seconds, RFC 3339, or a duration back from now."""
+        text = self._values.get(name)
+        if text is None:
+            return None
+        try:
+            if text.lstrip("-").replace(".", "", 1).isdecimal():
+                return datetime.fromtimestamp(float(text), UTC)
+            if text[-1:] in {"s", "m", "h", "d"}:
+                return now - timedelta(seconds=parse_duration(text))
+            return wire.parse_rfc3339(text)
+        except (ValueError, OverflowError, OSError):
+            self.faults.append(Fault(f"$query.{name}", "must be Unix seconds, an RFC 3339 time or a duration"))
+            return None
+
+    def every(self, name: str) -> list[str]:
+        """All values of a repeatable field."""
+        return list(self._values.getall(name, []))
+
+    def done(self) -> None:
+        """Refuse, if there was any fault."""
+        if self.faults:
+            raise self.refused()
+
+    def refused(self) -> InvalidRequest:
+        """The refusal of all faults so far."""
+        return invalid(self._what, self.faults)
+
+
+def notebook_filter(values: MultiMapping[str], now: datetime, *, owner: str | None) -> NotebookFilter:
+    """What a list asks for. Raises InvalidRequest naming every fault."""
+    query = Query(values, "list the notebooks")
+    known = {str(state) for state in NotebookState}
+    states = query.every("statusState")
+    labels: dict[str, str] = {}
+    query.faults += [
+        Fault("$query.statusState", f"there is no state {state}; there are {', '.join(sorted(known))}")
+        for state in states
+        if state not in known
+    ]
+    for selector in query.every("labelSelector"):
+        key, equals, value = selector.partition("=")
+        if not equals or not key:
+            query.faults.append(Fault("$query.labelSelector", f"{selector!r} is not of the form key=value"))
+        labels[key] = value
+    wish = NotebookFilter(
+        owner=owner if owner is not None else values.get("userName"),
+        states=tuple(NotebookState(state) for state in states if state in known),
+        labels=labels,
+        updated_after=query.moment("updatedAfter", now),
+        updated_before=query.moment("updatedBefore", now),
+        sort=query.choice("sort", "createdAt", SORTS),
+        descending=query.choice("order", "asc", frozenset({"asc", "desc"})) == "desc",
+        page=query.integer("page", 1, least=1, most=10**9),
+        size=query.integer("size", 100, least=1, most=_LARGEST_PAGE),
+    )
+    query.done()
+    return wish

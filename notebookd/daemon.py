@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The composition root: the only place that knows every name."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import pwd
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from aiohttp import web
+
+from notebookd.adapters.accounts import AccountQuotas
+from notebookd.adapters.api_socket import listen
+from notebookd.adapters.clock import SystemClock
+from notebookd.adapters.editor import SocketEditor
+from notebookd.adapters.files import LocalFiles
+from notebookd.adapters.logging import set_up_logging
+from notebookd.adapters.podman import PodmanEngine
+from notebookd.adapters.route_board import RouteFiles
+from notebookd.adapters.simulated_gpus import SimulatedGpus
+from notebookd.adapters.sqlite import SqliteStore
+from notebookd.adapters.systemd import SystemdNotifier, listen_fds, watchdog_interval_s
+from notebookd.api.app import make_app
+from notebookd.api.call import Services
+from notebookd.api.peers import PeerPolicy
+from notebookd.api.shapes import url_of
+from notebookd.config import Config, load_config
+from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.plan import LifecyclePolicy
+from notebookd.domain.resources import FlavorShare, HostCompute
+from notebookd.errors import ConfigError, NotebookdError
+from notebookd.ports.clock import Clock
+from notebookd.ports.gpus import Gpus
+from notebookd.ports.store import Store
+from notebookd.reconciler.allocation import Allocator
+from notebookd.reconciler.execute import Executor, Ports
+from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.reconciler import Reconciler, Settings
+from notebookd.service.machine import Machine
+from notebookd.service.notebooks import Notebooks
+
+log = logging.getLogger(__name__)
+
+GATEWAY_ACCOUNT = "notebookd-gateway"
+_SURVEY_EVERY_S = 10.0
+_FOLDER_MODE = 0o700
+
+
+def main(argv: list[str] | None = None) -> int:
+    """``notebookd [--config FILE]`` serves; ``notebookd doctor`` looks at the machine."""
+    parser = argparse.ArgumentParser(prog="notebookd", description="Serve notebooks on this machine.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (/etc/notebookd/notebookd.toml)")
+    parser.add_argument("--version", action="version", version=f"notebookd {version('notebookd')}")
+    commands = parser.add_subparsers(dest="command")
+    doctor = commands.add_parser("doctor", help="look at the machine and say what is wrong and how to cure it")
+    doctor.add_argument("--json", action="store_true", help="findings as JSON")
+    doctor.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS)
+    wish = parser.parse_args(argv)
+    try:
+        config = load_config(wish.config)
+        if wish.command == "doctor":
+            from notebookd.doctor import run_doctor
+
+            return run_doctor(config, json_output=wish.json, out=sys.stdout)
+        set_up_logging()
+        asyncio.run(serve(config))
+    except NotebookdError as fault:
+        print(f"notebookd: {fault.message}", file=sys.stderr)  # noqa: T201 - before and after there is a log
+        if fault.hint:
+            print(f"hint: {fault.hint}", file=sys.stderr)  # noqa: T201 - likewise
+        return 1
+    return 0
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Notebooks go on when this ends, however it ends."""
+    os.umask(0o077)
+    _make_folders(config)
+    clock = SystemClock()
+    notifier = SystemdNotifier()
+    with _only_one(config.paths.state):
+        async with (
+            SqliteStore.open(config.paths.database, clock.now(), ballast_bytes=config.store.ballast_bytes) as store,
+            _machine(config, store, clock, notifier) as (services, reconciler, summary),
+            _api(config, services),
+            asyncio.TaskGroup() as tasks,
+        ):
+            stopping = _stop_signal()
+            serving = tasks.create_task(reconciler.run(), name="reconciler")
+            notifier.ready(summary())
+            log.info("notebookd %s serves %s", services.version, config.api.socket)
+            await stopping.wait()
+            notifier.stopping()
+            serving.cancel()
+
+
+def _stop_signal() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    loop.add_signal_handler(
+        signal.SIGHUP, log.warning, "nothing of the configuration can be reloaded yet: restart to have it read"
+    )
+    return stopping
+
+
+def _make_folders(config: Config) -> None:
+    paths = config.paths
+    try:
+        for folder in (paths.state, paths.workspaces, paths.trash, paths.logs):
+            folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        for folder in (paths.runtime, paths.editors, paths.routes):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o750, parents=True)
+                log.warning("made %s: on a real installation tmpfiles.d makes it, with the gateway's group", folder)
+    except OSError as fault:
+        raise ConfigError(
+            f"cannot make the folder {fault.filename}: {fault.strerror}",
+            hint="[paths] must name folders that the service's account may write",
+        ) from fault
+
+
+@contextmanager
+def _only_one(state: Path) -> Iterator[None]:
+    """Hold the state folder: two daemons over one would fight."""
+    try:
+        handle = os.open(state / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        raise ConfigError(f"cannot use the state folder {state}: {fault.strerror}") from fault
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(
+            f"cannot use the state folder {state}: another notebookd holds it", hint="stop that one first"
+        ) from None
+    else:
+        yield
+    finally:
+        os.close(handle)
+
+
+async def _instance_of(store: Store) -> str:
+    known = store.find_meta("instance")
+    if known is not None:
+        return known
+    made = str(uuid.uuid4())
+    async with store.transaction() as tx:
+        await tx.put_meta("instance", made)
+    return made
+
+
+def _gpus_of(config: Config, instance: str) -> Gpus:
+    if config.gpus.driver == "simulated":
+        return SimulatedGpus(config.gpus.simulated, instance)
+    raise ConfigError(
+        'cannot use [gpus] driver = "nvml": this release has no NVML driver yet',
+        hint='set driver = "simulated" and simulated = N',
+    )
+
+
+def host_compute() -> HostCompute:
+    """The CPUs and memory of this machine."""
+    pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return HostCompute(cpus=os.cpu_count() or 1, memory_bytes=pages * page_size)
+
+
+@asynccontextmanager
+async def _machine(
+    config: Config, store: SqliteStore, clock: Clock, notifier: SystemdNotifier
+) -> AsyncIterator[tuple[Services, Reconciler, Callable[[], str]]]:
+    instance = await _instance_of(store)
+    gpus = _gpus_of(config, instance)
+    quota = AccountQuotas(config.quota, config.api.admin_group)
+    shares = tuple(
+        FlavorShare(
+            id=each.id,
+            description=each.description,
+            cpus=round(each.cpus) if each.cpus else None,
+            memory_bytes=each.memory_bytes,
+            limit=each.max_units,
+            default=each.default,
+        )
+        for each in config.flavors
+    )
+    inventory = Inventory(gpus, store, host_compute(), shares)
+    await inventory.look()
+    allocator = Allocator(store, inventory, clock, quota)
+    files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
+    await files.sweep()
+    catalogue = Catalogue.of(config.images)
+    async with PodmanEngine.open(config.engine.socket, instance) as engine:
+        ports = Ports(engine=engine, editor=SocketEditor(config.paths.editors), files=files, clock=clock)
+        policy = _policy(config)
+        machine = Machine(store, clock, engine, inventory, allocator)
+
+        def turned() -> None:
+            notifier.watchdog()
+            notifier.status(machine.summary())
+
+        reconciler = Reconciler(
+            store,
+            ports,
+            Executor(ports, policy, instance, cdi=gpus.cdi),
+            allocator,
+            RouteFiles(config.paths),
+            Settings(
+                instance=instance,
+                policy=policy,
+                survey_every_s=min(_SURVEY_EVERY_S, watchdog_interval_s() or _SURVEY_EVERY_S),
+            ),
+            on_turn=turned,
+        )
+        notebooks = Notebooks(
+            store,
+            clock,
+            catalogue,
+            inventory.flavors,
+            quota,
+            reconciler.wake,
+            min_free_bytes=config.store.min_free_bytes,
+        )
+        services = Services(
+            notebooks=notebooks,
+            machine=machine,
+            catalogue=catalogue,
+            store=store,
+            engine=engine,
+            files=files,
+            clock=clock,
+            quota=quota,
+            url_of=lambda notebook: url_of(notebook, config.gateway.domain, config.gateway.listen_port),
+            instance=instance,
+            version=version("notebookd"),
+        )
+        yield services, reconciler, machine.summary
+
+
+def _policy(config: Config) -> LifecyclePolicy:
+    lifecycle = config.lifecycle
+    return LifecyclePolicy(
+        max_running_s=lifecycle.max_running_s,
+        stop_grace_s=lifecycle.stop_grace_s,
+        start_timeout_s=lifecycle.start_timeout_s,
+        queue_timeout_s=lifecycle.queue_timeout_s,
+    )
+
+
+@asynccontextmanager
+async def _api(config: Config, services: Services) -> AsyncIterator[None]:
+    peers = PeerPolicy(
+        member_group=config.api.group, admin_group=config.api.admin_group, nobodies=frozenset(_service_uids())
+    )
+    passed = listen_fds()
+    listeners: list[socket.socket] = passed or [listen(config.api.socket, config.api.group)]
+    runner = web.AppRunner(make_app(services, peers), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        for listener in listeners:
+            await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        await runner.cleanup()
+        if not passed:
+            config.api.socket.unlink(missing_ok=True)
+
+
+def _service_uids() -> Iterator[int]:
+    yield os.getuid()
+    try:
+        yield pwd.getpwnam(GATEWAY_ACCOUNT).pw_uid
+    except KeyError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
