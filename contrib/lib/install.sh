@@ -29,6 +29,7 @@ ensure_install() {
         step "installing notebookd" "$quickstart_root/log/install.log" install_code "$dependencies" "$venv"
         remove_old_installs
     fi
+    touch "$venv/ready"
 }
 
 install_dependencies() {
@@ -64,11 +65,12 @@ install_code() {
     )
 }
 
-# Those that no run uses: each run's bin/ points at its own.
+# Those that no run uses (each run's bin/ points at its own) and none is about to: an hour covers a start.
 remove_old_installs() {
-    local old
+    local old used
+    used=$(readlink "$quickstart_root"/*/bin/notebookd || true)
     for old in "$quickstart_root"/venv-*; do
-        [[ $old != "$venv" ]] || continue
-        readlink "$quickstart_root"/*/bin/notebookd 2>/dev/null | grep -q "^$old/" || rm -rf "$old"
+        [[ $old != "$venv" && $used != *"$old/"* && -z $(find "$old/ready" -mmin -60 2>/dev/null) ]] || continue
+        rm -rf "$old"
     done
 }
