@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import grp
+import os
 import pwd
 import socket
 import struct
@@ -16,6 +17,7 @@ from notebookd.domain.actor import Actor, Role
 from notebookd.errors import Forbidden, Unauthenticated
 
 _SO_PEERGROUPS = 59
+_GROUPS_BYTES = 1024
 _HOSTS = frozenset({"", "localhost", "notebookd"})
 
 
@@ -40,7 +42,7 @@ def identify(request: web.Request, policy: PeerPolicy) -> Actor:
     if peer is None or peer.family != socket.AF_UNIX:
         raise Unauthenticated("cannot tell who is asking: not a Unix socket")
     _pid, uid, gid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return actor_of(uid, gid, _peer_groups(peer), policy)
+    return actor_of(uid, gid, _peer_groups(peer, uid), policy)
 
 
 def actor_of(uid: int, gid: int, gids: tuple[int, ...], policy: PeerPolicy) -> Actor:
@@ -70,8 +72,13 @@ def refuse_browsers(request: web.Request) -> None:
         raise Forbidden(f"cannot serve a request for host {host!r}: it is localhost, notebookd or none")
 
 
-def _peer_groups(peer: socket.socket) -> tuple[int, ...]:
-    raw = peer.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * 65536)
+def _peer_groups(peer: socket.socket, uid: int) -> tuple[int, ...]:
+    """The groups the kernel noted when the peer connected; those of the account where they are too many for Python."""
+    try:
+        raw = peer.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError:
+        account = pwd.getpwuid(uid)
+        return tuple(os.getgrouplist(account.pw_name, account.pw_gid))
     return struct.unpack(f"{len(raw) // 4}I", raw)
 
 
