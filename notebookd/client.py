@@ -28,9 +28,9 @@ import msgspec
 
 from notebookd import wire
 
-__all__ = ["BadAnswer", "Client", "ClientError", "Refused", "Reply", "Unreachable"]
+__all__ = ["DEFAULT_SOCKET", "BadAnswer", "Client", "ClientError", "Refused", "Reply", "Unreachable", "unreachable"]
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Query = Mapping[str, Any]
 
 DEFAULT_SOCKET = "/run/notebookd/api.sock"
@@ -66,17 +66,17 @@ class Refused(ClientError):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply(Generic[T]):
+class Reply(Generic[T_co]):
     """An answer: its bytes, and on demand its value."""
 
     body: bytes
     shape: Any = field(repr=False)
 
     @property
-    def value(self) -> T:
+    def value(self) -> T_co:
         """The answer as a wire shape. :class:`BadAnswer` when it has another one."""
         try:
-            value: T = msgspec.json.decode(self.body, type=self.shape)
+            value: T_co = msgspec.json.decode(self.body, type=self.shape)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadAnswer(
                 f"cannot understand the answer: {error}", hint="do the versions of notebookctl and notebookd agree?"
@@ -191,6 +191,14 @@ class Client:
         query = {"command": list(command), "stdin": stdin, "stdout": True, "stderr": True, "tty": tty}
         return _target(_notebook(notebook, "/exec"), query)
 
+    def exec_refusal(self, target: str) -> ClientError | None:
+        """Why a websocket at that target is refused: a websocket's handshake does not tell. None when it is not."""
+        try:
+            self._send("GET", target)
+        except ClientError as error:
+            return error
+        return None
+
     # The machine
 
     def list_flavors(self) -> Reply[list[wire.Flavor]]:
@@ -303,7 +311,7 @@ class Client:
                 hint="look at its log: journalctl -u notebookd",
             ) from error
         except OSError as error:
-            raise _unreachable(self.path, error) from error
+            raise unreachable(self.path, error) from error
         finally:
             connection.close()
 
@@ -328,7 +336,8 @@ def _target(path: str, query: Query | None) -> str:
     return f"{path}?{urlencode(pairs)}" if pairs else path
 
 
-def _unreachable(path: str, error: OSError) -> Unreachable:
+def unreachable(path: str, error: OSError) -> Unreachable:
+    """What an error of the operating system means to somebody who wanted to speak to that socket."""
     match error:
         case FileNotFoundError():
             hint = "is notebookd running, and is the socket's path right (--socket, NOTEBOOKD_SOCKET)?"

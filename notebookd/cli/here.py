@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every verb is given (the client, the terminal) and the options that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from notebookd.cli.terminal import Terminal
+from notebookd.client import Client
+
+__all__ = ["Here", "Verb", "notebook_argument", "output_option", "pass_here", "wait_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The daemon that the command speaks to and the terminal it runs on."""
+
+    client: Client
+    terminal: Terminal
+
+
+pass_here = click.make_pass_decorator(Here)
+
+
+class Verb(click.Command):
+    """A command that takes ``--socket`` after its name too, and lets ``equals`` options stand without a value.
+
+    click would take the word after ``--restart-on-timeout`` for its value; here only ``=`` gives one, as in ovhai.
+    """
+
+    def __init__(self, *args: Any, equals: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._equals = equals
+        self.params.append(
+            click.Option(["--socket"], metavar="PATH", hidden=True, expose_value=False, callback=_other_socket)
+        )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give a bare ``equals`` option its ``=true`` before click sees it."""
+        end = args.index("--") if "--" in args else len(args)
+        head = [f"{word}=true" if word in self._equals else word for word in args[:end]]
+        return super().parse_args(ctx, head + args[end:])
+
+
+def _other_socket(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    here = ctx.find_object(Here)
+    if value is not None and here is not None:
+        ctx.obj = Here(client=Client(value), terminal=here.terminal)
+
+
+def output_option(command: F) -> F:
+    """``-o``: how the result is written to stdout."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json", "yaml", "csv"]),
+        default="table",
+        show_default=True,
+        help="How to write the result; json is exactly the daemon's answer.",
+    )(command)
+
+
+def wait_option(command: F) -> F:
+    """``--wait``: whether to stay until it is so."""
+    return click.option(
+        "--wait/--no-wait", "wait", default=None, help="Wait until it is so. [default: only on a terminal]"
+    )(command)
+
+
+def notebook_argument(command: F) -> F:
+    """``NOTEBOOK``: an id, a unique prefix of one, or the name of one's own."""
+    return click.argument("notebook", shell_complete=_complete)(command)
+
+
+def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from notebookd.client import ClientError
+
+    here = ctx.find_object(Here)
+    try:
+        items = here.client.list_notebooks().value.items if here is not None else []
+    except ClientError:
+        return []
+    words = [each.spec.name for each in items] + [each.id for each in items]
+    return [word for word in words if word.startswith(incomplete)]

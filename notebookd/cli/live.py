@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Progress on a terminal: finished steps above, the current one beside a spinner. Only waiting loads this, and rich."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+__all__ = ["live_screen"]
+
+
+class _Live:
+    def __init__(self, console: Console, status: Status) -> None:
+        self._console = console
+        self._status = status
+
+    def done(self, text: str) -> None:
+        """Leave a line."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def current(self, text: str) -> None:
+        """Show beside the spinner."""
+        self._status.update(escape(text))
+
+
+@contextlib.contextmanager
+def live_screen() -> Iterator[_Live]:
+    """A screen on stderr, which stops spinning when it is left."""
+    console = Console(stderr=True)
+    with console.status("") as status:
+        yield _Live(console, status)

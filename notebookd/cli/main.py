@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``notebookctl``: the table of verbs, and what errors become.
+
+A verb's module is imported when the verb is used, so that ``notebookctl list`` costs no more than it needs. Exit codes:
+0; 1 the daemon refused; 2 usage; 3 the daemon is not reachable; 4 waited, and it ended badly.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from notebookd.cli.here import Here
+from notebookd.cli.output import clean
+from notebookd.cli.terminal import Terminal
+from notebookd.cli.waiting import EndedBadly
+from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Refused, Unreachable
+
+__all__ = ["cli", "main"]
+
+VERBS = {
+    "run": ("run", "Create a notebook and start it."),
+    "list": ("listing", "List notebooks."),
+    "get": ("get", "Show a notebook."),
+    "start": ("start", "Start a notebook."),
+    "stop": ("stop", "Stop a notebook; its workspace stays."),
+    "restart": ("restart", "Restart a running notebook in place."),
+    "delete": ("delete", "Delete a notebook and its workspace."),
+    "patch": ("patch", "Change a notebook's spec."),
+    "label": ("label", "Set or remove labels of a notebook."),
+    "logs": ("logs", "Show what the editor wrote."),
+    "exec": ("execute", "Run a command in a notebook."),
+    "url": ("url", "Print a notebook's URL, its token included."),
+    "open": ("opening", "Open a notebook in the browser."),
+    "why": ("why", "Explain a notebook's state."),
+    "events": ("events", "Show what happened."),
+    "gpu": ("gpu", "Show the GPUs: who holds them, what runs on them."),
+    "queue": ("queue", "Show the waiting notebooks."),
+    "capabilities": ("capabilities", "Show what notebooks can be made of."),
+    "me": ("me", "Show who you are to the daemon."),
+    "doctor": ("doctor", "Check the machine, also with the daemon down."),
+    "completion": ("completion", "Print the completion script of a shell."),
+}
+ALIASES = {"ls": "list"}
+
+
+class Verbs(click.Group):
+    """The group of verbs, each imported on use, and the one place where errors become exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The verbs, in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import a verb."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(f"notebookd.cli.verbs.{VERBS[name][0]}")
+        verb: click.Command = module.verb
+        return verb
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write the table without importing a verb."""
+        with formatter.section("Verbs"):
+            others = {name: alias for alias, name in ALIASES.items()}
+            formatter.write_dl(
+                [(f"{name}, {others[name]}" if name in others else name, text) for name, (_, text) in VERBS.items()]
+            )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; say what went wrong, and what to do about it, on stderr."""
+        try:
+            return super().invoke(ctx)
+        except EndedBadly as error:
+            _say_how_it_ended(error)
+            ctx.exit(4)
+        except ClientError as error:
+            _say_what_went_wrong(error)
+            ctx.exit(3 if isinstance(error, Unreachable) else 1)
+        except UnicodeEncodeError as error:
+            raise click.UsageError("an argument is not valid UTF-8") from error
+
+
+def _say_what_went_wrong(error: ClientError) -> None:
+    code = f" ({error.code})" if isinstance(error, Refused) else ""
+    click.echo(f"notebookctl: {clean(error.message)}{code}", err=True)
+    faults = error.details.get("faults") if isinstance(error, Refused) else None
+    for fault in faults if isinstance(faults, list) else []:
+        if isinstance(fault, dict):
+            click.echo(clean(f"  {fault.get('path')}: {fault.get('message')}"), err=True)
+    if error.hint:
+        click.echo(f"hint: {clean(error.hint)}", err=True)
+
+
+def _say_how_it_ended(error: EndedBadly) -> None:
+    notebook = error.notebook
+    job = notebook.status.last_job_status
+    info = notebook.status.info or (job.info if job else None)
+    text = f"{info.message} ({info.code})" if info else "no reason is known"
+    click.echo(clean(f"notebookctl: notebook {notebook.spec.name} is {notebook.status.state}: {text}"), err=True)
+    click.echo(f"hint: notebookctl why {notebook.id}; notebookctl logs {notebook.id}", err=True)
+
+
+@click.group(
+    cls=Verbs,
+    name="notebookctl",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option(
+    "--socket",
+    metavar="PATH",
+    envvar="NOTEBOOKD_SOCKET",
+    default=DEFAULT_SOCKET,
+    show_default=True,
+    show_envvar=True,
+    help="The daemon's socket.",
+)
+@click.version_option(package_name="notebookd", prog_name="notebookctl")
+@click.pass_context
+def cli(ctx: click.Context, socket: str) -> None:
+    """Notebooks on this machine.
+
+    A NOTEBOOK is named by its id, a unique prefix of it, or your own unique name for it.
+    """
+    terminal = ctx.obj if isinstance(ctx.obj, Terminal) else Terminal()
+    ctx.obj = Here(client=Client(socket), terminal=terminal)
+
+
+def main() -> None:
+    """The entry point."""
+    cli.main(prog_name="notebookctl")

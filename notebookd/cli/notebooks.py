@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How notebooks look: as rows of the list, and one in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from notebookd import wire
+from notebookd.cli.output import Table, age, clean, size, until
+
+__all__ = ["table", "view"]
+
+COLUMNS = ("ID", "NAME", "STATE", "AGE", "FRAMEWORK", "VERSION", "EDITOR", "GPUS", "DEADLINE", "URL")
+
+
+def table(notebooks: Iterable[wire.Notebook], now: datetime) -> Table:
+    """The list."""
+    return Table(COLUMNS, [_row(each, now) for each in notebooks])
+
+
+def _row(notebook: wire.Notebook, now: datetime) -> tuple[str, ...]:
+    spec, status = notebook.spec, notebook.status
+    deadline = _deadline(notebook)
+    return (
+        notebook.id,
+        spec.name,
+        status.state,
+        age(notebook.created_at, now),
+        spec.env.framework_id,
+        spec.env.framework_version or "",
+        spec.env.editor_id,
+        str(spec.resources.gpu or 0),
+        until(deadline, now) if deadline else "",
+        status.url,
+    )
+
+
+def _deadline(notebook: wire.Notebook) -> str:
+    job = notebook.status.last_job_status
+    return (job.timeout_at or "") if job and notebook.status.state in {"RUNNING", "RESTARTING"} else ""
+
+
+def view(notebook: wire.Notebook, now: datetime) -> str:
+    """One notebook in full, its URL last."""
+    lines = [(name, clean(value)) for name, value in _facts(notebook, now) if value]
+    width = max(len(name) for name, _ in lines) + 2
+    return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines)
+
+
+def _facts(notebook: wire.Notebook, now: datetime) -> Iterator[tuple[str, str]]:
+    spec, status, job = notebook.spec, notebook.status, notebook.status.last_job_status
+    yield "Id", notebook.id
+    yield "Name", spec.name
+    yield "Owner", notebook.user
+    yield "State", status.state
+    info = status.info or (job.info if job else None)
+    yield "Info", f"{info.message} ({info.code})" if info else ""
+    yield "Created", f"{notebook.created_at} ({age(notebook.created_at, now)} ago)"
+    yield "Framework", f"{spec.env.framework_id} {spec.env.framework_version or ''}".rstrip()
+    yield "Editor", spec.env.editor_id
+    yield "Resources", _resources(spec.resources)
+    yield "Labels", ", ".join(f"{name}={value}" for name, value in (spec.labels or {}).items())
+    yield "Variables", ", ".join(each.name for each in spec.env_vars or [])
+    yield "SSH keys", str(len(spec.ssh_public_keys)) if spec.ssh_public_keys else ""
+    yield "Auto-restart", "yes" if spec.timeout_auto_restart else ""
+    yield "Unsecured", "yes, anybody who reaches the URL may enter" if spec.unsecure_http else ""
+    for volume in spec.volumes or []:
+        yield "Volume", _volume(volume)
+    if job:
+        yield "Exit code", "" if job.exit_code is wire.UNSET else str(job.exit_code)
+    deadline = _deadline(notebook)
+    yield "Deadline", f"{deadline} (in {until(deadline, now)})" if deadline else ""
+    if status.workspace:
+        yield "Workspace", f"{size(status.workspace.storage_used)} used, {size(status.workspace.storage_free)} free"
+    yield "URL", status.url
+
+
+def _resources(resources: wire.answers.Resources) -> str:
+    parts = []
+    if resources.gpu:
+        parts.append(f"{resources.gpu} x {resources.gpu_brand or ''} {resources.gpu_model or 'GPU'}".replace("  ", " "))
+    if resources.cpu:
+        parts.append(f"{resources.cpu} CPU")
+    if resources.memory:
+        parts.append(f"{size(resources.memory)} memory")
+    if resources.flavor:
+        parts.append(f"flavor {resources.flavor}")
+    return ", ".join(parts)
+
+
+def _volume(volume: wire.answers.Volume) -> str:
+    source = "standalone"
+    if volume.data_store:
+        prefix = f"/{volume.data_store.prefix}" if volume.data_store.prefix else ""
+        source = f"{volume.data_store.container}@{volume.data_store.alias}{prefix}"
+    elif volume.public_git:
+        source = volume.public_git.url
+    return f"{source}:{volume.mount_path}:{volume.permission.lower()}{':cache' if volume.cache else ''}"

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How results are written to stdout: a table, the daemon's JSON, YAML or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import click
+import msgspec
+
+from notebookd import wire
+
+__all__ = ["Table", "age", "clean", "emit", "size", "until"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns and rows of words."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def text(self) -> str:
+        """The table in aligned columns, two spaces between them, ``-`` for nothing."""
+        lines = [list(self.columns), *([clean(cell) or "-" for cell in row] for row in self.rows)]
+        widths = [max(len(line[index]) for line in lines) for index in range(len(self.columns))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
+
+    def csv(self) -> str:
+        """The table as RFC 4180 has it, but with plain line ends."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(self.rows)
+        return out.getvalue().rstrip("\n")
+
+
+def emit(output: str, body: bytes, table: Table, text: str | None = None) -> None:
+    """Write a result: ``body`` as the daemon sent it, or what was made of it (``text`` in place of a table)."""
+    match output:
+        case "json":
+            click.echo(body)
+        case "yaml":
+            click.echo(_yaml(body), nl=False)
+        case "csv":
+            click.echo(table.csv())
+        case _:
+            click.echo(table.text() if text is None else text)
+
+
+def _yaml(body: bytes) -> str:
+    import yaml  # type: ignore[import-untyped]
+
+    text: str = yaml.safe_dump(msgspec.json.decode(body), sort_keys=False, allow_unicode=True, explicit_start=False)
+    return text
+
+
+def clean(text: str) -> str:
+    """The text without control characters: what others wrote must not steer this terminal."""
+    return _CONTROL.sub("?", text)
+
+
+def age(then: str, now: datetime) -> str:
+    """How long ago, in one unit: ``45s``, ``5m``, ``3h``, ``2d``."""
+    return _span(now - wire.parse_rfc3339(then), units=1)
+
+
+def until(then: str, now: datetime) -> str:
+    """How long from now, in two units: ``6d23h``."""
+    return _span(wire.parse_rfc3339(then) - now, units=2)
+
+
+def _span(span: timedelta, *, units: int) -> str:
+    left = max(0, int(span.total_seconds()))
+    words: list[str] = []
+    for letter, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, seconds)
+        if count or words:
+            words.append(f"{count}{letter}" if count else "")
+        if len(words) == units:
+            break
+    return "".join(words) or "0s"
+
+
+def size(count: int) -> str:
+    """Bytes for people: ``80.0 GiB``."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

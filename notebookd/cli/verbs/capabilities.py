@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``notebookctl capabilities``."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from notebookd import wire
+from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.output import Table, emit, size
+from notebookd.client import Client, Reply
+
+
+@click.command("capabilities", cls=Verb)
+@click.argument("kind", type=click.Choice(["flavor", "framework", "editor", "quota"]))
+@click.argument("action", type=click.Choice(["list", "get"]), default="list")
+@click.argument("identity", metavar="ID", required=False)
+@click.option("--compatible-with", metavar="ID", help="Only frameworks for this editor, or editors for this framework.")
+@output_option
+@pass_here
+def verb(here: Here, *, kind: str, action: str, identity: str | None, compatible_with: str | None, output: str) -> None:
+    """Show what notebooks can be made of.
+
+    That is flavors (kinds of GPU or CPU), frameworks and their versions, editors, and your quota.
+    """
+    if (action == "get") != (identity is not None) or (action == "get" and kind == "quota"):
+        raise click.UsageError("get takes the ID of a flavor, framework or editor, list takes none")
+    if compatible_with is not None and (kind in {"flavor", "quota"} or action == "get"):
+        raise click.UsageError("--compatible-with goes with framework list and editor list")
+    reply = _ask(here.client, kind, identity, compatible_with)
+    found = reply.value if isinstance(reply.value, list) else [reply.value]
+    emit(output, reply.body, _table(kind, found))
+
+
+def _ask(client: Client, kind: str, identity: str | None, compatible_with: str | None) -> Reply[object]:
+    match kind:
+        case "flavor":
+            return client.list_flavors() if identity is None else client.get_flavor(identity)
+        case "framework":
+            if identity is None:
+                return client.list_frameworks(compatible_with_editor=compatible_with)
+            return client.get_framework(identity)
+        case "editor":
+            if identity is None:
+                return client.list_editors(compatible_with_framework=compatible_with)
+            return client.get_editor(identity)
+        case _:
+            return client.list_quotas()
+
+
+def _table(kind: str, found: list[object]) -> Table:
+    columns = {
+        "flavor": ("ID", "TYPE", "DEFAULT", "MAX", "FREE", "CPU/UNIT", "MEMORY/UNIT", "GPU", "DESCRIPTION"),
+        "framework": ("ID", "NAME", "VERSIONS", "DESCRIPTION"),
+        "editor": ("ID", "NAME", "VERSIONS", "DESCRIPTION"),
+        "quota": ("RESOURCE", "QUOTA"),
+    }[kind]
+    return Table(columns, [row for each in found for row in _rows(each)])
+
+
+def _rows(each: object) -> list[tuple[str, ...]]:
+    match each:
+        case wire.Flavor():
+            unit, gpu = each.resources_per_unit, each.gpu_information
+            default = "yes" if each.default else ""
+            model = f"{gpu.gpu_brand} {gpu.gpu_model} {size(gpu.gpu_memory)}" if gpu else ""
+            counts = (str(each.max_), str(each.free), str(unit.cpu), size(unit.memory))
+            return [(each.id, each.type, default, *counts, model, each.description)]
+        case wire.Framework() | wire.Editor():
+            return [(each.id, each.name, " ".join(each.versions or []), each.description)]
+        case wire.Quotas():
+            rows: list[tuple[str, ...]] = [(name, str(count)) for name, count in each.resources.items()]
+            return [*rows, ("storage", size(each.storage))]
+    raise msgspec.ValidationError(f"unexpected {type(each).__name__}")

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``notebookctl start``."""
+
+from __future__ import annotations
+
+import click
+
+from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here, wait_option
+from notebookd.cli.naming import notebook_id
+from notebookd.cli.result import show_changed, show_entry
+from notebookd.cli.waiting import wait_until_running
+
+
+@click.command("start", cls=Verb)
+@notebook_argument
+@click.option("--discard", is_flag=True, help="Give up what could not be pushed (after SYNC_FAILED).")
+@wait_option
+@output_option
+@pass_here
+def verb(here: Here, *, notebook: str, discard: bool, wait: bool | None, output: str) -> None:
+    """Start a notebook.
+
+    With --wait the last line is the URL to open, its token included.
+    """
+    identity = notebook_id(here, notebook)
+    begun = here.terminal.now()
+    here.client.start_notebook(identity, discard=discard)
+    if wait if wait is not None else here.terminal.watched():
+        show_entry(here, wait_until_running(here, identity, begun), output)
+    else:
+        show_changed(here, identity, output)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people write for a spec: ``K=V`` pairs, key files, volumes. What is wrong with them is a usage error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+
+from notebookd import wire
+
+__all__ = ["env_vars", "instant", "labels", "public_keys", "resources", "volumes"]
+
+_VOLUME = re.compile(
+    r"(?P<source>.+?):(?P<path>/(?!/)[^:]*)(?::(?P<permission>ro|rwd?|r))?(?P<cache>:cache)?", re.IGNORECASE
+)
+_SPAN = re.compile(r"([0-9]+)([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def _pair(word: str, option: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{word!r} is not of the form NAME=VALUE", param_hint=option)
+    return name, value
+
+
+def labels(words: Iterable[str]) -> dict[str, str | None] | wire.UnsetType:
+    """Labels, or unset when there are none."""
+    pairs: dict[str, str | None] = {}
+    for word in words:
+        name, value = _pair(word, "--label")
+        pairs[name] = value
+    return pairs or wire.UNSET
+
+
+def env_vars(words: Iterable[str]) -> list[wire.EnvVar] | wire.UnsetType:
+    """Environment variables, or unset when there are none."""
+    return [
+        wire.EnvVar(name=name, value=value) for name, value in (_pair(word, "--envvar") for word in words)
+    ] or wire.UNSET
+
+
+def public_keys(file: Path | None) -> list[str] | wire.UnsetType:
+    """The SSH public keys in a file, one a line; blank lines and comments are passed over."""
+    if file is None:
+        return wire.UNSET
+    try:
+        lines = [line.strip() for line in file.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"cannot read {file}: {error}", param_hint="--ssh-public-keys") from error
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def resources(gpu: int | None, cpu: int | None, flavor: str | None) -> wire.Resources | wire.UnsetType:
+    """What is asked for, or unset. As in ovhai, CPUs beside GPUs are ignored, and that is said."""
+    if gpu and cpu:
+        click.echo("note: --cpu is ignored beside --gpu: CPUs come with the GPUs", err=True)
+        cpu = None
+    if gpu is None and cpu is None and flavor is None:
+        return wire.UNSET
+    return wire.Resources(
+        gpu=wire.UNSET if gpu is None else gpu,
+        cpu=wire.UNSET if cpu is None else cpu,
+        flavor=wire.UNSET if flavor is None else flavor,
+    )
+
+
+def volumes(words: Iterable[str]) -> list[wire.Volume] | wire.UnsetType:
+    """Volumes, or unset when there are none."""
+    return [_volume(word) for word in words] or wire.UNSET
+
+
+def _volume(word: str) -> wire.Volume:
+    match = _VOLUME.fullmatch(word)
+    if match is None:
+        raise click.BadParameter(
+            f"{word!r} is not of the form SOURCE:/PATH[:ro|rw|rwd][:cache], where SOURCE is CONTAINER@ALIAS[/PREFIX], "
+            "a git URL, or the word standalone",
+            param_hint="--volume",
+        )
+    source, path, cache = match["source"], match["path"], match["cache"] is not None
+    permission = (match["permission"] or "").lower()
+    if source == "standalone":
+        return wire.Volume(
+            mount_path=path, permission=permission or "rw", cache=cache, standalone=wire.StandaloneSource()
+        )
+    permission = permission or "ro"
+    if "://" in source:
+        return wire.Volume(mount_path=path, permission=permission, cache=cache, public_git=wire.UrlSource(url=source))
+    container, at, store = source.partition("@")
+    alias, _, prefix = store.partition("/")
+    if not at or not alias:
+        raise click.BadParameter(
+            f"{word!r}: the source {source!r} names no datastore, as CONTAINER@ALIAS does", param_hint="--volume"
+        )
+    data_store = wire.DataStoreSource(alias=alias, container=container, prefix=prefix or wire.UNSET)
+    return wire.Volume(mount_path=path, permission=permission, cache=cache, data_store=data_store)
+
+
+def instant(word: str | None, now: datetime, option: str) -> str | None:
+    """An RFC 3339 time, also from a span before now (``10m``)."""
+    if word is None:
+        return None
+    if span := _SPAN.fullmatch(word):
+        return wire.rfc3339(now - timedelta(seconds=int(span[1]) * _SECONDS[span[2]]))
+    try:
+        return wire.rfc3339(wire.parse_rfc3339(word))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{word!r} is neither a time (2026-11-22T20:00:00Z) nor a span (10m)", param_hint=option
+        ) from error
