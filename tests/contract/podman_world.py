@@ -25,7 +25,7 @@ from notebookd.ports.engine import ContainerSpec, Engine
 
 IMAGE = "localhost/notebookd-test/busybox:1"
 ABSENT_DEVICE = "notebookd.test/gpu=absent"
-APPLETS = "sh cat cp date df echo env false grep head id kill ls mkdir nc printf ps rm sleep stty tail true wc wget"
+APPLETS = "sh cat cp date df echo env false grep head id kill ls mkdir nc printf ps rm sleep stty tail tr true wc wget"
 PATIENCE_S = 20.0
 
 

@@ -17,40 +17,42 @@ from typing import Any, TypeVar
 
 import requests
 from podman.api.client import APIClient, APIResponse
-from podman.api.uds import UDSConnection, UDSConnectionPool, UDSSocket
+from podman.api.uds import UDSAdapter, UDSConnection, UDSConnectionPool, UDSSocket
 from podman.errors import APIError
 
 from notebookd.adapters.podman.translate import error_of, unavailable
 
 T = TypeVar("T")
 WORKERS = 16
-CALL_TIMEOUT_S = 30.0
 
 
-class _Connection(UDSConnection):  # type: ignore[misc]  # podman-py has no types
+class _Connection(UDSConnection):
     """podman-py's connection, which leaks its socket when nobody listens, without the leak."""
 
     def connect(self) -> None:
         sock = UDSSocket(self.uds)
         try:
             sock.settimeout(self.timeout)
-            sock.connect()
+            sock.connect()  # type: ignore[no-untyped-call]
         except BaseException:
             sock.close()
             raise
         self.sock = sock
 
 
-class _Pool(UDSConnectionPool):  # type: ignore[misc]
+class _Pool(UDSConnectionPool):
     ConnectionCls = _Connection
 
 
 class Session:
     """One worker's client: libpod calls with the port's errors."""
 
-    def __init__(self, socket: Path) -> None:
-        self._client = APIClient(f"unix://{socket}", timeout=CALL_TIMEOUT_S)
-        self._client.get_adapter("http://").poolmanager.pool_classes_by_scheme = {"http": _Pool}
+    def __init__(self, socket: Path, timeout_s: float) -> None:
+        self._client = APIClient(f"unix://{socket}", timeout=timeout_s)
+        transport = self._client.get_adapter("http://")
+        assert isinstance(transport, UDSAdapter)
+        assert transport.poolmanager is not None
+        transport.poolmanager.pool_classes_by_scheme = {"http": _Pool}
 
     def get(self, path: str, action: str, *, params: Mapping[str, Any] | None = None) -> Any:
         """The decoded answer, None for 404."""
@@ -95,8 +97,9 @@ class Session:
 class Calls:
     """Runs functions of a :class:`Session` in the worker threads."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, *, timeout_s: float) -> None:
         self._socket = socket
+        self.timeout_s = timeout_s
         self._threads = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="podman")
         self._local = threading.local()
         self._sessions: list[Session] = []
@@ -118,7 +121,7 @@ class Calls:
     def _session(self) -> Session:
         session: Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = Session(self._socket)
+            session = self._local.session = Session(self._socket, self.timeout_s)
             self._sessions.append(session)
         return session
 

@@ -35,6 +35,7 @@ INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
 END_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4)
 """How long a dead process under a living conmon may take to become an exit code."""
 REMOVE_ATTEMPTS = 3
+ANSWER_TIMEOUT_S = 30.0
 
 
 class PodmanEngine:
@@ -51,9 +52,12 @@ class PodmanEngine:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, socket: Path, instance: str) -> AsyncIterator[Self]:
-        """An engine for this instance's containers. Does not connect yet: an engine that is down is no error here."""
-        calls, streams = Calls(socket), Streams(socket)
+    async def open(cls, socket: Path, instance: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator[Self]:
+        """An engine for this instance's containers. Does not connect yet: an engine that is down is no error here.
+
+        One that does not answer within ``timeout_s`` (a stop: beyond its grace) is unavailable.
+        """
+        calls, streams = Calls(socket, timeout_s=timeout_s), Streams(socket, timeout_s=timeout_s)
         try:
             yield cls(socket, instance, calls, streams)
         finally:

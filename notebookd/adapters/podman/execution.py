@@ -15,7 +15,7 @@ from typing import Any
 
 from notebookd.adapters.podman.calls import Calls, Session
 from notebookd.adapters.podman.liveness import hang_up
-from notebookd.adapters.podman.streams import ANSWER_TIMEOUT_S, FRAME_HEADER, parse_header
+from notebookd.adapters.podman.streams import FRAME_HEADER, parse_header
 from notebookd.adapters.podman.translate import error_of, unavailable
 from notebookd.errors import EngineError
 from notebookd.ports.engine import ExecOutput
@@ -128,7 +128,7 @@ async def open_exec(
 
     exec_id = await calls.run(create)
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout(calls.timeout_s):
             reader, writer = await _upgrade(socket, exec_id, tty=tty)
     except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         raise unavailable("run a command", error) from error

@@ -17,7 +17,6 @@ from notebookd.adapters.podman.translate import error_of, parse_time, unavailabl
 from notebookd.ports.engine import EVENTS_CONNECTED, LABEL_PREFIX, EngineEvent, LogLine
 
 BASE = "http://podman/v4.0.0/libpod"
-ANSWER_TIMEOUT_S = 30.0
 READ_BUFFER = 1024 * 1024
 LINE_BYTES = 64 * 1024
 FRAME_HEADER = 8
@@ -62,10 +61,11 @@ class LineJoiner:
 class Streams:
     """Opens streams of the engine at ``socket``."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, *, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         self._http = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(str(socket), limit=0, force_close=True),
-            timeout=aiohttp.ClientTimeout(total=None, connect=ANSWER_TIMEOUT_S),
+            timeout=aiohttp.ClientTimeout(total=None, connect=timeout_s),
             read_bufsize=READ_BUFFER,
             auto_decompress=False,
         )
@@ -106,7 +106,7 @@ class Streams:
         """Podman's own stop. It answers when the container has ended, so that it must not hold a worker thread, and
         a caller who gives up gets away at once."""
         try:
-            async with asyncio.timeout(grace_s + ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(grace_s + self._timeout_s):
                 params = {"timeout": str(grace_s), "ignore": "true"}
                 async with self._http.post(f"{BASE}/containers/{container_id}/stop", params=params) as response:
                     body = await response.read()
@@ -118,7 +118,7 @@ class Streams:
     @asynccontextmanager
     async def _open(self, path: str, params: Mapping[str, str], action: str) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 response = await self._http.get(BASE + path, params=params)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unavailable(action, error) from error

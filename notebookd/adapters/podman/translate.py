@@ -32,6 +32,9 @@ _CAUSES: tuple[tuple[str, type[EngineError]], ...] = (
     ("no such container", ContainerMissing),
 )
 
+_BEFORE = frozenset({"configured", "created", "initialized"})
+_AFTER = frozenset({"stopped", "exited", "removing"})
+
 
 def error_of(action: str, text: str) -> EngineError:
     """The error for an answer whose message is ``text``; ``action`` is "create container X" or the like."""
@@ -94,8 +97,8 @@ class Inspected:
 
     @property
     def claims_process(self) -> bool:
-        """Whether by Podman's word there is a process."""
-        return self.state in {"running", "stopping", "paused"}
+        """Whether by Podman's word there is, or may be, a process."""
+        return self.state not in _BEFORE | _AFTER
 
     def as_container(self, *, alive: bool) -> Container:
         """The container, ``alive`` telling whether the process that Podman claims is there."""
@@ -116,9 +119,9 @@ class Inspected:
     def _status(self, *, alive: bool) -> ContainerStatus:
         if self.claims_process:
             return ContainerStatus.RUNNING if alive else ContainerStatus.LOST
-        if self.state in {"created", "initialized", "configured"}:
+        if self.state in _BEFORE:
             return ContainerStatus.CREATED if self.started_at is None else ContainerStatus.LOST
-        # exited, stopped, removing: Podman has recorded an end, or it was lost
+        # Podman has recorded an end, or it was lost.
         return ContainerStatus.EXITED if self.finished_at is not None else ContainerStatus.LOST
 
 
