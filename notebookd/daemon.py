@@ -20,6 +20,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from notebookd import doctor
 from notebookd.adapters.accounts import AccountQuotas
 from notebookd.adapters.api_socket import listen
 from notebookd.adapters.clock import SystemClock
@@ -59,24 +60,22 @@ _FOLDER_MODE = 0o700
 
 def main(argv: list[str] | None = None) -> int:
     """``notebookd [--config FILE]`` serves; ``notebookd doctor`` looks at the machine."""
-    parser = argparse.ArgumentParser(prog="notebookd", description="Serve notebooks on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="notebookd",
+        description="Serve notebooks on this machine.",
+        epilog="`notebookd doctor` looks at the machine and says what is wrong and how to cure it.",
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (/etc/notebookd/notebookd.toml)")
     parser.add_argument("--version", action="version", version=f"notebookd {version('notebookd')}")
-    commands = parser.add_subparsers(dest="command")
-    doctor = commands.add_parser("doctor", help="look at the machine and say what is wrong and how to cure it")
-    doctor.add_argument("--json", action="store_true", help="findings as JSON")
-    doctor.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS)
-    wish = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["doctor"]:
+        return doctor.main(words[1:])
+    wish = parser.parse_args(words)
     try:
-        config = load_config(wish.config)
-        if wish.command == "doctor":
-            from notebookd.doctor import run_doctor
-
-            return run_doctor(config, json_output=wish.json, out=sys.stdout)
         set_up_logging()
-        asyncio.run(serve(config))
+        asyncio.run(serve(load_config(wish.config)))
     except NotebookdError as fault:
-        print(f"notebookd: {fault.message}", file=sys.stderr)  # noqa: T201 - before and after there is a log
+        print(f"notebookd: {fault.message}", file=sys.stderr)  # noqa: T201 - the last word, for whoever started it
         if fault.hint:
             print(f"hint: {fault.hint}", file=sys.stderr)  # noqa: T201 - likewise
         return 1
@@ -183,18 +182,7 @@ async def _machine(
     instance = await _instance_of(store)
     gpus = _gpus_of(config, instance)
     quota = AccountQuotas(config.quota, config.api.admin_group)
-    shares = tuple(
-        FlavorShare(
-            id=each.id,
-            description=each.description,
-            cpus=round(each.cpus) if each.cpus else None,
-            memory_bytes=each.memory_bytes,
-            limit=each.max_units,
-            default=each.default,
-        )
-        for each in config.flavors
-    )
-    inventory = Inventory(gpus, store, host_compute(), shares)
+    inventory = Inventory(gpus, store, host_compute(), _shares(config))
     await inventory.look()
     allocator = Allocator(store, inventory, clock, quota)
     files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
@@ -245,6 +233,20 @@ async def _machine(
             version=version("notebookd"),
         )
         yield services, reconciler, machine.summary
+
+
+def _shares(config: Config) -> tuple[FlavorShare, ...]:
+    return tuple(
+        FlavorShare(
+            id=each.id,
+            description=each.description,
+            cpus=round(each.cpus) if each.cpus else None,
+            memory_bytes=each.memory_bytes,
+            limit=each.max_units,
+            default=each.default,
+        )
+        for each in config.flavors
+    )
 
 
 def _policy(config: Config) -> LifecyclePolicy:

@@ -111,6 +111,7 @@ class Reconciler:
 
     async def _reconcile(self, notebook_id: NotebookId, disturbed: asyncio.Event) -> datetime | None:
         while True:
+            disturbed.clear()  # before the first look: whatever comes later is looked at again
             entry = self._store.find_entry(notebook_id)
             if entry is None:
                 self._routes.withdraw(notebook_id)
@@ -118,7 +119,6 @@ class Reconciler:
             self._routes.publish(entry.notebook, entry.run)
             sight = await self._observe(entry.run)
             planned = plan(entry.notebook, entry.run, sight, self._settings.policy, self._ports.clock.now())
-            disturbed.clear()
             if planned.run == entry.run and not planned.actions:
                 return self._again_at(planned, sight)
             entry = await self._commit(entry, planned.run)
