@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may pass: pure decisions over what a request says.
+
+Every notebook is a browser origin of its own, ``http://<id>.<domain>[:port]``, and behind it runs code that its
+owner (or a page that the owner opened) wrote. Three separate questions are asked, and none answers another:
+
+* *Which notebook?* The Host, strictly ``<uuid>.<domain>``. Anything else is not ours; a browser that was tricked into
+  sending some other name here (DNS rebinding) is turned away before anything is looked up.
+* *Who?* The notebook's token as ``Authorization: Bearer`` (or Jupyter's ``token``), as ``?token=``, or a session
+  cookie made from it. The cookie holds an HMAC under the token's hash, so the gateway keeps no session store, a
+  restart of the gateway logs nobody out, and a new token ends all sessions.
+* *From where?* A cookie goes along whoever wrote the page, so a websocket, or a method that changes something, must
+  also come from a page of this very notebook. With ``unsecureHttp`` there is no cookie to abuse, but any page in
+  the user's browser can reach the address, so this question is asked then too. Who shows the token itself needs
+  no Origin: a foreign page does not know it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from urllib.parse import unquote_plus
+
+from notebookd.routes import Route
+
+__all__ = [
+    "SESSION_COOKIE",
+    "SESSION_LIFETIME_S",
+    "Allow",
+    "Decision",
+    "Facts",
+    "Redirect",
+    "Refuse",
+    "Why",
+    "decide",
+    "mint_session",
+    "notebook_of_host",
+]
+
+SESSION_COOKIE: Final = "notebookd-session"
+SESSION_LIFETIME_S: Final = 30 * 24 * 3600
+"""Longer than a notebook can run on one token (``max_extension``): in practice the token's rotation ends a session."""
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_NAVIGATION_METHODS: Final = frozenset({"GET", "HEAD"})
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_SESSION: Final = re.compile(r"(?P<expiry>[0-9]{1,12})\.(?P<nonce>[0-9a-f]{1,64})\.(?P<mac>[0-9a-f]{64})")
+_HOST: Final = re.compile(
+    r"(?P<notebook>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.(?P<domain>[^:]+)(?::[0-9]{1,5})?",
+    re.IGNORECASE | re.ASCII,
+)
+_MOST_COOKIES: Final = 8
+"""A page of a sibling domain can plant cookies of our name beside the real one; look at a few, not at thousands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a request says of itself, as received."""
+
+    method: str
+    host: str
+    target: str
+    """Path and query, undecoded."""
+    websocket: bool = False
+    origins: tuple[str, ...] = ()
+    authorization: str | None = None
+    sessions: tuple[str, ...] = ()
+    """Values of every cookie named :data:`SESSION_COOKIE`."""
+    fetch_site: str | None = None
+    """``Sec-Fetch-Site``, which no page can forge."""
+    referer: str | None = None
+
+
+class Why(StrEnum):
+    """Why a request is refused."""
+
+    NO_TOKEN = "no-token"  # noqa: S105 - a reason, not a secret
+    WRONG_TOKEN = "wrong-token"  # noqa: S105 - a reason, not a secret
+    FOREIGN_ORIGIN = "foreign-origin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allow:
+    """The request may pass. ``target`` is what the editor may see of the address."""
+
+    target: str
+    by_token: bool
+    """The caller showed the token itself and has no page whose XSRF pair it could send: the gateway adds one."""
+    proven: bool
+    """The caller is the owner or someone the owner told the token to; False where none was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """Go on at the same address without ``?token=``, with a new session if ``start_session``."""
+
+    location: str
+    start_session: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """The request may not pass."""
+
+    why: Why
+
+
+Decision = Allow | Redirect | Refuse
+
+
+class _Proof(StrEnum):
+    BEARER = "bearer"
+    QUERY = "query"
+    SESSION = "session"
+    NONE_ASKED = "none-asked"
+
+
+def notebook_of_host(host: str, domain: str) -> str | None:
+    """The id of the notebook that a ``Host`` value means, in lower case; None when it is none of ours."""
+    match = _HOST.fullmatch(host)
+    if match is None or match["domain"].lower() != domain.lower():
+        return None
+    return match["notebook"].lower()
+
+
+def decide(facts: Facts, route: Route, *, now_s: float) -> Decision:
+    """Whether a request to the notebook of ``route`` may pass at ``now_s`` (Unix seconds)."""
+    target, tokens = _without_token(facts.target)
+    proof = _proof(facts, route, tokens, now_s)
+    if proof is None:
+        shown = tokens or facts.sessions or facts.authorization
+        return Refuse(why=Why.WRONG_TOKEN if shown else Why.NO_TOKEN)
+    if tokens and proof is not _Proof.BEARER and not facts.websocket and facts.method in _NAVIGATION_METHODS:
+        return Redirect(location=_local(target), start_session=proof is _Proof.QUERY)
+    if (facts.websocket or facts.method not in _SAFE_METHODS) and not _comes_from_home(facts, proof):
+        return Refuse(why=Why.FOREIGN_ORIGIN)
+    return Allow(
+        target=target,
+        by_token=proof in {_Proof.BEARER, _Proof.QUERY},
+        proven=proof is not _Proof.NONE_ASKED,
+    )
+
+
+def mint_session(route: Route, *, nonce: str, expires_at: int) -> str:
+    """The cookie value of a session with this notebook. ``nonce`` is random, in lower-case hex."""
+    key = _key(route)
+    if key is None:
+        raise ValueError(f"cannot start a session with notebook {route.notebook}: it has no token")
+    return f"{expires_at}.{nonce}.{_mac(key, route.notebook, str(expires_at), nonce)}"
+
+
+def _key(route: Route) -> bytes | None:
+    if route.token_hash is None or _HASH.fullmatch(route.token_hash) is None:
+        return None
+    return bytes.fromhex(route.token_hash)
+
+
+def _mac(key: bytes, notebook: str, expiry: str, nonce: str) -> str:
+    message = f"notebookd-session|{notebook}|{expiry}|{nonce}"
+    return hmac.new(key, message.encode(), hashlib.sha256).hexdigest()
+
+
+def _proof(facts: Facts, route: Route, tokens: tuple[str, ...], now_s: float) -> _Proof | None:
+    """The strongest proof in the request. A wrong one beside a right one does no harm."""
+    if (key := _key(route)) is not None:
+        scheme, _, bearer = (facts.authorization or "").strip().partition(" ")
+        if scheme.lower() in {"bearer", "token"} and _is_token(bearer.strip(), key):
+            return _Proof.BEARER
+        if any(_is_token(token, key) for token in tokens[:_MOST_COOKIES]):
+            return _Proof.QUERY
+        if any(_is_session(value, route, key, now_s) for value in facts.sessions[:_MOST_COOKIES]):
+            return _Proof.SESSION
+    return _Proof.NONE_ASKED if route.unsecure_http else None
+
+
+def _is_token(candidate: str, key: bytes) -> bool:
+    return hmac.compare_digest(hashlib.sha256(candidate.encode("utf-8", "surrogateescape")).digest(), key)
+
+
+def _is_session(value: str, route: Route, key: bytes, now_s: float) -> bool:
+    match = _SESSION.fullmatch(value)
+    if match is None or int(match["expiry"]) <= now_s:
+        return False
+    return hmac.compare_digest(_mac(key, route.notebook, match["expiry"], match["nonce"]), match["mac"])
+
+
+def _comes_from_home(facts: Facts, proof: _Proof) -> bool:
+    home = "http://" + facts.host.lower().removesuffix(":80")
+    if facts.origins:
+        return all(origin.lower() == home for origin in facts.origins)
+    if proof in {_Proof.BEARER, _Proof.QUERY}:
+        return True
+    if facts.websocket:
+        return False  # every browser names the Origin of a websocket
+    if facts.fetch_site is not None:
+        return facts.fetch_site.lower() == "same-origin"
+    if facts.referer is not None:
+        return facts.referer.lower().startswith(home + "/")
+    return proof is _Proof.NONE_ASKED  # a program; browsers of this decade name an Origin with every such method
+
+
+def _without_token(target: str) -> tuple[str, tuple[str, ...]]:
+    """``target`` less its ``token`` parameters, all else byte for byte as it was; and their values."""
+    path, mark, query = target.partition("?")
+    if not mark:
+        return target, ()
+    kept: list[str] = []
+    tokens: list[str] = []
+    for name, value, pair in _pairs(query):
+        if name == "token":
+            tokens.append(value)
+        else:
+            kept.append(pair)
+    if not tokens:
+        return target, ()
+    return (f"{path}?{'&'.join(kept)}" if kept else path), tuple(tokens)
+
+
+def _pairs(query: str) -> Iterator[tuple[str, str, str]]:
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        yield unquote_plus(name), unquote_plus(value), pair
+
+
+def _local(target: str) -> str:
+    """``target`` as a Location that stays on this origin: ``//host`` and its spelling ``/\\host`` do not."""
+    return "/" + target.lstrip("/\\")

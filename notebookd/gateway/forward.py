@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One HTTP exchange passed on to the editor, streaming both ways.
+
+Bodies are never held: a chunk is read only after the one before it was written, so a slow side slows the other down
+and a notebook of any size can be uploaded in constant memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from notebookd.gateway import headers
+from notebookd.gateway.editor import UNREACHABLE
+
+__all__ = ["Relayed", "forward", "strip_defaults"]
+
+_DEFAULTS: Final = ("Content-Type", "Date", "Server")
+
+
+class Relayed(web.StreamResponse):
+    """An editor's answer on its way out. It bears the editor's headers, and none that a server adds by itself."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        kept = headers.of_answer(answer.headers)
+        super().__init__(status=answer.status, reason=answer.reason, headers=kept)
+        self.absent = tuple(name for name in _DEFAULTS if name not in kept)
+
+
+async def strip_defaults(_request: web.Request, response: web.StreamResponse) -> None:
+    """Signal: take off what aiohttp has put on an answer that had no such header."""
+    if isinstance(response, Relayed):
+        for name in response.absent:
+            response.headers.popall(name, None)
+    else:
+        response.headers["Server"] = "notebookd-gateway"
+
+
+async def forward(
+    request: web.Request, session: aiohttp.ClientSession, url: URL, sent: CIMultiDict[str]
+) -> web.StreamResponse:
+    """Pass a request on with the headers ``sent`` and its body; pass the answer back.
+
+    Raises :data:`~notebookd.gateway.editor.UNREACHABLE` only as long as nothing was answered. An answer that breaks
+    off breaks the browser's connection too, so that nobody takes a part for the whole.
+    """
+    body = _Once(request.content.iter_any()) if request.body_exists else None
+    async with session.request(request.method, url, headers=sent, data=body, allow_redirects=False) as answer:
+        response = Relayed(answer)
+        await response.prepare(request)
+        try:
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+        except UNREACHABLE:
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+class _Once:
+    """A body that can be sent once.
+
+    aiohttp repeats an idempotent request whose connection broke; with a body that has already flowed by, the editor
+    would wait for ever for bytes that nobody has any more.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks: AsyncIterator[bytes] | None = chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._chunks is None:
+            raise aiohttp.ClientPayloadError("the request's body was sent already and cannot be sent again")
+        chunks, self._chunks = self._chunks, None
+        return chunks

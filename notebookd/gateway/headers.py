@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which headers cross the gateway. Pure; everything not named here passes as it came, doubles included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from notebookd.gateway.auth import SESSION_COOKIE
+
+__all__ = ["cookie_values", "of_answer", "of_request"]
+
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_NOT_FOR_THE_EDITOR: Final = frozenset({"authorization", "cookie", "expect"})
+_OF_THIS_HANDSHAKE: Final = "sec-websocket-"
+_ALWAYS_KEPT: Final = frozenset({"host", "content-length", "set-cookie"})
+"""``Connection: host`` cannot talk us out of these."""
+_DOMAIN_ATTRIBUTE: Final = re.compile(r";\s*domain\s*(=[^;]*)?(?=;|$)", re.IGNORECASE)
+
+
+def of_request(headers: CIMultiDictProxy[str], *, xsrf: str | None = None, websocket: bool = False) -> CIMultiDict[str]:
+    """A request's headers as the editor may see them.
+
+    With ``xsrf`` the request carries that value as ``_xsrf`` cookie and ``X-XSRFToken`` in place of any it had.
+    """
+    dropped = _HOP_BY_HOP | _NOT_FOR_THE_EDITOR | _named_by_connection(headers)
+    if xsrf is not None:
+        dropped |= {"x-xsrftoken"}
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in dropped or (websocket and lower.startswith(_OF_THIS_HANDSHAKE)):
+            continue
+        kept.add(name, _encodable(value))
+    ours = {SESSION_COOKIE} if xsrf is None else {SESSION_COOKIE, "_xsrf"}
+    cookies = [pair for pair in _cookie_pairs(headers.getall("Cookie", ())) if _cookie_name(pair) not in ours]
+    if xsrf is not None:
+        cookies.append(f"_xsrf={xsrf}")
+        kept.add("X-XSRFToken", xsrf)
+    if cookies:
+        kept.add("Cookie", _encodable("; ".join(cookies)))
+    return kept
+
+
+def of_answer(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    """An answer's headers as the browser may see them.
+
+    An editor may set cookies for its own origin only, and never our session: a ``Domain`` would plant them at
+    every other notebook.
+    """
+    dropped = _HOP_BY_HOP | _named_by_connection(headers)
+    if "Transfer-Encoding" in headers:
+        dropped |= {"content-length"}
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in dropped or (lower == "set-cookie" and _cookie_name(value.partition(";")[0]) == SESSION_COOKIE):
+            continue
+        kept.add(name, _encodable(_DOMAIN_ATTRIBUTE.sub("", value) if lower == "set-cookie" else value))
+    return kept
+
+
+def cookie_values(headers: CIMultiDictProxy[str], name: str) -> tuple[str, ...]:
+    """Every value of the cookie ``name``, in the order sent."""
+    pairs = _cookie_pairs(headers.getall("Cookie", ()))
+    return tuple(pair.partition("=")[2].strip() for pair in pairs if _cookie_name(pair) == name)
+
+
+def _named_by_connection(headers: CIMultiDictProxy[str]) -> frozenset[str]:
+    listed = (name.strip().lower() for value in headers.getall("Connection", ()) for name in value.split(","))
+    return frozenset(listed) - _ALWAYS_KEPT
+
+
+def _cookie_pairs(values: Iterable[str]) -> list[str]:
+    return [pair.strip() for value in values for pair in value.split(";") if pair.strip()]
+
+
+def _cookie_name(pair: str) -> str:
+    return pair.partition("=")[0].strip()
+
+
+def _encodable(value: str) -> str:
+    """``value`` with bytes that were no UTF-8 turned into question marks: aiohttp cannot send them on."""
+    return value.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The listening sockets: passed by systemd, or bound here.
+
+On most systems ``localhost`` is tried as ``::1`` first and as 127.0.0.1 second. Whoever held only one of the two would
+leave the other to any user of the machine, who would then be sent tokens: so both are held, or none.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Iterator, MutableMapping
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from notebookd.errors import ConfigError
+
+__all__ = ["listening"]
+
+_FIRST_PASSED_FD: Final = 3
+_BACKLOG: Final = 512
+_NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def listening(
+    host: str, port: int, *, environ: MutableMapping[str, str] = os.environ
+) -> Iterator[tuple[socket.socket, ...]]:
+    """Yield the sockets to serve on; they are closed at the end of the block.
+
+    Sockets passed by systemd win over ``host`` and ``port``. Raises :class:`~notebookd.errors.ConfigError` naming the
+    address that cannot be had. Port 0 picks one that is free on every address.
+    """
+    with ExitStack() as held:
+        passed = _passed(environ)
+        for one in passed:
+            held.enter_context(one)
+        if not passed:
+            for address in _addresses(host):
+                if (one_bound := _bind(address, port)) is not None:
+                    held.enter_context(one_bound)
+                    passed.append(one_bound)
+                    port = one_bound.getsockname()[1]
+        if not passed:
+            raise ConfigError(f"cannot listen on {host}:{port}: this machine has no such address")
+        yield tuple(passed)
+
+
+def _passed(environ: MutableMapping[str, str]) -> list[socket.socket]:
+    """Sockets by the ``sd_listen_fds(3)`` protocol, taken out of the environment so that no child sees them."""
+    pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdecimal():
+        return []
+    sockets: list[socket.socket] = []
+    for fd in range(_FIRST_PASSED_FD, _FIRST_PASSED_FD + int(count)):
+        os.set_inheritable(fd, False)
+        one = socket.socket(fileno=fd)
+        sockets.append(one)
+        if one.type != socket.SOCK_STREAM or one.family not in {socket.AF_INET, socket.AF_INET6}:
+            raise ConfigError(f"cannot serve on passed descriptor {fd}: it is not a TCP socket")
+        one.setblocking(False)
+    return sockets
+
+
+def _addresses(host: str) -> tuple[str, ...]:
+    """Both loopbacks for either, or for ``localhost``; any other address for itself."""
+    if host.lower() == "localhost" or host in {"127.0.0.1", "::1"}:
+        return ("127.0.0.1", "::1")
+    return (host,)
+
+
+def _bind(address: str, port: int) -> socket.socket | None:
+    """A listening socket; None when the kernel has no IPv6, in which case nobody else can have the address."""
+    try:
+        six = ipaddress.ip_address(address).version == 6
+    except ValueError as error:
+        raise ConfigError(
+            f"cannot listen on {address}:{port}: not an IP address", hint="gateway.listen is HOST:PORT"
+        ) from error
+    shown = f"[{address}]:{port}" if six else f"{address}:{port}"
+    listener: socket.socket | None = None
+    try:
+        listener = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if six:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        if six and error.errno in _NO_SUCH_FAMILY:
+            _log.warning("not listening on %s: %s", shown, error.strerror)
+            return None
+        raise ConfigError(
+            f"cannot listen on {shown}: {error.strerror}",
+            hint="another program, perhaps another user's, holds this address: "
+            f"`ss -ltnp 'sport = :{port}'` shows it; gateway.listen chooses another port",
+        ) from error
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``notebookd-gateway``: the one process that listens on TCP."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from socket import socket
+from typing import TYPE_CHECKING, Final
+
+import sdnotify
+from aiohttp import web
+
+from notebookd.config import Config, load_config
+from notebookd.errors import NotebookdError
+from notebookd.gateway.activity import ActivityBook
+from notebookd.gateway.app import Gateway, make_runner
+from notebookd.gateway.listeners import listening
+from notebookd.gateway.table import RouteTable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["main", "running"]
+
+DEFAULT_CONFIG: Final = Path("/etc/notebookd/notebookd.toml")
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; exit status 1 when it cannot even begin."""
+    parser = argparse.ArgumentParser(prog="notebookd-gateway", description="Routes browsers to notebooks.")
+    parser.add_argument("--config", type=Path, default=None, metavar="FILE", help=f"default: {DEFAULT_CONFIG}")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    os.umask(0o027)
+    try:
+        asyncio.run(_serve(load_config(arguments.config)))
+    except NotebookdError as error:
+        hint = f"\n{error.hint}" if error.hint else ""
+        sys.stderr.write(f"notebookd-gateway: {error.message}{hint}\n")
+        return 1
+    return 0
+
+
+@asynccontextmanager
+async def running(config: Config, sockets: Sequence[socket], *, now: Callable[[], float]) -> AsyncIterator[None]:
+    """A gateway that serves on ``sockets`` for as long as the block lasts. ``now`` gives Unix seconds."""
+    runtime = config.paths.runtime
+    table = RouteTable(runtime / "routes")
+    activity = ActivityBook(runtime / "activity", now=now, exists=lambda notebook: table.find(notebook) is not None)
+    gateway = Gateway(
+        domain=config.gateway.domain, editors=runtime / "editors", table=table, activity=activity, now=now
+    )
+    runner = make_runner(gateway)
+    activity.open()
+    await runner.setup()
+    try:
+        for one in sockets:
+            await web.SockSite(runner, one).start()
+        yield
+    finally:
+        await runner.cleanup()
+        activity.close()
+
+
+async def _serve(config: Config) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stopped.set)
+    notifier = sdnotify.SystemdNotifier()
+    with listening(config.gateway.listen_host, config.gateway.listen_port) as sockets:
+        # The gateway may not import adapters, and with them the clock: this is its one look at the wall clock.
+        async with running(config, sockets, now=time.time):  # noqa: TID251
+            addresses = ", ".join(f"{one.getsockname()[0]} port {one.getsockname()[1]}" for one in sockets)
+            _log.info("serving notebooks of *.%s on %s", config.gateway.domain, addresses)
+            notifier.notify("READY=1")
+            await stopped.wait()
+            notifier.notify("STOPPING=1")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a container may put in the place of its socket leads nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from .conftest import ALICE, BEARER, BOB, Deck, ToyEditor
+
+
+def _replace(deck: Deck, kind: str, stack: ExitStack) -> None:
+    folder = deck.runtime / "editors" / ALICE
+    name = folder / "editor.sock"
+    other = deck.runtime / "editors" / BOB
+    if kind == "link-as-folder":
+        folder.symlink_to(other)
+        return
+    folder.mkdir()
+    match kind:
+        case "link-to-socket":
+            name.symlink_to(other / "editor.sock")
+        case "relative-link":
+            name.symlink_to(f"../{BOB}/editor.sock")
+        case "link-to-link":
+            (folder / "x").symlink_to(other / "editor.sock")
+            name.symlink_to("x")
+        case "file":
+            name.write_text("HTTP/1.1 200 OK\r\n\r\n")
+        case "fifo":
+            os.mkfifo(name)
+        case "directory":
+            name.mkdir()
+        case "device":
+            name.symlink_to("/dev/zero")
+        case "dead-socket":
+            with socket.socket(socket.AF_UNIX) as dead:
+                _bind(dead, name)
+        case "datagram":
+            _bind(stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)), name)
+        case _:
+            assert kind == "nothing"
+
+
+def _bind(one: socket.socket, path: Path) -> None:
+    fd = os.open(path.parent, os.O_RDONLY)
+    try:
+        one.bind(f"/proc/self/fd/{fd}/{path.name}")
+    finally:
+        os.close(fd)
+
+
+KINDS = [
+    "link-to-socket",
+    "relative-link",
+    "link-to-link",
+    "link-as-folder",
+    "file",
+    "fifo",
+    "directory",
+    "device",
+    "dead-socket",
+    "datagram",
+    "nothing",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_replaced_socket_is_a_502_and_reaches_nobody(deck: Deck, serve: Callable[[str], Any], kind: str) -> None:
+    bob = await serve(BOB)
+    with ExitStack() as stack:
+        _replace(deck, kind, stack)
+        before = len(os.listdir("/proc/self/fd"))
+        async with asyncio.timeout(5):
+            for method in ("GET", "POST"):
+                async with deck.ask(method, "/", headers=BEARER, data=b"x" if method == "POST" else None) as answer:
+                    assert answer.status == 502
+                    assert "does not answer" in await answer.text()
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await deck.ws(headers=BEARER)
+            assert refused.value.status == 502
+        assert len(os.listdir("/proc/self/fd")) <= before + 2  # the client's own connections
+    assert bob.seen == []
+
+
+async def test_socket_swapped_while_running_is_refused_from_the_next_request_on(
+    deck: Deck, editor: ToyEditor, serve: Callable[[str], Any]
+) -> None:
+    bob = await serve(BOB)
+    async with deck.ask("GET", "/", headers=BEARER) as answer:
+        assert answer.status == 200
+    name = deck.runtime / "editors" / ALICE / "editor.sock"
+    name.unlink()
+    name.symlink_to(deck.runtime / "editors" / BOB / "editor.sock")
+    async with deck.ask("GET", "/", headers=BEARER) as answer:
+        assert answer.status == 502
+    assert bob.seen == []
+
+
+async def test_full_backlog_is_waited_for(deck: Deck) -> None:
+    folder = deck.runtime / "editors" / ALICE
+    folder.mkdir()
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        _bind(listener, folder / "editor.sock")
+        listener.listen(0)
+        waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+        fd = os.open(folder, os.O_RDONLY)
+        waiting.connect(f"/proc/self/fd/{fd}/editor.sock")
+        os.close(fd)
+        listener.setblocking(False)
+        loop = asyncio.get_running_loop()
+
+        async def accept() -> None:
+            await asyncio.sleep(0.2)
+            first, _ = await loop.sock_accept(listener)
+            stack.enter_context(first)
+            second, _ = await loop.sock_accept(listener)
+            stack.enter_context(second)
+            await loop.sock_recv(second, 65536)
+            await loop.sock_sendall(second, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(accept())
+            async with deck.ask("GET", "/", headers=BEARER) as answer:
+                assert await answer.text() == "ok"
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"\x00\x01garbage\r\n\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\nhello",
+    ],
+)
+async def test_editor_that_speaks_no_http_is_a_502(deck: Deck, answered: bytes) -> None:
+    folder = deck.runtime / "editors" / ALICE
+    folder.mkdir()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answered)
+        writer.close()
+
+    listener = socket.socket(socket.AF_UNIX)
+    _bind(listener, folder / "editor.sock")
+    async with await asyncio.start_unix_server(talk, sock=listener):
+        for method in ("GET", "PUT"):
+            async with deck.ask(method, "/", headers=BEARER, data=b"x" if method == "PUT" else None) as answer:
+                assert answer.status == 502
