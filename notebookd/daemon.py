@@ -15,12 +15,11 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from aiohttp import web
 
-from notebookd import doctor
+from notebookd import __version__, doctor
 from notebookd.adapters.accounts import AccountQuotas
 from notebookd.adapters.api_socket import listen
 from notebookd.adapters.clock import SystemClock
@@ -66,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog="`notebookd doctor` looks at the machine and says what is wrong and how to cure it.",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (/etc/notebookd/notebookd.toml)")
-    parser.add_argument("--version", action="version", version=f"notebookd {version('notebookd')}")
+    parser.add_argument("--version", action="version", version=f"notebookd {__version__}")
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["doctor"]:
         return doctor.main(words[1:])
@@ -230,7 +229,7 @@ async def _machine(
             quota=quota,
             url_of=lambda notebook: url_of(notebook, config.gateway.domain, config.gateway.listen_port),
             instance=instance,
-            version=version("notebookd"),
+            version=__version__,
         )
         yield services, reconciler, machine.summary
 
