@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from notebookd import __version__
 from notebookd.cli.here import Here
 from notebookd.cli.output import clean
 from notebookd.cli.terminal import Terminal
@@ -118,7 +119,7 @@ def _say_how_it_ended(error: EndedBadly) -> None:
     show_envvar=True,
     help="The daemon's socket.",
 )
-@click.version_option(package_name="notebookd", prog_name="notebookctl")
+@click.version_option(__version__, prog_name="notebookctl")
 @click.pass_context
 def cli(ctx: click.Context, socket: str) -> None:
     """Notebooks on this machine.
