@@ -9,8 +9,7 @@ image=localhost/notebookd/jupyterlab:1
 
 # write_engine_settings ROOT STORAGE [SHARED_STORE]
 write_engine_settings() {
-    local root=$1 storage=$2 shared=${3:-} pids=
-    has_pids_controller || pids='pids_limit = 0'
+    local root=$1 storage=$2 shared=${3:-}
     # In the home, and not named by variables: conmon does not hand those on to the podman that records an exit.
     local settings=$root/home/.config/containers
     install -d -o "$account" -g notebookd-svc -m 0700 "$root" "$root"/{home,tmp} "$(volatile "$root")" "$storage"
@@ -18,7 +17,7 @@ write_engine_settings() {
     cat >"$settings/containers.conf" <<END
 [containers]
 log_driver = "k8s-file"
-$pids
+pids_limit = 0
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"

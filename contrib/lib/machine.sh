@@ -69,8 +69,3 @@ remove_accounts() {
         ! getent group "$name" >/dev/null || groupdel "$name" || true
     done <"$made_file"
 }
-
-# What of the machine's cgroup v2 the engine can use: "no-pids" is said to Podman, or it refuses every container.
-has_pids_controller() {
-    [[ $(stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]] && grep -qw pids /sys/fs/cgroup/cgroup.controllers
-}
