@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from notebookd.cli.terminal import Terminal
-from notebookd.client import Client
+from notebookd.client import DEFAULT_SOCKET, Client, ClientError
 
 __all__ = ["Here", "Verb", "notebook_argument", "output_option", "pass_here", "wait_option"]
 
@@ -79,11 +79,10 @@ def notebook_argument(command: F) -> F:
 
 
 def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from notebookd.client import ClientError
-
-    here = ctx.find_object(Here)
+    """Names and ids. No command has begun yet, so the client is made here."""
+    client = Client(ctx.find_root().params.get("socket") or DEFAULT_SOCKET, timeout_s=2.0)
     try:
-        items = here.client.list_notebooks().value.items if here is not None else []
+        items = client.list_notebooks().value.items
     except ClientError:
         return []
     words = [each.spec.name for each in items] + [each.id for each in items]

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A terminal for tests: nobody watches, and no time is spent waiting."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from notebookd import wire
+from notebookd.cli.terminal import Terminal
+
+
+class FakeTerminal(Terminal):
+    """A terminal whose time passes only while one waits on it."""
+
+    def __init__(self, *, answers: bool = False) -> None:
+        self._now = wire.parse_rfc3339("2026-11-22T20:00:00Z")
+        self._answers = answers
+
+    def now(self) -> datetime:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+    def watched(self) -> bool:
+        return False
+
+    def answers(self) -> bool:
+        return self._answers

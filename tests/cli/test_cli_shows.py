@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verbs that show things print, in every form, and how notebooks are named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from tests.cli import worlds
+from tests.cli.worlds import A, B, C, me, notebook, page
+
+SHOWS = {
+    "list": (["list"], "GET /v1/notebook", page(notebook(), notebook(B, "brave", "STOPPED", gpu=0))),
+    "get": (["get", A], f"GET /v1/notebook/{A}", notebook(info="it is fine")),
+    "why": (["why", A], f"GET /v1/notebook/{A}/why", worlds.WHY),
+    "url": (["url", A], f"GET /v1/notebook/{A}/access", worlds.access()),
+    "me": (["me"], "GET /v1/me", me()),
+    "gpu": (["gpu", "list"], "GET /v1/gpu", worlds.GPUS),
+    "queue": (["queue"], "GET /v1/queue", worlds.QUEUE),
+    "flavor": (["capabilities", "flavor", "list"], "GET /v1/capabilities/flavor", worlds.FLAVORS),
+    "framework": (["capabilities", "framework"], "GET /v1/capabilities/notebook/framework", worlds.FRAMEWORKS),
+    "editor": (["capabilities", "editor", "list"], "GET /v1/capabilities/notebook/editor", worlds.EDITORS),
+    "quota": (["capabilities", "quota"], "GET /v1/capabilities/quota", worlds.QUOTAS),
+    "logs": (["logs", A], f"GET /v1/notebook/{A}/log", json.dumps(worlds.LOG).encode()),
+}
+
+
+@pytest.fixture(params=SHOWS)
+def show(request, toy):
+    args, route, body = SHOWS[request.param]
+    toy.on("GET /v1/me", me())
+    toy.on(route, body)
+    return request.param, args, body
+
+
+def test_tables_are_golden(notebookctl, golden, show):
+    name, args, _ = show
+    result = notebookctl(*args)
+    assert (result.exit_code, result.stderr) == (0, "")
+    golden(f"{name}.txt", result.stdout)
+
+
+def test_csv_is_golden(notebookctl, golden, show):
+    name, args, _ = show
+    golden(f"{name}.csv", notebookctl(*args, "-o", "csv").stdout)
+
+
+def test_json_is_exactly_the_answer(notebookctl, show):
+    _, args, body = show
+    result = notebookctl(*args, "--output", "json")
+    assert (result.stdout_bytes, result.stderr) == (body + b"\n", "")
+
+
+def test_yaml_holds_the_same(notebookctl, show):
+    _, args, body = show
+    assert yaml.safe_load(notebookctl(*args, "-o", "yaml").stdout) == json.loads(body)
+
+
+@pytest.mark.parametrize("follow", [[], ["-f"]])
+def test_events_come_line_by_line(notebookctl, toy, golden, follow):
+    toy.on("GET /v1/event", worlds.EVENTS)
+    result = notebookctl("events", *follow, "--after", "7", "--notebook", A)
+    golden("events.txt", result.stdout)
+    golden("events.csv", notebookctl("events", *follow, "-o", "csv").stdout)
+    assert [json.loads(line) for line in notebookctl("events", "-o", "json").stdout.splitlines()] == worlds.EVENTS
+    assert list(yaml.safe_load_all(notebookctl("events", "-o", "yaml").stdout)) == worlds.EVENTS
+    assert toy.asked[0].query == {"after": ["7"], "notebook": [A], **({"follow": ["true"]} if follow else {})}
+
+
+def test_followed_logs_come_line_by_line(notebookctl, toy):
+    toy.on(f"GET /v1/notebook/{A}/log", worlds.LOG["logs"])
+    result = notebookctl("logs", A, "-f", "-t", "--since", "10m", "--tail", "5")
+    assert result.stdout == "2026-11-22T17:00:01.000Z hello\n2026-11-22T17:00:02.000Z world\n"
+    assert toy.asked[0].query == {"since": ["2026-11-22T19:50:00.000Z"], "tail": ["5"], "follow": ["true"]}
+
+
+def test_an_empty_log_is_no_line(notebookctl, toy):
+    toy.on(f"GET /v1/notebook/{A}/log", {"logs": []})
+    assert notebookctl("logs", A).stdout == ""
+
+
+def test_ls_filters_by_state_and_shows_an_admin_his_own(notebookctl, toy):
+    toy.on("GET /v1/me", me("root", "administrator"))
+    toy.on("GET /v1/notebook", page())
+    assert notebookctl("ls", "--states", "running,FAILED").exit_code == 0
+    assert notebookctl("ls", "--all").exit_code == 0
+    own, everybody = toy.sent("GET /v1/notebook")
+    assert own.query["statusState"] == ["RUNNING", "FAILED"]
+    assert own.query["userName"] == ["root"]
+    assert "userName" not in everybody.query
+
+
+def test_a_list_of_many_pages_is_one_list(notebookctl, toy):
+    toy.on("GET /v1/me", me())
+    toy.then("GET /v1/notebook", page(notebook(), pages=2))
+    toy.then("GET /v1/notebook", page(notebook(B, "brave"), number=2, pages=2))
+    listed = json.loads(notebookctl("ls", "-o", "json").stdout)
+    assert [each["id"] for each in listed["items"]] == [A, B]
+    assert [asked.query["page"] for asked in toy.sent("GET /v1/notebook")] == [["1"], ["2"]]
+
+
+def test_one_of_a_kind_can_be_got(notebookctl, toy):
+    toy.on("GET /v1/capabilities/flavor/cpu", json.dumps(json.loads(worlds.FLAVORS)[1]).encode())
+    assert notebookctl("capabilities", "flavor", "get", "cpu").stdout.splitlines()[1].startswith("cpu ")
+
+
+def test_capabilities_filter(notebookctl, toy):
+    toy.on("GET /v1/capabilities/notebook/editor", worlds.EDITORS)
+    notebookctl("capabilities", "editor", "list", "--compatible-with", "conda")
+    assert toy.asked[0].query == {"compatibleWithFramework": ["conda"]}
+
+
+class TestNaming:
+    """A notebook is named by id, unique prefix, or own unique name."""
+
+    @pytest.fixture(autouse=True)
+    def world(self, toy):
+        toy.on("GET /v1/me", me())
+        toy.on(
+            "GET /v1/notebook",
+            page(notebook(), notebook(B, "brave"), notebook(C, "calm", user="bob")),
+        )
+        for identity in (A, B, C):
+            toy.on(f"GET /v1/notebook/{identity}/access", worlds.access(identity))
+
+    @pytest.mark.parametrize(
+        ("word", "meant"), [(A, A), (A.upper(), A), ("brave", B), ("calm", A), ("0c", C), ("0ab", B)]
+    )
+    def test_a_word_means_one(self, notebookctl, word, meant):
+        assert meant in notebookctl("url", word).stdout
+
+    def test_an_id_asks_for_no_list(self, notebookctl, toy):
+        notebookctl("url", A)
+        assert toy.sent("GET /v1/notebook") == []
+
+    def test_an_ambiguous_prefix_is_a_usage_error_that_names_them(self, notebookctl):
+        result = notebookctl("url", "0a")
+        assert result.exit_code == 2
+        assert A in result.stderr
+        assert B in result.stderr
+
+    @pytest.mark.parametrize("word", ["nothing", ""])
+    def test_an_unknown_word_is_not_found(self, notebookctl, word):
+        result = notebookctl("url", word)
+        assert result.exit_code == 1
+        assert "not-found" in result.stderr
+        assert "hint: notebookctl list" in result.stderr
