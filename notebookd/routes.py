@@ -120,8 +120,12 @@ def _remove(directory: Path, notebook: str) -> bool:
 
 
 def _notebooks(directory: Path) -> Iterator[str]:
-    for entry in sorted(directory.glob(f"*{_SUFFIX}")):
-        if is_notebook_id(notebook := entry.name.removesuffix(_SUFFIX)):
+    try:
+        names = sorted(entry.name for entry in directory.iterdir())
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.endswith(_SUFFIX) and is_notebook_id(notebook := name.removesuffix(_SUFFIX)):
             yield notebook
 
 

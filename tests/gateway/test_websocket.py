@@ -109,13 +109,15 @@ async def test_websockets_come_from_home(
             async with deck.ws(headers=headers):
                 return True
         except aiohttp.WSServerHandshakeError as error:
-            assert error.status == 403
+            refusals.append(error.status)
             return False
 
+    refusals: list[int] = []
     assert await opens({**sent, "Cookie": await deck.log_in()}) is session
     assert await opens({**sent, **BEARER}) is bearer
     deck.publish(unsecure_http=True)
     assert await opens(sent) is unsecured
+    assert set(refusals) <= {403}
 
 
 async def test_stranger_opens_no_websocket(deck: Deck, editor: ToyEditor) -> None:
@@ -156,11 +158,13 @@ async def test_backpressure_reaches_the_sender(deck: Deck, editor: ToyEditor) ->
     """A reader that does not read stops the writer, instead of filling the gateway's memory."""
     async with deck.ws(headers=BEARER, max_msg_size=0) as ws:
         sent = 0
-        with pytest.raises(TimeoutError):
+        try:
             async with asyncio.timeout(1):
-                for _ in range(200):
+                while sent < 200:
                     await ws.send_bytes(bytes(1024 * 1024))
                     sent += 1
+        except TimeoutError:
+            sent += 1  # begun, and buffered by the client
         assert sent < 100
         for _ in range(sent):
             assert len(await ws.receive_bytes(timeout=5)) == 1024 * 1024

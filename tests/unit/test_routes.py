@@ -68,6 +68,7 @@ def test_route_of_another_notebook_under_this_name_is_no_route(tmp_path: Path) -
 def test_absent_things_are_none_and_removal_says_so(tmp_path: Path) -> None:
     assert routes.find_route(tmp_path, A) is None
     assert routes.find_route(tmp_path / "nowhere", A) is None
+    assert routes.list_routes(tmp_path / "nowhere") == []
     assert not routes.remove_route(tmp_path, A)
     assert not routes.remove_route(tmp_path / "nowhere", A)
     routes.write_route(tmp_path, ROUTE)
