@@ -72,7 +72,8 @@ class Executor:
                 raise EngineUnavailable(fault.message) from fault
             code = "JOB_INVALID_IMAGE_NAME" if isinstance(fault, ImageMissing) else "JOB_ERROR"
             message = fault.message + (f" ({fault.hint})" if fault.hint else "") + _HINT
-            unmade = isinstance(action, act.PrepareFiles) or isinstance(fault, ImageMissing | DeviceUnresolvable)
+            refused = isinstance(action, act.CreateContainer) and isinstance(fault, ImageMissing | DeviceUnresolvable)
+            unmade = refused or isinstance(action, act.PrepareFiles)
             return start_failed(entry.run, code, message, self._ports.clock.now(), nothing_made=unmade)
 
     async def _execute(self, action: act.Action, entry: Entry, disturbed: asyncio.Event) -> Run:
