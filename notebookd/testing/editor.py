@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Editors in the containers of a :class:`~notebookd.testing.engine.FakeEngineWorld`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from notebookd.domain.run import NotebookId
+from notebookd.ports.engine import LABEL_PREFIX, ContainerStatus
+from notebookd.testing.engine import FakeEngineWorld
+
+
+class FakeEditor:
+    """An :class:`~notebookd.ports.editor.Editor` that answers while its notebook's container runs.
+
+    ``silent`` is for editors that never answer, ``boot_s`` for how long one takes from its container's start.
+    ``probed`` lists every question, as (notebook, path)."""
+
+    def __init__(self, world: FakeEngineWorld) -> None:
+        self._world = world
+        self.silent = False
+        self.boot_s = 0.0
+        self.probed: list[tuple[NotebookId, str]] = []
+
+    async def answers(self, notebook_id: NotebookId, path: str) -> bool:
+        """See :meth:`Editor.answers`."""
+        self.probed.append((notebook_id, path))
+        return not self.silent and any(
+            container.labels.get(f"{LABEL_PREFIX}notebook") == notebook_id
+            and container.status is ContainerStatus.RUNNING
+            and container.started_at is not None
+            and (self.boot_s <= 0 or self._world.now() >= container.started_at + timedelta(seconds=self.boot_s))
+            for container in self._world.containers.values()
+        )

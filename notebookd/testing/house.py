@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole notebookd in one process: real reconciler, services, API, SQLite and folders over a fake machine.
+
+The :class:`World` is the machine: engine, GPUs, editors, clock, disk. A :class:`House` is one life of the daemon on
+it. Leave :func:`open_house` (or crash out of it, see :mod:`notebookd.testing.crashing`) and open another over the
+same world: database, containers and folders are as the first life left them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from notebookd.adapters.api_socket import listen
+from notebookd.adapters.route_board import RouteFiles
+from notebookd.api.app import make_app
+from notebookd.api.call import Services
+from notebookd.api.peers import PeerPolicy
+from notebookd.api.shapes import url_of
+from notebookd.config import Config, parse_config
+from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.plan import LifecyclePolicy
+from notebookd.domain.quota import UNBOUND, QuotaRule
+from notebookd.domain.resources import GIB, HostCompute
+from notebookd.ports.store import Store
+from notebookd.reconciler.allocation import Allocator
+from notebookd.reconciler.execute import Executor, Ports
+from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.reconciler import Reconciler, Settings
+from notebookd.service.machine import Machine
+from notebookd.service.notebooks import Notebooks
+from notebookd.testing.clock import FakeClock
+from notebookd.testing.crashing import Crash, CrashingEngine, CrashingFiles, CrashingStore, Turnstile
+from notebookd.testing.editor import FakeEditor
+from notebookd.testing.engine import FakeEngineWorld
+from notebookd.testing.gpus import FakeGpus
+
+QUIET_TURNS = 40
+"""Turns of the event loop in which nothing may happen before a house counts as quiet."""
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """The machine. ``quotas`` holds rules by owner; who is not in it has no bounds."""
+
+    config: Config
+    clock: FakeClock
+    engine: FakeEngineWorld
+    gpus: FakeGpus
+    editor: FakeEditor
+    host: HostCompute
+    quotas: dict[str, QuotaRule] = field(default_factory=dict)
+    min_free_bytes: int = 0
+
+    @property
+    def policy(self) -> LifecyclePolicy:
+        """The clock of a run, from the configuration."""
+        lifecycle = self.config.lifecycle
+        return LifecyclePolicy(
+            max_running_s=lifecycle.max_running_s,
+            stop_grace_s=lifecycle.stop_grace_s,
+            start_timeout_s=lifecycle.start_timeout_s,
+            queue_timeout_s=lifecycle.queue_timeout_s,
+        )
+
+
+def make_world(folder: Path, *, gpus: int = 2, settings: Mapping[str, Any] | None = None) -> World:
+    """A machine whose disk is ``folder``. ``settings`` is configuration as TOML gives it."""
+    paths = {"state": str(folder / "state"), "runtime": str(folder / "run")}
+    config = parse_config({"paths": paths, **(settings or {})}, source=None)
+    for each in (config.paths.workspaces, config.paths.logs, config.paths.editors, config.paths.routes):
+        each.mkdir(parents=True, exist_ok=True)
+    clock = FakeClock()
+    engine = FakeEngineWorld(clock.now)
+    for image in Catalogue.of(config.images).image_names():
+        engine.add_image(image)
+    return World(
+        config=config,
+        clock=clock,
+        engine=engine,
+        gpus=FakeGpus(gpus),
+        editor=FakeEditor(engine),
+        host=HostCompute(cpus=16, memory_bytes=64 * GIB),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """One life of the daemon."""
+
+    world: World
+    store: CrashingStore
+    services: Services
+    reconciler: Reconciler
+    inventory: Inventory
+    turnstile: Turnstile
+
+    @property
+    def notebooks(self) -> Notebooks:
+        """What a caller may do."""
+        return self.services.notebooks
+
+    async def quiet(self) -> None:
+        """Wait until nothing happens any more unless the clock moves or the world changes."""
+        calm = 0
+        while calm < QUIET_TURNS:
+            if not self.turnstile.idle.is_set():
+                await self.turnstile.idle.wait()
+                calm = 0
+            await self.world.clock.sleep(0)
+            calm += 1
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let that much time pass at once, and everything that follows from it happen."""
+        await self.quiet()
+        self.world.clock.step(seconds)
+        await self.quiet()
+
+
+@asynccontextmanager
+async def open_house(world: World, turnstile: Turnstile | None = None) -> AsyncIterator[House]:
+    """Bring the daemon up and adopt what is there; leaving ends it as SIGTERM does, an exception as a crash does."""
+    gate = turnstile or Turnstile()
+    paths = world.config.paths
+    async with CrashingStore.open(paths.database, world.clock.now(), ballast_bytes=4096) as store:
+        store.turnstile = gate
+        house = await _furnish(world, store, gate)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(house.reconciler.run(), name="reconciler")
+                try:
+                    yield house
+                finally:
+                    serving.cancel()
+        except BaseExceptionGroup as several:
+            raise _cause_of(several) from several
+
+
+def _cause_of(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a test wants to see: the crash, or the one thing that went wrong."""
+    cause: BaseException = several
+    while isinstance(cause, BaseExceptionGroup) and (len(cause.exceptions) == 1 or cause.subgroup(Crash)):
+        cause = next((each for each in cause.exceptions if _crashed(each)), cause.exceptions[0])
+    return cause
+
+
+def _crashed(fault: BaseException) -> bool:
+    return isinstance(fault, Crash) or (isinstance(fault, BaseExceptionGroup) and fault.subgroup(Crash) is not None)
+
+
+async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House:
+    instance = await _instance_of(store)
+    inventory = Inventory(world.gpus, store, world.host)
+    await inventory.look()
+    allocator = Allocator(store, inventory, world.clock, lambda owner: world.quotas.get(owner, UNBOUND))
+    files = CrashingFiles(world.config.paths, gate)
+    engine = CrashingEngine(world.engine, instance, gate)
+    ports = Ports(engine=engine, editor=world.editor, files=files, clock=world.clock)
+    reconciler = Reconciler(
+        store,
+        ports,
+        Executor(ports, world.policy, instance, cdi=world.gpus.cdi),
+        allocator,
+        RouteFiles(world.config.paths),
+        Settings(instance=instance, policy=world.policy),
+    )
+    catalogue = Catalogue.of(world.config.images)
+    gateway = world.config.gateway
+    services = Services(
+        notebooks=Notebooks(
+            store,
+            world.clock,
+            catalogue,
+            inventory.flavors,
+            lambda owner: world.quotas.get(owner, UNBOUND),
+            reconciler.wake,
+            min_free_bytes=world.min_free_bytes,
+        ),
+        machine=Machine(store, world.clock, engine, inventory, allocator),
+        catalogue=catalogue,
+        store=store,
+        engine=engine,
+        files=files,
+        clock=world.clock,
+        quota=lambda owner: world.quotas.get(owner, UNBOUND),
+        url_of=lambda notebook: url_of(notebook, gateway.domain, gateway.listen_port),
+        instance=instance,
+        version="0-testing",
+    )
+    return House(
+        world=world, store=store, services=services, reconciler=reconciler, inventory=inventory, turnstile=gate
+    )
+
+
+async def _instance_of(store: Store) -> str:
+    known = store.find_meta("instance")
+    if known is None:
+        known = str(uuid.uuid4())
+        async with store.transaction() as tx:
+            await tx.put_meta("instance", known)
+    return known
+
+
+@asynccontextmanager
+async def serve_api(house: House, peers: PeerPolicy, path: Path) -> AsyncIterator[Path]:
+    """Serve a house's API on a Unix socket at ``path``, of the members' group."""
+    runner = web.AppRunner(make_app(house.services, peers), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listen(path, peers.member_group)).start()
+        yield path
+    finally:
+        await runner.cleanup()
+        path.unlink(missing_ok=True)
