@@ -78,6 +78,8 @@ class Verbs(click.Group):
         except EndedBadly as error:
             _say_how_it_ended(error)
             ctx.exit(4)
+        except KeyboardInterrupt:  # the way to leave --watch and --follow; what was asked of the daemon goes on
+            ctx.exit(130)
         except ClientError as error:
             _say_what_went_wrong(error)
             ctx.exit(3 if isinstance(error, Unreachable) else 1)

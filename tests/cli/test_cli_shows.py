@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.cli import worlds
+from tests.cli.fake_terminal import FakeTerminal
 from tests.cli.worlds import A, B, C, me, notebook, page
 
 SHOWS = {
@@ -90,6 +91,17 @@ def test_ls_filters_by_state_and_shows_an_admin_his_own(notebookctl, toy):
     assert own.query["statusState"] == ["RUNNING", "FAILED"]
     assert own.query["userName"] == ["root"]
     assert "userName" not in everybody.query
+
+
+def test_watching_is_left_with_an_interrupt(notebookctl, toy):
+    class Left(FakeTerminal):
+        def sleep(self, seconds):
+            raise KeyboardInterrupt
+
+    notebookctl.terminal = Left()
+    toy.on("GET /v1/gpu", worlds.GPUS)
+    result = notebookctl("gpu", "--watch")
+    assert (result.exit_code, len(result.stdout.splitlines()), result.stderr) == (130, 3, "")
 
 
 def test_a_list_of_many_pages_is_one_list(notebookctl, toy):
