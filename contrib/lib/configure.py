@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""quickstart's configuration: ``configure.py [--over FILE] section.key=value ...`` prints one merged TOML document.
+"""quickstart's configuration: ``configure.py [--over FILE] section.key=value ...`` prints one merged TOML document;
+``configure.py --over FILE --print section.key`` prints what the file has there, or nothing.
 
 The file's values win over those of the arguments, table by table and key by key. Standard library only: this runs
 before anything is installed.
@@ -78,6 +79,10 @@ def main(arguments: list[str]) -> None:
             above = tomllib.loads(source.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             sys.exit(f"cannot read {source}: {error}")
+    if arguments[:1] == ["--print"]:
+        section, _, name = arguments[1].partition(".")
+        print(above.get(section, {}).get(name, ""))
+        return
     print("\n".join(to_toml(merge(parse_values(arguments), above))))
 
 

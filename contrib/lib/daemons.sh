@@ -27,6 +27,15 @@ prepare_folders() {
     done
 }
 
+# choose_gateway [--only]: the address in --config; else port 8421 if it is free, else, without --only, another.
+choose_gateway() {
+    [[ -z $config ]] || gateway=$("$python" "$lib/configure.py" --over "$config" --print gateway.listen) ||
+        fail "cannot use the configuration $config"
+    [[ -z $gateway ]] || return 0
+    gateway=127.0.0.1:$("$python" "$lib/free_port.py" 8421 "$@") ||
+        fail "cannot start the gateway: port 8421 of 127.0.0.1 or ::1 is taken; who has it: ss -ltnp 'sport = 8421'"
+}
+
 write_config() {
     local over=() values=("paths.state=$state" "paths.runtime=$run/run" "api.socket=$run/run/api.sock"
         "engine.socket=$run/engine/engine.sock" "gpus.driver=$driver" "gateway.listen=$gateway")

@@ -15,8 +15,7 @@ bring_up() {
     if is_up; then
         say "it is up already: reusing it"
     else
-        gateway=127.0.0.1:$("$python" "$lib/free_port.py" 8421 --only) ||
-            fail "cannot start the gateway: port 8421 of 127.0.0.1 or ::1 is taken by something else"
+        choose_gateway --only
         trap 'take_down_services' EXIT
         start_all
         trap - EXIT
