@@ -66,8 +66,8 @@ async def forward(
 class _Once:
     """A body that can be sent once.
 
-    aiohttp repeats an idempotent request whose connection broke; with a body that has already flowed by, the editor
-    would wait for ever for bytes that nobody has any more.
+    aiohttp repeats an idempotent request whose connection broke, and its older releases do so with a body that has
+    already flowed by: the editor would wait for ever for bytes that nobody has any more.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
