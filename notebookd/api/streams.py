@@ -111,9 +111,6 @@ class _Resize(msgspec.Struct):
 async def run_in_notebook(call: Call) -> web.StreamResponse:
     """GET /v1/notebook/{id}/exec: a command's streams over a websocket."""
     entry = call.entry("run a command in")
-    socket = web.WebSocketResponse(max_msg_size=_LARGEST_FRAME, compress=False, heartbeat=30)
-    if not socket.can_prepare(call.request):
-        raise InvalidRequest("cannot run a command: this is a websocket, ask with Upgrade")
     query = wishes.Query(call.request.query, "run a command")
     command = tuple(query.every("command"))
     stdin, tty = query.flag("stdin"), query.flag("tty")
@@ -122,6 +119,9 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
         raise InvalidRequest("cannot run a command: there is no `command` in the query")
     if entry.run.container_pid is None or not entry.run.active:
         raise Conflict(f"cannot run a command in notebook {entry.notebook.id}: it does not run")
+    socket = web.WebSocketResponse(max_msg_size=_LARGEST_FRAME, compress=False, heartbeat=30)
+    if not socket.can_prepare(call.request):
+        raise InvalidRequest("cannot run a command: this is a websocket, ask with Upgrade")
     name = container_name(entry.run)
     async with call.services.engine.exec(name, command, tty=tty, stdin=stdin) as session:
         await socket.prepare(call.request)
