@@ -157,6 +157,7 @@ class Notebooks:
             entry = await write_entry(tx, None, notebook, self._new_run(notebook, 1, now), actor=actor.name, at=now)
             if idempotency is not None:
                 await tx.put_answer(actor.name, idempotency.key, idempotency.digest, notebook.id, now)
+        self._wake(entry.notebook.id)
         self._wake(ALLOCATION)
         return entry
 
@@ -217,6 +218,7 @@ class Notebooks:
                 earlier_stopped_at=stopped_at(earlier) or earlier.earlier_stopped_at,
             )
             await write_entry(tx, entry, notebook, run, actor=actor.name, at=now)
+        self._wake(notebook_id)
         self._wake(ALLOCATION)
 
     async def stop(self, actor: Actor, notebook_id: NotebookId) -> None:
