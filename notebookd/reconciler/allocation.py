@@ -39,6 +39,12 @@ class Allocator:
         self._clock = clock
         self._quota = quota
 
+    @property
+    def worth_a_look(self) -> bool:
+        """Whether GPUs that come back (undrained, healed, a driver that answers again) would matter to anybody."""
+        unseen = isinstance(self._inventory.seen, Unknown)
+        return unseen or any(entry.run.waiting for entry in self._store.list_unsettled())
+
     def queue(self) -> Queue:
         """The queue as it would be served now; nothing is changed."""
         return self._decide(self._store.list_unsettled(), self._store.list_leases())

@@ -18,6 +18,7 @@ from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
 from notebookd.domain.run import NotebookId, Run, RunId
 from notebookd.errors import EngineUnavailable
 from notebookd.ports.board import RouteBoard
+from notebookd.ports.engine import EVENTS_CONNECTED
 from notebookd.ports.store import Entry, NotebookFilter, Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Ports, container_name
@@ -63,7 +64,6 @@ class Reconciler:
         self._routes = routes
         self._settings = settings
         self._on_turn = on_turn
-        self._alive: Callable[[Run], bool] = lambda _run: False
         self._queue = WorkQueue(ports.clock, self._work)
 
     def wake(self, key: str) -> None:
@@ -184,20 +184,31 @@ class Reconciler:
             return Known(None)
         try:
             container = await self._ports.engine.find(container_name(run))
-            if container is None and run.container_started_at is not None and not await self._storage_known():
-                return Unknown("the engine's storage is not the one that held the container")
+            if container is None and await self._lost_sight(run):
+                return Unknown("the engine's storage is not the one that held the container, and its process lives")
         except EngineUnavailable as fault:
             return Unknown(fault.message)
         return Known(container)
 
-    async def _storage_known(self) -> bool:
-        return (await self._ports.engine.info()).storage_known
+    async def _lost_sight(self, run: Run) -> bool:
+        """Whether a container is absent only because the engine stands on another storage than the one we know. Once
+        the recorded process is gone too there is nothing left to lose: the new storage becomes the known one."""
+        engine = self._ports.engine
+        if run.container_pid is None or (await engine.info()).storage_known:
+            return False
+        if run.boot_id == self._ports.clock.boot_id() and await engine.lives(run.container_pid):
+            return True
+        log.warning("the engine's storage is a new one; the container of run %s is gone with the old one", run.id)
+        await engine.mark_storage()
+        return False
 
     async def _survey(self) -> datetime:
         """Look at everything at once: wake what disagrees, remove what belongs to nobody."""
         again_at = self._ports.clock.now() + timedelta(seconds=self._settings.survey_every_s)
         entries = {entry.run.id: entry for entry in self._store.list_unsettled()}
         self._on_turn()
+        if self._allocator.worth_a_look:
+            self.wake(ALLOCATION)
         try:
             await self._mark_storage()
             containers = await self._ports.engine.list_containers()
@@ -238,12 +249,13 @@ class Reconciler:
                 async with aclosing(self._ports.engine.events()) as events:  # type: ignore[type-var]
                     async for event in events:
                         notebook_id = event.labels.get("io.notebookd.notebook")
-                        if notebook_id:
+                        if event.kind == EVENTS_CONNECTED:
+                            self.wake(SURVEY)  # what happened before is seen by looking, what happens now is told
+                        elif notebook_id:
                             self.wake(notebook_id)
             except EngineUnavailable as fault:
                 log.warning("engine events: %s", fault)
             await self._ports.clock.sleep(_EVENTS_RETRY_S)
-            self.wake(SURVEY)
 
 
 def _disagrees(run: Run, container: Container | None) -> bool:
