@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets which GPU when there are too few."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from notebookd.domain.leasing import WaitReason
+from notebookd.domain.quota import QuotaRule
+from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.errors import QuotaExceeded
+from notebookd.testing.house import House, World, open_house
+from tests.scenario.play import (
+    ADMIN,
+    ALICE,
+    BOB,
+    assert_sound,
+    containers_of,
+    create,
+    entry,
+    history,
+    leased,
+    outcome,
+    run_of,
+    state,
+)
+
+
+def running(house: House, among: list[NotebookId]) -> list[int]:
+    """Which of them (by place in the list) run."""
+    return [place for place, each in enumerate(among) if state(house, each) is NotebookState.RUNNING]
+
+
+def waits(house: House) -> list[tuple[NotebookId, WaitReason, int]]:
+    """The queue as its board shows it."""
+    rows = house.services.machine.queue()
+    return [(row.entry.notebook.id, row.wait.reason, row.wait.position) for row in rows]
+
+
+async def test_five_notebooks_share_two_gpus_in_the_order_they_were_made(world: World) -> None:
+    async with open_house(world) as house:
+        made: list[NotebookId] = []
+        for _ in range(5):
+            made.append(await create(house))
+            await house.pass_time(1)
+        assert running(house, made) == [0, 1]
+        assert waits(house) == [(made[2], "gpus", 1), (made[3], "turn", 2), (made[4], "turn", 3)]
+        assert_sound(house)
+        for stopped, then in ((1, [0, 2]), (0, [2, 3]), (3, [2, 4]), (2, [4]), (4, [])):
+            await house.notebooks.stop(ALICE, made[stopped])
+            await house.quiet()
+            assert running(house, made) == then
+            assert_sound(house)
+
+
+async def test_notebooks_made_in_the_same_instant_all_have_a_place(world: World) -> None:
+    async with open_house(world) as house:
+        made = [await create(house) for _ in range(5)]
+        assert len(running(house, made)) == 2
+        assert sorted(place for _, _, place in waits(house)) == [1, 2, 3]
+        assert_sound(house)
+
+
+async def test_a_large_request_is_not_starved_by_small_ones(world: World) -> None:
+    async with open_house(world) as house:
+        first, second = await create(house), await create(house)
+        await house.pass_time(1)
+        large = await create(house, gpu=2)
+        await house.pass_time(1)
+        small = await create(house)
+        await house.notebooks.stop(ALICE, first)
+        await house.quiet()
+        assert running(house, [second, large, small]) == [0]
+        await house.notebooks.stop(ALICE, second)
+        await house.quiet()
+        assert running(house, [second, large, small]) == [1]
+        assert leased(house, large) == list(world.gpus.uuids)
+        assert_sound(house)
+
+
+async def test_who_is_over_quota_waits_and_is_passed_over(world: World) -> None:
+    world.quotas["alice"] = QuotaRule(gpus=1)
+    async with open_house(world) as house:
+        first, second = await create(house), await create(house)
+        await house.pass_time(1)
+        bobs = await create(house, BOB)
+        assert running(house, [first, second, bobs]) == [0, 2]
+        assert waits(house) == [(second, WaitReason.QUOTA, 1)]
+        assert_sound(house)
+        await house.notebooks.stop(ALICE, first)
+        await house.quiet()
+        assert running(house, [first, second, bobs]) == [1, 2]
+
+
+async def test_more_than_the_quota_is_refused_at_once(world: World) -> None:
+    world.quotas["alice"] = QuotaRule(gpus=1, notebooks=2)
+    async with open_house(world) as house:
+        with pytest.raises(QuotaExceeded, match="2 GPUs, the quota is 1"):
+            await create(house, gpu=2)
+        await create(house)
+        await create(house)
+        with pytest.raises(QuotaExceeded, match="there are 2 notebooks"):
+            await create(house, cpu=1)
+        assert_sound(house)
+
+
+async def test_quotas_do_not_bind_an_admin(world: World) -> None:
+    world.quotas["root"] = QuotaRule()
+    async with open_house(world) as house:
+        assert running(house, [await create(house, ADMIN, gpu=2)]) == [0]
+
+
+async def test_cpu_notebooks_do_not_wait_for_gpus_but_for_cpus(world: World) -> None:
+    async with open_house(world) as house:
+        await create(house, gpu=2)
+        waiting = await create(house)
+        beside = await create(house, cpu=10)
+        too_many = await create(house, cpu=7)
+        assert running(house, [waiting, beside, too_many]) == [1]
+        assert {row[0]: row[1] for row in waits(house)} == {waiting: WaitReason.GPUS, too_many: WaitReason.CPUS}
+        await house.notebooks.stop(ALICE, beside)
+        await house.quiet()
+        assert running(house, [waiting, beside, too_many]) == [2]
+        assert_sound(house)
+
+
+async def test_a_stop_in_the_queue_ends_it_without_a_trace_in_the_engine(world: World) -> None:
+    async with open_house(world) as house:
+        await create(house, gpu=2)
+        waiting = await create(house)
+        await house.notebooks.stop(ALICE, waiting)
+        await house.quiet()
+        assert history(house, waiting) == ["PENDING", "INTERRUPTED"]
+        assert containers_of(world, waiting) == []
+        assert waits(house) == []
+        assert_sound(house)
+
+
+async def test_a_delete_in_the_queue_needs_force_and_leaves_nothing(world: World) -> None:
+    async with open_house(world) as house:
+        await create(house, gpu=2)
+        waiting = await create(house)
+        await house.notebooks.delete(ALICE, waiting, force=True)
+        await house.quiet()
+        assert house.store.find_entry(waiting) is None
+        assert_sound(house)
+
+
+async def test_who_waits_too_long_is_interrupted(world: World) -> None:
+    async with open_house(world) as house:
+        holder = await create(house, gpu=2, auto_restart=True)
+        waiting = await create(house)
+        await house.pass_time(world.policy.queue_timeout_s)
+        assert history(house, waiting) == ["PENDING", "INTERRUPTED"]
+        assert outcome(house, waiting) == ("INTERRUPTED", "JOB_INTERRUPTED_BY_PLATFORM")
+        assert state(house, holder) is NotebookState.RUNNING
+
+
+async def test_the_queue_knows_the_latest_start(world: World) -> None:
+    async with open_house(world) as house:
+        holder = await create(house, gpu=2)
+        waiting = await create(house)
+        (row,) = house.services.machine.queue()
+        assert row.entry.notebook.id == waiting
+        assert row.latest_start_at == run_of(house, holder).timeout_at
+        assert row.latest_start_at == world.clock.now() + timedelta(seconds=world.policy.max_running_s)
+
+
+async def test_the_start_timeout_counts_from_the_grant(world: World) -> None:
+    async with open_house(world) as house:
+        holder = await create(house, gpu=2)
+        waiting = await create(house)
+        await house.pass_time(world.policy.start_timeout_s * 2)
+        world.editor.silent = True
+        await house.notebooks.stop(ALICE, holder)
+        await house.quiet()
+        await house.pass_time(world.policy.start_timeout_s - 1)
+        assert history(house, waiting) == ["PENDING"]
+        await house.pass_time(2)
+        assert history(house, waiting)[-1] == "ERROR"
+
+
+async def test_a_drained_gpu_is_not_given_and_one_taken_back_is(world: World) -> None:
+    async with open_house(world) as house:
+        await house.services.machine.drain(ADMIN, world.gpus.uuids[0], drained=True)
+        first, second = await create(house), await create(house)
+        assert leased(house, first) == [world.gpus.uuids[1]]
+        assert running(house, [first, second]) == [0]
+        await house.services.machine.drain(ADMIN, world.gpus.uuids[0], drained=False)
+        await house.pass_time(11)
+        assert running(house, [first, second]) == [0, 1]
+
+
+async def test_a_sick_gpu_is_not_given(world: World) -> None:
+    world.gpus.sicken(world.gpus.uuids[0])
+    async with open_house(world) as house:
+        first, second = await create(house), await create(house)
+        assert leased(house, first) == [world.gpus.uuids[1]]
+        assert running(house, [first, second]) == [0]
+        world.gpus.heal(world.gpus.uuids[0])
+        await house.pass_time(11)
+        assert running(house, [first, second]) == [0, 1]
+
+
+async def test_while_the_driver_is_silent_nothing_is_granted_and_nothing_ends(world: World) -> None:
+    async with open_house(world) as house:
+        first = await create(house)
+        world.gpus.become_unavailable()
+        second = await create(house)
+        await house.pass_time(60)
+        assert running(house, [first, second]) == [0]
+        assert history(house, second) == ["PENDING"]
+        board = await house.services.machine.board()
+        assert len(board) == 2
+        world.gpus.become_available()
+        await house.pass_time(60)
+        assert running(house, [first, second]) == [0, 1]
+        assert_sound(house)
+
+
+async def test_a_driver_that_is_silent_from_the_beginning_does_not_keep_the_house_shut(world: World) -> None:
+    async with open_house(world) as house:
+        first = await create(house)
+    world.gpus.become_unavailable()
+    async with open_house(world) as house:
+        await house.quiet()
+        assert running(house, [first]) == [0]
+        world.gpus.become_available()
+        await house.pass_time(60)
+        second = await create(house)
+        assert running(house, [first, second]) == [0, 1]
+
+
+async def test_leases_and_queue_survive_the_daemon(world: World) -> None:
+    async with open_house(world) as house:
+        made: list[NotebookId] = []
+        for _ in range(4):
+            made.append(await create(house))
+            await house.pass_time(1)
+        held = [leased(house, each) for each in made]
+        containers = dict(world.engine.containers)
+    calls = len(world.engine.calls)
+    async with open_house(world) as house:
+        await house.pass_time(30)
+        assert [leased(house, each) for each in made] == held
+        assert world.engine.containers == containers
+        assert running(house, made) == [0, 1]
+        assert {name for name, _ in world.engine.calls[calls:]} <= {"find", "info", "list_containers", "events"}
+        await house.notebooks.stop(ALICE, made[0])
+        await house.quiet()
+        assert running(house, made) == [1, 2]
+        assert entry(house, made[3]).run.waiting
