@@ -41,6 +41,7 @@ class RouteFiles:
         self._written.pop(notebook_id, None)
         try:
             routes.remove_route(self._routes, notebook_id)
+            routes.remove_activity(self._activity, notebook_id)
         except OSError as fault:
             log.warning("cannot withdraw the route of notebook %s: %s", notebook_id, fault)
 

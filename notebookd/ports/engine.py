@@ -173,6 +173,11 @@ class Engine(Protocol):
         """The container of that name, None when the engine answers that there is none."""
         ...
 
+    async def lives(self, pid: int) -> bool:
+        """Whether that host pid is a living process inside some container: asked when the engine's storage no
+        longer knows the container that the pid was recorded for."""
+        ...
+
     async def list_containers(self) -> list[Container]:
         """All containers of this instance."""
         ...

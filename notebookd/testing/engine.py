@@ -94,6 +94,10 @@ class FakeEngine:
             container = self._get(name)
             return None if container is None else container.seen()
 
+    async def lives(self, pid: int) -> bool:
+        """See :meth:`Engine.lives`."""
+        return self.world.lives(pid)
+
     async def list_containers(self) -> list[Container]:
         """See :meth:`Engine.list_containers`."""
         async with self.world.call("list_containers"):

@@ -92,6 +92,8 @@ class FakeEngineWorld:
         self.containers: dict[str, FakeContainer] = {}
         self.images: dict[str, Image] = {}
         self.marks: set[str] = set()
+        self.survivors: set[int] = set()
+        """Processes that live on although their container's storage is gone."""
         self.unresolvable: set[str] = set()
         self.controllers = frozenset({"cpu", "memory", "pids"})
         self.calls: list[tuple[str, str]] = []
@@ -153,10 +155,15 @@ class FakeEngineWorld:
                 self.lose(name)
 
     def lose_storage(self) -> None:
-        """The engine comes back on an empty storage: no containers, images or marks."""
+        """The engine comes back on an empty storage: no containers, images or marks. Processes live on."""
+        self.survivors |= {container.pid for container in self.containers.values() if container.pid is not None}
         self.containers.clear()
         self.images.clear()
         self.marks.clear()
+
+    def lives(self, pid: int) -> bool:
+        """Whether a process is there, in a container that is known or one that is not any more."""
+        return pid in self.survivors or any(container.pid == pid for container in self.containers.values())
 
     def say(self, name: str, text: str, *, stream: int = 1) -> None:
         """The container writes lines."""

@@ -319,6 +319,16 @@ async def test_storage_is_known_by_its_mark(world: EngineWorld) -> None:
     assert not (await world.engine.info()).storage_known
 
 
+async def test_living_process_is_told_from_a_gone_one(world: EngineWorld) -> None:
+    spec = world.spec("sleep", "60")
+    await world.engine.create(spec)
+    started = await world.engine.start(spec.name)
+    assert started.pid is not None
+    assert await world.engine.lives(started.pid)
+    await world.engine.stop(spec.name, grace_s=0)
+    assert not await world.engine.lives(started.pid)
+
+
 async def test_info_tells_which_limits_cannot_be_set(world: EngineWorld) -> None:
     info = await world.engine.info()
     assert info.version

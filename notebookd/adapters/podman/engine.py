@@ -150,6 +150,10 @@ class PodmanEngine:
         """See :meth:`Engine.find`."""
         return await self._calls.run(lambda session: self._look(session, name, f"look at container {name}"))
 
+    async def lives(self, pid: int) -> bool:
+        """See :meth:`Engine.lives`."""
+        return self._liveness.in_container(pid)
+
     async def list_containers(self) -> list[Container]:
         """See :meth:`Engine.list_containers`. Each is inspected: the listing lacks exact times and exit codes."""
         params = {"all": "true", "filters": json.dumps({"label": [f"{INSTANCE_LABEL}={self.instance}"]})}

@@ -88,6 +88,10 @@ class Liveness:
         self._seen[inspected.id] = (inspected.started_at, inspected.pid, stat.start_ticks)
         return stat
 
+    def in_container(self, pid: int) -> bool:
+        """Whether a living process has a container's files among its mounts, whichever container that is."""
+        return read_stat(pid, self._proc) is not None and b"/overlay-containers/" in self._read(pid, "mountinfo")
+
     def forget(self, container_id: str) -> None:
         """The container was removed."""
         self._seen.pop(container_id, None)
