@@ -138,7 +138,7 @@ def _interrupting(
 ) -> Plan:
     if container is not None and container.status is ContainerStatus.RUNNING:
         return Plan(run=run, actions=(act.StopContainer(policy.stop_grace_s),))
-    exit_code = container.exit_code if container is not None else None
+    exit_code = container.exit_code if container is not None else run.exit_code
     return Plan(run=release(advance(replace(run, exit_code=exit_code), RunState.FINALIZING, now), now))
 
 
