@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JupyterLab in a browser, through the gateway: it works, and it does not notice that the daemon dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import OpenNotebook
+from jupyterlab_page import JupyterLab
+from playwright.async_api import BrowserContext, expect
+
+pytestmark = pytest.mark.browser
+
+PLOT = """\
+import numpy as np
+import matplotlib.pyplot as plt
+
+x = np.linspace(0, 4 * np.pi, 400)
+fig, ax = plt.subplots(figsize=(8, 3))
+for shift in (0, 1, 2):
+    ax.plot(x, np.sin(x + shift) * np.exp(-x / 9), label=f"phase {shift}")
+ax.legend();"""
+
+
+async def test_a_cell_runs_and_shows_its_output_and_a_plot(
+    browser: BrowserContext, notebook: OpenNotebook, pictures: Path | None
+) -> None:
+    lab = JupyterLab(await browser.new_page())
+    await lab.open(notebook.origin, notebook.token)
+    await lab.open_notebook()
+    await expect(await lab.run_cell("print(6 * 7)")).to_have_text("42", timeout=30_000)
+    plot = (await lab.run_cell(PLOT)).locator("img")
+    await expect(plot).to_be_visible(timeout=30_000)
+    assert await plot.evaluate("image => image.naturalWidth") > 300
+    await lab.take_picture(pictures, "jupyterlab.png")
+
+
+async def test_the_kernel_channel_outlives_the_daemon(
+    browser: BrowserContext, notebook: OpenNotebook, service: Callable[[str, str], None]
+) -> None:
+    lab = JupyterLab(await browser.new_page())
+    await lab.open(notebook.origin, notebook.token)
+    await lab.open_notebook()
+    await expect(await lab.run_cell("kept = 6; print(kept)")).to_have_text("6", timeout=30_000)
+    before = len(lab.kernel_channels)
+    closed = len(lab.closed)
+
+    await asyncio.to_thread(service, "kill", "daemon")
+    await expect(await lab.run_cell("print(kept * 7)")).to_have_text("42", timeout=30_000)
+    await asyncio.to_thread(service, "start", "daemon")
+    await expect(await lab.run_cell("print(kept * 8)")).to_have_text("48", timeout=30_000)
+
+    assert before >= 1
+    assert len(lab.kernel_channels) == before
+    assert lab.closed[closed:] == []
