@@ -11,12 +11,13 @@ import asyncio
 import logging
 import os
 import shutil
-import stat
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from notebookd import nofollow
 from notebookd.config import Paths
 from notebookd.domain.run import NotebookId, RunId
 from notebookd.errors import WorkspaceFault
@@ -122,35 +123,18 @@ def _prepare(folders: NotebookFolders, made: bool) -> None:
 
 def _require_marker(workspace: Path) -> None:
     try:
-        with _opened(workspace) as folder:
-            found = os.stat(MARKER, dir_fd=folder, follow_symlinks=False)
+        with nofollow.open_directory(workspace) as folder:
+            nofollow.read_file(folder, MARKER, limit=0)
     except FileNotFoundError as fault:
         raise WorkspaceFault(
             f"cannot use the workspace {workspace}: its marker {MARKER} is missing",
             hint="if the workspace's disk is mounted elsewhere, mount it here; nothing was touched",
         ) from fault
-    if not stat.S_ISREG(found.st_mode):
-        raise WorkspaceFault(f"cannot use the workspace {workspace}: its marker {MARKER} is no regular file")
 
 
 def _leave_marker(workspace: Path) -> None:
-    flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with _opened(workspace) as folder:
-        os.close(os.open(MARKER, flags, 0o600, dir_fd=folder))
-
-
-class _opened:  # noqa: N801 - reads as the statement it is
-    """A directory opened without following a link, closed at exit."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> int:
-        self._fd = os.open(self._path, os.O_DIRECTORY | os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        return self._fd
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+    with nofollow.open_directory(workspace) as folder, suppress(FileExistsError):
+        nofollow.create_file(folder, MARKER, mode=0o600)
 
 
 def _write_log(path: Path, lines: list[str]) -> None:
