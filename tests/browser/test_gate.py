@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import OpenNotebook, RunNotebook, ctl
+from tests.browser.conftest import OpenNotebook, RunNotebook, ctl
 from playwright.async_api import BrowserContext, Page, expect
 
 pytestmark = pytest.mark.browser

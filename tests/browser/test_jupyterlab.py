@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import OpenNotebook
-from jupyterlab_page import JupyterLab
+from tests.browser.conftest import OpenNotebook
+from tests.browser.jupyterlab_page import JupyterLab
 from playwright.async_api import BrowserContext, expect
 
 pytestmark = pytest.mark.browser

@@ -7,7 +7,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from podman_world import ABSENT_DEVICE, IMAGE, new_spec
+from tests.contract.podman_world import ABSENT_DEVICE, IMAGE, new_spec
 
 from notebookd.ports.engine import ContainerSpec, Engine
 from notebookd.testing.engine import FakeEngine, FakeEngineWorld

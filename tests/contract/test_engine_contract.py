@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from engine_worlds import EngineWorld, FakeWorld
-from podman_world import ABSENT_DEVICE, IMAGE, eventually, podman_world
+from tests.contract.engine_worlds import EngineWorld, FakeWorld
+from tests.contract.podman_world import ABSENT_DEVICE, IMAGE, eventually, podman_world
 
 from notebookd.errors import (
     ContainerMissing,

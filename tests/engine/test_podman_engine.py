@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from podman_world import PodmanWorld, eventually, wait_gone
+from tests.contract.podman_world import PodmanWorld, eventually, wait_gone
 
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.errors import EngineUnavailable, NotebookdError

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from podman_world import PodmanWorld, eventually
+from tests.contract.podman_world import PodmanWorld, eventually
 
 from notebookd.errors import DeviceUnresolvable, EngineError
 from notebookd.ports.engine import Container, ContainerStatus, Mount

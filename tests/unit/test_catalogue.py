@@ -27,7 +27,7 @@ def test_without_configuration_there_is_jupyterlab_with_conda() -> None:
     entry = catalogue().get("jupyterlab", "conda")
     assert (entry.version, entry.image, entry.uid) == ("py311", "localhost/notebookd/jupyterlab:1", 42420)
     assert entry.probe == "/api"
-    assert entry.command[:3] == ("jupyter", "lab", "--no-browser")
+    assert entry.command[:2] == ("jupyter-lab", "--no-browser")
     assert "--ServerApp.sock=/run/editor/editor.sock" in entry.command
     assert "--ServerApp.sock_mode=0660" in entry.command
 
