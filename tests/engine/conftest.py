@@ -1,29 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real engine for tests of this tier; it is set up as for the contract suite."""
+"""What this tier stands on: the real engine by itself, set up as for the contract suite, and a whole notebookd."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent.parent / "contract"))
+from tests.engine.live import Machine, odd_configuration, quickstart
 
 if TYPE_CHECKING:
-    from podman_world import PodmanWorld
+    from tests.contract.podman_world import PodmanWorld
 
 
 @pytest.fixture
 async def podman() -> AsyncIterator[PodmanWorld]:
     """An instance of its own on the engine that ``NOTEBOOKD_ENGINE`` names."""
-    from podman_world import podman_world
+    from tests.contract.podman_world import podman_world
 
     socket = os.environ.get("NOTEBOOKD_ENGINE")
     if not socket:
         pytest.skip("NOTEBOOKD_ENGINE names no engine")
     async with podman_world(Path(socket)) as world:
         yield world
+
+
+@pytest.fixture(scope="session")
+def outer() -> Machine:
+    """The notebookd that the tests run in."""
+    if not os.environ.get("NOTEBOOKD_SOCKET"):
+        pytest.skip("NOTEBOOKD_SOCKET names no notebookd: run contrib/quickstart --gpus 8 -- pytest tests/engine")
+    return Machine(environment=dict(os.environ))
+
+
+@pytest.fixture
+def live(outer: Machine) -> Iterator[Machine]:
+    """The notebookd that the tests run in; what a test made or broke there is put in order after it."""
+    yield outer
+    outer.clean_up()
+
+
+@pytest.fixture(scope="session")
+def odd_machine(outer: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """One more, whose catalogue holds editors that misbehave."""
+    config = tmp_path_factory.mktemp("odd") / "notebookd.toml"
+    config.write_text(odd_configuration())
+    with quickstart("--gpus", "4", "--config", str(config)) as machine:
+        yield machine
+
+
+@pytest.fixture
+def odd(odd_machine: Machine) -> Iterator[Machine]:
+    """The one with editors that misbehave, put in order after each test."""
+    yield odd_machine
+    odd_machine.clean_up()
