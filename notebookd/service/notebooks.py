@@ -29,6 +29,7 @@ from notebookd.domain.run import (
     stopped_at,
 )
 from notebookd.domain.spec import (
+    MAX_LABELS,
     Fault,
     SpecWish,
     choose_resources,
@@ -133,11 +134,11 @@ class Notebooks:
 
     async def create(self, actor: Actor, spec: NotebookSpec, idempotency: IdempotencyKey | None = None) -> Entry:
         """Make a notebook and start it. A known idempotency key gives the notebook that it made."""
-        known = self._find_answer(actor, idempotency)
-        if known is not None:
-            return known
-        self._require_room("create the notebook")
         async with self._store.transaction() as tx:
+            known = self._find_answer(actor, idempotency)
+            if known is not None:
+                return known
+            self._require_room("create the notebook")
             self._require_quota(actor, spec.resources.units if spec.resources.gpu else 0, "create the notebook")
             fault = (
                 None if actor.admin else self._quota(actor.name).count_fault(self._store.count_notebooks(actor.name))
@@ -168,7 +169,10 @@ class Notebooks:
         digest, notebook_id = answer
         if digest != idempotency.digest:
             raise Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: it stood for another request")
-        return self._store.find_entry(notebook_id)
+        entry = self._store.find_entry(notebook_id)
+        if entry is None:
+            raise Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: the notebook that it made was deleted")
+        return entry
 
     def _new_run(self, notebook: Notebook, number: int, now: datetime) -> Run:
         spec = notebook.spec
@@ -276,6 +280,8 @@ class Notebooks:
             labels = {key: kept for key, kept in entry.notebook.spec.labels.items() if key != name}
             if value:
                 labels[name] = value
+            if len(labels) > MAX_LABELS:
+                raise invalid(f"label notebook {notebook_id}", [Fault("$.name", f"at most {MAX_LABELS} labels")])
             await self._change(tx, actor, entry, replace(entry.notebook.spec, labels=labels))
 
     async def update(
