@@ -70,7 +70,7 @@ def resources(held: Resources) -> answers.Resources:
     return answers.Resources(
         flavor=held.flavor,
         gpu=held.units if held.gpu else UNSET,
-        cpu=held.cpus,
+        cpu=UNSET if held.gpu else held.units,
         memory=held.memory_bytes,
         gpu_brand=brand(model) if model else UNSET,
         gpu_model=model or UNSET,
