@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API on a real Unix socket, before a whole house over a fake machine."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from notebookd.testing.house import World, make_world
+from tests.api.caller import Api, open_api
+from tests.api.people import People, invent_people
+
+
+@pytest.fixture(scope="session")
+def people() -> Iterator[People]:
+    """Real accounts: two members, an admin, a stranger. Only root can make them."""
+    with invent_people() as made:
+        yield made
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that every account may enter (pytest's own are the caller's alone)."""
+    folder = Path(tempfile.mkdtemp(prefix="notebookd-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A machine of two GPUs with two versions of a framework, and a second framework for one editor."""
+    image = {"editor": "jupyterlab", "command": ["serve"], "uid": 42420, "probe": "/api"}
+    settings = {
+        "image": [
+            {**image, "framework": "conda", "version": "py312", "image": "localhost/notebookd/jupyterlab:py312"},
+            {**image, "framework": "pytorch", "version": "2.6", "image": "localhost/notebookd/pytorch:1"},
+            {**image, "editor": "vscode", "framework": "conda", "version": "py311", "image": "localhost/vscode:1"},
+        ],
+        "framework": [{"id": "pytorch", "name": "PyTorch"}],
+        "editor": [{"id": "vscode", "name": "VS Code"}],
+    }
+    return make_world(tmp_path, settings=settings)
+
+
+@pytest.fixture
+async def api(world: World, public_folder: Path, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
+    """The API, called by the account that runs the tests. With ``people`` in the test, served to them as well."""
+    known = request.getfixturevalue("people") if "people" in request.fixturenames else None
+    ready: asyncio.Future[Api] = asyncio.get_running_loop().create_future()
+    done = asyncio.Event()
+
+    async def keep_open() -> None:
+        try:
+            async with open_api(world, public_folder / "api.sock", known) as opened:
+                ready.set_result(opened)
+                await done.wait()
+        except BaseException as fault:
+            if not ready.done():
+                ready.set_exception(fault)
+            raise
+
+    keeper = asyncio.create_task(keep_open())  # one task for both ends: a TaskGroup wants that
+    yield await ready
+    done.set()
+    await keeper
