@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -14,6 +14,7 @@ from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookState, Run, RunId, RunState, notebook_state
 from notebookd.ports.store import Entry, NotebookFilter
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder = msgspec.json.Encoder()
 _notebooks = msgspec.json.Decoder(Notebook)
 _runs = msgspec.json.Decoder(Run)
@@ -22,12 +23,12 @@ _events = msgspec.json.Decoder(Event)
 
 def millis(at: datetime) -> int:
     """Milliseconds since 1970 UTC."""
-    return int(at.timestamp() * 1000)
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def moment(at: int) -> datetime:
     """The inverse of :func:`millis`."""
-    return datetime.fromtimestamp(at / 1000, UTC)
+    return _EPOCH + timedelta(milliseconds=at)
 
 
 def body(value: Notebook | Run | Event) -> str:
@@ -94,7 +95,7 @@ def page_query(wish: NotebookFilter) -> tuple[str, dict[str, str | int]]:
         names = [f"s{index}" for index in range(len(wish.states))]
         where.append(f"{_STATE_SQL} IN ({', '.join(':' + name for name in names)})")
         values.update(zip(names, (str(state) for state in wish.states), strict=True))
-    for index, (key, value) in enumerate(wish.labels.items()):
+    for index, (key, value) in enumerate(wish.labels):
         labels = "json_each(n.body, '$.spec.labels')"
         where.append(f"EXISTS (SELECT 1 FROM {labels} j WHERE j.key = :k{index} AND j.value = :v{index})")  # noqa: S608
         values[f"k{index}"], values[f"v{index}"] = key, value
