@@ -251,9 +251,9 @@ class SqliteStore(SqliteReader):
         """The one write transaction; shielded, so that a cancelled caller leaves none open."""
         async with self._lock:
             self._ballast.trim()
-            await self._statement("BEGIN IMMEDIATE")
             opened = SqliteTransaction(self._writes, self._sql)
             try:
+                await self._statement("BEGIN IMMEDIATE")
                 yield opened
                 await self._statement("COMMIT")
             except BaseException as fault:
@@ -261,9 +261,10 @@ class SqliteStore(SqliteReader):
                 if isinstance(fault, sqlite3.Error):
                     raise self._unwritten(fault) from fault
                 raise
-        if opened.appended:
-            async with self._news:
-                self._news.notify_all()
+            finally:
+                if opened.appended:  # also of a commit whose caller was cancelled; who wakes looks for himself
+                    async with self._news:
+                        self._news.notify_all()
 
     async def _statement(self, sql: str) -> None:
         try:
@@ -272,8 +273,12 @@ class SqliteStore(SqliteReader):
             raise self._unwritten(fault) from fault
 
     async def _rollback(self) -> None:
-        if self._writes.in_transaction:
+        """Asked of the writer's own queue: a BEGIN or COMMIT whose caller was cancelled may still be ahead in it."""
+        try:
             await self._writes.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            if self._writes.in_transaction:
+                raise
 
     def _unwritten(self, fault: sqlite3.Error) -> StoreUnavailable:
         if "full" in str(fault):
