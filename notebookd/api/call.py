@@ -44,6 +44,14 @@ class Services:
     version: str
 
 
+def notebook_id_of(text: str) -> NotebookId:
+    """The id that a text is. Raises NotFound where it is no UUID."""
+    try:
+        return NotebookId(str(uuid.UUID(text)))
+    except ValueError:
+        raise NotFound(f"cannot find notebook {text!r}: that is no id") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request: who asks, and for what."""
@@ -55,11 +63,7 @@ class Call:
     @property
     def notebook_id(self) -> NotebookId:
         """The notebook that the path names. An id that is no UUID is no notebook's."""
-        text = self.request.match_info["id"]
-        try:
-            return NotebookId(str(uuid.UUID(text)))
-        except ValueError:
-            raise NotFound(f"cannot find notebook {text!r}: that is no id") from None
+        return notebook_id_of(self.request.match_info["id"])
 
     def entry(self, verb: str) -> Entry:
         """The notebook that the path names, when the actor may ``verb`` it."""

@@ -182,7 +182,7 @@ def notebook_filter(values: MultiMapping[str], now: datetime, *, owner: str | No
     query = Query(values, "list the notebooks")
     known = {str(state) for state in NotebookState}
     states = query.every("statusState")
-    labels: dict[str, str] = {}
+    labels: list[tuple[str, str]] = []
     query.faults += [
         Fault("$query.statusState", f"there is no state {state}; there are {', '.join(sorted(known))}")
         for state in states
@@ -192,7 +192,7 @@ def notebook_filter(values: MultiMapping[str], now: datetime, *, owner: str | No
         key, equals, value = selector.partition("=")
         if not equals or not key:
             query.faults.append(Fault("$query.labelSelector", f"{selector!r} is not of the form key=value"))
-        labels[key] = value
+        labels.append((key, value))
     wish = NotebookFilter(
         owner=owner if owner is not None else values.get("userName"),
         states=tuple(NotebookState(state) for state in states if state in known),
