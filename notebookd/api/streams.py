@@ -13,8 +13,7 @@ from aiohttp import WSMsgType, web
 
 from notebookd import wire
 from notebookd.api import shapes, wishes
-from notebookd.api.call import Call, answer, stream_of_json
-from notebookd.domain.run import NotebookId
+from notebookd.api.call import Call, answer, notebook_id_of, stream_of_json
 from notebookd.errors import Conflict, ContainerMissing, InvalidRequest
 from notebookd.ports.engine import ExecSession, LogLine
 from notebookd.ports.store import Entry
@@ -76,7 +75,7 @@ async def events(call: Call) -> web.StreamResponse:
     follow = query.flag("follow")
     query.done()
     notebook = call.request.query.get("notebook")
-    notebook_id = NotebookId(notebook) if notebook else None
+    notebook_id = notebook_id_of(notebook) if notebook else None
     owner = None if call.actor.admin else call.actor.name
     store = call.services.store
     response = await stream_of_json(call.request)
@@ -125,15 +124,22 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
     name = container_name(entry.run)
     async with call.services.engine.exec(name, command, tty=tty, stdin=stdin) as session:
         await socket.prepare(call.request)
-        async with asyncio.TaskGroup() as tasks:
-            typing = tasks.create_task(_take(socket, session))
-            async for output in session.output():
-                await socket.send_bytes(bytes([output.stream]) + output.data)
-            code = await session.exit_code()
-            await socket.send_bytes(bytes([_END]) + msgspec.json.encode({"exitCode": code}))
-            typing.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                typing = tasks.create_task(_take(socket, session))
+                async for output in session.output():
+                    await socket.send_bytes(bytes([output.stream]) + output.data)
+                code = await session.exit_code()
+                await socket.send_bytes(bytes([_END]) + msgspec.json.encode({"exitCode": code}))
+                typing.cancel()
+        except* (_Left, ConnectionError):
+            pass
         await socket.close()
     return socket
+
+
+class _Left(Exception):
+    """The client is gone: nobody waits for the command's end."""
 
 
 async def _take(socket: web.WebSocketResponse, session: ExecSession) -> None:
@@ -149,6 +155,7 @@ async def _take(socket: web.WebSocketResponse, session: ExecSession) -> None:
             size = _size(data)
             if size is not None:
                 await session.resize(width=size.width, height=size.height)
+    raise _Left
 
 
 def _size(data: bytes) -> _Resize | None:
