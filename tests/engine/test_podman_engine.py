@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.contract.podman_world import PodmanWorld, eventually, wait_gone
 
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.errors import EngineUnavailable, NotebookdError
 from notebookd.ports.engine import EVENTS_CONNECTED, Container, ContainerStatus
+from tests.contract.podman_world import PodmanWorld, eventually, wait_gone
 
 pytestmark = pytest.mark.engine
 

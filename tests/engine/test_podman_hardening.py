@@ -13,10 +13,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.contract.podman_world import PodmanWorld, eventually
 
 from notebookd.errors import DeviceUnresolvable, EngineError
 from notebookd.ports.engine import Container, ContainerStatus, Mount
+from tests.contract.podman_world import PodmanWorld, eventually
 
 pytestmark = pytest.mark.engine
 CDI = Path("/etc/cdi")
