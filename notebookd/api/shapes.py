@@ -9,7 +9,7 @@ from notebookd import wire
 from notebookd.domain.catalogue import Catalogue, Editor, Framework
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.resources import Flavor
+from notebookd.domain.resources import Flavor, gpu_brand
 from notebookd.domain.run import FINAL, Resources, Run, RunState, stopped_at
 from notebookd.ports.files import Usage
 from notebookd.ports.store import Entry
@@ -72,15 +72,10 @@ def resources(held: Resources) -> answers.Resources:
         gpu=held.units if held.gpu else UNSET,
         cpu=UNSET if held.gpu else held.units,
         memory=held.memory_bytes,
-        gpu_brand=brand(model) if model else UNSET,
+        gpu_brand=gpu_brand(model) if model else UNSET,
         gpu_model=model or UNSET,
         gpu_memory=held.gpu_memory_bytes or UNSET,
     )
-
-
-def brand(model: str) -> str:
-    """The maker of a GPU, by its model's first word."""
-    return model.split(maxsplit=1)[0]
 
 
 def _status(entry: Entry, *, url: str, usage: Usage | None, now: datetime) -> wire.NotebookStatus:
@@ -161,7 +156,7 @@ def flavor(each: Flavor, free: int, ephemeral_bytes: int) -> wire.Flavor:
             cpu=each.cpus, memory=each.memory_bytes, ephemeral_storage=ephemeral_bytes
         ),
         gpu_information=wire.GpuInformation(
-            gpu_brand=brand(each.gpu_model), gpu_model=each.gpu_model, gpu_memory=each.gpu_memory_bytes or 0
+            gpu_brand=gpu_brand(each.gpu_model), gpu_model=each.gpu_model, gpu_memory=each.gpu_memory_bytes or 0
         )
         if each.gpu_model
         else UNSET,

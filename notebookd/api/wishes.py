@@ -88,8 +88,12 @@ def _resource_wish(asked: wire.Resources | wire.UnsetType | None) -> ResourceWis
         cpu=cpu,
         flavor=_given(asked.flavor) or None,
         memory=_given(asked.memory) or None,
+        gpu_brand=_given(asked.gpu_brand) or None,
         gpu_model=_given(asked.gpu_model) or None,
         gpu_memory=_given(asked.gpu_memory) or None,
+        ephemeral_storage=_given(asked.ephemeral_storage) or None,
+        private_network=_given(asked.private_network) or None,
+        public_network=_given(asked.public_network) or None,
     )
 
 

@@ -65,6 +65,11 @@ def gpu_flavor_id(model: str) -> str:
     return "-".join([*(word for word in words if word not in {"nvidia", "gpu", "geforce"}), "1", "gpu"])
 
 
+def gpu_brand(model: str) -> str:
+    """The maker of a GPU, by its model's first word."""
+    return model.split(maxsplit=1)[0]
+
+
 def derive_flavors(
     units: Sequence[GpuUnit], host: HostCompute, shares: Sequence[FlavorShare] = ()
 ) -> tuple[Flavor, ...]:

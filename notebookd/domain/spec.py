@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.notebook import NotebookSpec, ResourceRequest
-from notebookd.domain.resources import Flavor
+from notebookd.domain.resources import Flavor, gpu_brand
 from notebookd.errors import NotFound
 
 NAME = re.compile(r"[a-z0-9-]{1,63}")
@@ -48,8 +48,12 @@ class ResourceWish:
     cpu: int | None = None
     flavor: str | None = None
     memory: int | None = None
+    gpu_brand: str | None = None
     gpu_model: str | None = None
     gpu_memory: int | None = None
+    ephemeral_storage: int | None = None
+    private_network: int | None = None
+    public_network: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,11 +222,15 @@ def _flavor(wish: ResourceWish, flavors: Sequence[Flavor]) -> Flavor | str:
 def _derived_faults(wish: ResourceWish, flavor: Flavor, units: int, path: str) -> list[Fault]:
     derived = (
         ("memory", wish.memory, flavor.memory_bytes * units),
+        ("gpuBrand", wish.gpu_brand, gpu_brand(flavor.gpu_model) if flavor.gpu_model else None),
         ("gpuModel", wish.gpu_model, flavor.gpu_model),
         ("gpuMemory", wish.gpu_memory, flavor.gpu_memory_bytes),
+        ("ephemeralStorage", wish.ephemeral_storage, None),
+        ("privateNetwork", wish.private_network, None),
+        ("publicNetwork", wish.public_network, None),
     )
     return [
-        Fault(f"{path}.{name}", f"is not customisable: {units} x {flavor.id} come with {value}")
+        Fault(f"{path}.{name}", f"is not customisable: {units} x {flavor.id} come with {value or 'none to choose'}")
         for name, wished, value in derived
         if wished is not None and wished != value
     ]
