@@ -264,3 +264,20 @@ async def test_a_wrong_method_is_refused_and_says_the_right_ones(
     said = await api.call(method, path)
     assert (said.status, said.code) == (405, "invalid-request")
     assert set(said.headers["Allow"].replace(" ", "").split(",")) - {"HEAD"} == allowed
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("gpuBrand", "AMD"),
+        ("gpuModel", "Other"),
+        ("gpuMemory", 1),
+        ("ephemeralStorage", 1),
+        ("privateNetwork", 1),
+        ("publicNetwork", 1),
+    ],
+)
+async def test_another_derived_value_is_refused(api: Api, field: str, value: object) -> None:
+    said = await api.call("POST", "/v1/notebook", {**SPEC, "resources": {"gpu": 1, field: value}})
+    assert said.status == 400
+    assert said.faults.keys() == {f"$.resources.{field}"}
