@@ -59,24 +59,28 @@ await_socket() {
 
 # end_service NAME SIGNAL SECONDS: sends it, waits, and uses SIGKILL after that.
 end_service() {
-    local name=$1 signal=$2 seconds=$3 pid deadline
+    local name=$1 signal=$2 seconds=$3 pid child='' began='' deadline
     if is_alive "$name"; then
         read -r pid <"$run/$name.pid"
         deadline=$((SECONDS + seconds))
-        [[ $name != engine || $signal != KILL ]] || kill_engine_children "$pid"
+        [[ $name != engine ]] || child=$(engine_child "$pid")
+        [[ -z $child ]] || began=$(start_time "$child")
+        [[ -z $child || $signal != KILL ]] || kill -s KILL "$child" 2>/dev/null || true
         kill -s "$signal" "$pid" 2>/dev/null || true
-        while is_alive "$name"; do
-            ((SECONDS < deadline)) || kill -s KILL "$pid" 2>/dev/null || true
+        while is_alive "$name" || [[ -n $began && $(start_time "$child") == "$began" ]]; do
+            ((SECONDS < deadline)) || kill -s KILL "$pid" ${child:+"$child"} 2>/dev/null || true
             sleep 0.05
         done
     fi
     rm -f "$run/$name.pid"
 }
 
-# Rootless Podman runs as a child of itself in the user namespace; SIGKILL is not passed on.
-kill_engine_children() {
+# engine_child PID: rootless Podman runs as a child of itself in the user namespace. SIGKILL is not passed on to it, and
+# at SIGTERM the parent may go first while the child still answers on the connections that it has. Any thread of the
+# parent may have made it.
+engine_child() {
     local child
-    for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
-        [[ $(cat "/proc/$child/comm" 2>/dev/null) != podman ]] || kill -s KILL "$child" 2>/dev/null || true
+    for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
+        [[ $(cat "/proc/$child/comm" 2>/dev/null) != podman ]] || { echo "$child"; return 0; }
     done
 }
