@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 
 from notebookd.errors import GpusUnavailable
-from notebookd.ports.gpus import Gpu, GpuSample
+from notebookd.ports.gpus import Gpu, GpuEvent, GpuSample
 
 NAME = "Simulated GPU"
 MEMORY_BYTES = 16 * 1024**3
@@ -44,6 +44,10 @@ class SimulatedGpus:
             GpuSample(uuid=gpu.uuid, memory_used_bytes=0, utilisation=0.0, temperature_c=TEMPERATURE_C, power_w=POWER_W)
             for gpu in self._gpus
         )
+
+    def take_events(self) -> tuple[GpuEvent, ...]:
+        """Nothing ever happens to them."""
+        return ()
 
     async def release(self) -> None:
         """Pretend to let go of the driver."""

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The GPUs port: what is in the machine and what it is doing.
 
-Implementations: :mod:`notebookd.adapters.simulated_gpus` and :mod:`notebookd.testing.gpus`. All pass
-``tests/contract/test_gpus_contract.py``. Reads raise :class:`~notebookd.errors.GpusUnavailable` when the driver
-cannot be asked, which means *unknown*: never "no GPUs" and never "idle".
+Implementations: :mod:`notebookd.adapters.nvml`, :mod:`notebookd.adapters.simulated_gpus` and
+:mod:`notebookd.testing.gpus`. All pass ``tests/contract/test_gpus_contract.py``. Reads raise
+:class:`~notebookd.errors.GpusUnavailable` when the driver cannot be asked, which means *unknown*: never "no GPUs" and
+never "idle". ``details["trouble"]`` of that error is a stable word for the cause where the driver gave one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
 ProcessKind = Literal["compute", "graphics"]
+GpuFault = Literal["lost", "reset-required", "ecc", "mig", "unreadable"]
+GpuEventKind = Literal["xid", "ecc"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +43,18 @@ class GpuProcess:
 class GpuHealth:
     """Whether the GPU may be leased as far as the driver is concerned.
 
-    ``reason`` says what is wrong when ``ok`` is false. A GPU in MIG mode is not supported: ``mig`` is true and
-    ``ok`` is false."""
+    ``reason`` says what is wrong when ``ok`` is false, and ``fault`` is a stable word for it where the driver gave
+    one. A GPU in MIG mode is not supported: ``mig`` is true and ``ok`` is false. ``ecc_errors`` counts uncorrected
+    memory errors since the driver was loaded: more than none is the fault ``ecc``, and stays so until a reset; None
+    is a GPU without ECC. ``throttle`` says why the clocks are held down now (``power-cap``, ``thermal``, ...), which
+    makes a GPU slow and not sick."""
 
     ok: bool = True
     reason: str | None = None
     mig: bool = False
+    fault: GpuFault | None = None
+    ecc_errors: int | None = None
+    throttle: tuple[str, ...] = ()
 
 
 HEALTHY = GpuHealth()
@@ -55,7 +65,8 @@ class GpuSample:
     """What a GPU is doing now. None means that this GPU does not tell, or could not at this moment.
 
     ``utilisation`` is 0 to 1; ``energy_j`` counts up since the driver was loaded. For a GPU that is lost every
-    reading is None or zero and ``health`` says why: look at it first."""
+    reading is None or zero and ``health`` says why: look at it first. An empty ``processes`` means that nobody is
+    on it only where ``processes_seen``."""
 
     uuid: str
     memory_used_bytes: int
@@ -64,7 +75,19 @@ class GpuSample:
     power_w: float | None = None
     energy_j: float | None = None
     processes: tuple[GpuProcess, ...] = ()
+    processes_seen: bool = True
     health: GpuHealth = HEALTHY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuEvent:
+    """What the driver reported of a GPU, and when it was heard. ``xid`` is None for a double-bit ECC error, which most
+    drivers report as Xid 48 as well. The numbers are in NVIDIA's "Xid Errors"."""
+
+    uuid: str
+    kind: GpuEventKind
+    xid: int | None
+    at: datetime
 
 
 class Gpus(Protocol):
@@ -77,15 +100,22 @@ class Gpus(Protocol):
         ...
 
     async def inventory(self) -> tuple[Gpu, ...]:
-        """Every GPU, by index. Raises GpusUnavailable, also while released."""
+        """Every GPU, by index. One that the driver lists no longer stays, as lost. Raises GpusUnavailable, also while
+        released."""
         ...
 
     async def sample(self) -> tuple[GpuSample, ...]:
         """One sample per GPU of the inventory, a lost one included. Raises GpusUnavailable, also while released."""
         ...
 
+    def take_events(self) -> tuple[GpuEvent, ...]:
+        """What was reported since this was last called, oldest first. Neither blocks nor raises; what happens while
+        nobody holds the driver (before the start, while released) is never reported."""
+        ...
+
     async def release(self) -> None:
-        """Let go of the driver, so that it can be reset or upgraded, until :meth:`acquire`. Idempotent."""
+        """Let go of the driver, so that it can be reset or upgraded, until :meth:`acquire`. Idempotent. Raises
+        GpusUnavailable when a call that hangs keeps hold of it; the next reads are refused all the same."""
         ...
 
     async def acquire(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from notebookd.errors import GpusUnavailable
-from notebookd.ports.gpus import HEALTHY, Gpu, GpuHealth, GpuProcess, GpuSample, ProcessKind
+from notebookd.ports.gpus import HEALTHY, Gpu, GpuEvent, GpuHealth, GpuProcess, GpuSample, ProcessKind
 
 GIB = 1024**3
 
@@ -39,6 +40,7 @@ class FakeGpus:
         self._cdi = cdi
         self._released = False
         self._unavailable: str | None = None
+        self._events: list[GpuEvent] = []
         self.calls: list[str] = []
 
     @property
@@ -60,6 +62,11 @@ class FakeGpus:
         """What the test made of them."""
         self._answer("sample")
         return tuple(_sample(board) for board in self._boards.values())
+
+    def take_events(self) -> tuple[GpuEvent, ...]:
+        """What the test had them report."""
+        taken, self._events = tuple(self._events), []
+        return taken
 
     async def release(self) -> None:
         """Let go of the driver."""
@@ -84,7 +91,7 @@ class FakeGpus:
     def lose(self, uuid: str, reason: str = "the GPU has fallen off the bus") -> None:
         """The driver still lists it and every question about it fails."""
         self._boards[uuid].lost = True
-        self._boards[uuid].health = GpuHealth(ok=False, reason=reason)
+        self._boards[uuid].health = GpuHealth(ok=False, reason=reason, fault="lost")
 
     def sicken(self, uuid: str, reason: str = "double-bit ECC errors") -> None:
         """It answers and is not to be trusted."""
@@ -92,7 +99,11 @@ class FakeGpus:
 
     def set_mig(self, uuid: str) -> None:
         """Someone turned MIG on."""
-        self._boards[uuid].health = GpuHealth(ok=False, reason="MIG mode is on, which is not supported", mig=True)
+        self._boards[uuid].health = GpuHealth(ok=False, reason="MIG mode is on: unsupported", mig=True, fault="mig")
+
+    def report(self, uuid: str, xid: int | None, at: datetime) -> None:
+        """The driver reports an Xid, or for None a double-bit ECC error."""
+        self._events.append(GpuEvent(uuid=uuid, kind="ecc" if xid is None else "xid", xid=xid, at=at))
 
     def heal(self, uuid: str) -> None:
         """As if nothing had been."""
@@ -146,7 +157,7 @@ def fake_gpu(index: int, *, name: str = "NVIDIA Fake 80GB", memory_gib: int = 80
 
 def _sample(board: _Board) -> GpuSample:
     if board.lost:
-        return GpuSample(uuid=board.gpu.uuid, memory_used_bytes=0, health=board.health)
+        return GpuSample(uuid=board.gpu.uuid, memory_used_bytes=0, processes_seen=False, health=board.health)
     used = sum(process.memory_used_bytes or 0 for process in board.processes)
     return GpuSample(
         uuid=board.gpu.uuid,

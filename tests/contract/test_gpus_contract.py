@@ -3,21 +3,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from notebookd.adapters.clock import SystemClock
+from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.simulated_gpus import SimulatedGpus
 from notebookd.errors import GpusUnavailable
 from notebookd.ports.gpus import Gpus
+from notebookd.testing.clock import START, FakeClock
 from notebookd.testing.gpus import FakeGpus
+from tests.nvml.stand_in import standing_in
 
-MAKERS: dict[str, Callable[[], Gpus]] = {"simulated": lambda: SimulatedGpus(3, "contract"), "fake": lambda: FakeGpus(3)}
+DRIVER = Path("/proc/driver/nvidia")
 
 
-@pytest.fixture(params=sorted(MAKERS))
-def gpus(request: pytest.FixtureRequest) -> Gpus:
-    return MAKERS[request.param]()
+@asynccontextmanager
+async def simulated(folder: Path) -> AsyncIterator[Gpus]:
+    yield SimulatedGpus(3, "contract")
+
+
+@asynccontextmanager
+async def fake(folder: Path) -> AsyncIterator[Gpus]:
+    yield FakeGpus(3)
+
+
+@asynccontextmanager
+async def stand_in(folder: Path) -> AsyncIterator[Gpus]:
+    with standing_in(folder, "gpu 0", "gpu 1 compute 4321 1GiB", "gpu 2 utilisation 50"):
+        async with NvmlGpus.open(FakeClock()) as gpus:
+            yield gpus
+
+
+@asynccontextmanager
+async def hardware(folder: Path) -> AsyncIterator[Gpus]:
+    async with NvmlGpus.open(SystemClock()) as gpus:
+        yield gpus
+
+
+Maker = Callable[[Path], AbstractAsyncContextManager[Gpus]]
+REAL = (pytest.mark.gpu, pytest.mark.skipif(not DRIVER.exists(), reason=f"no NVIDIA driver: {DRIVER} is absent"))
+MAKERS = [simulated, fake, stand_in, pytest.param(hardware, marks=REAL)]
+
+
+@pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)
+async def gpus(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Gpus]:
+    make: Maker = request.param
+    async with make(tmp_path) as made:
+        yield made
 
 
 async def test_the_inventory_is_by_index_and_identities_are_unique(gpus: Gpus) -> None:
@@ -62,6 +98,22 @@ async def test_acquiring_what_was_never_released_changes_nothing(gpus: Gpus) -> 
     assert await gpus.inventory() == before
 
 
+async def test_events_are_taken_once_and_there_are_none_to_begin_with(gpus: Gpus) -> None:
+    await gpus.inventory()
+    assert gpus.take_events() == ()
+
+
+async def test_an_event_of_the_fake_is_taken_once() -> None:
+    gpus = FakeGpus(1)
+    gpus.report(gpus.uuids[0], 79, START)
+    gpus.report(gpus.uuids[0], None, START)
+    assert [(event.kind, event.xid, event.at) for event in gpus.take_events()] == [
+        ("xid", 79, START),
+        ("ecc", None, START),
+    ]
+    assert gpus.take_events() == ()
+
+
 async def test_an_unavailable_driver_is_unknown() -> None:
     gpus = FakeGpus(1)
     gpus.become_unavailable("version mismatch")
@@ -78,7 +130,7 @@ async def test_a_lost_gpu_stays_in_the_inventory_and_says_that_it_is_lost() -> N
     gpus.lose(gpus.uuids[0])
     assert len(await gpus.inventory()) == 2
     lost, other = await gpus.sample()
-    assert not lost.health.ok
+    assert (lost.health.ok, lost.health.fault, lost.processes_seen) == (False, "lost", False)
     assert (lost.processes, lost.utilisation, lost.memory_used_bytes) == ((), None, 0)
     assert other.health.ok
     gpus.heal(gpus.uuids[0])
