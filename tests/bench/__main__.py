@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``contrib/quickstart --gpus 10 -- python -m tests.bench [MEASURE ...]``, as root; ``make bench`` does it.
+"""``contrib/quickstart --gpus 10 -- .venv/bin/python -m tests.bench [MEASURE ...]``, as root; ``make bench`` does it.
 
 Prints one table. Exit status 1 when a target is missed.
 """
@@ -23,6 +23,8 @@ from tests.bench.starting import measure_many, measure_one
 
 def main() -> int:
     """Measure what was asked for; everything by default."""
+    if os.geteuid() != 0 or "NOTEBOOKD_RUN" not in os.environ:
+        sys.exit("cannot measure: run it as root, under contrib/quickstart -- (`sudo make bench` does both)")
     daemon = Daemon()
 
     def beside_podman(measure: Callable[[Daemon, Bare], list[Figure]]) -> list[Figure]:

@@ -6,8 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.browser.conftest import OpenNotebook, RunNotebook, ctl
 from playwright.async_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import OpenNotebook, RunNotebook, ctl
 
 pytestmark = pytest.mark.browser
 

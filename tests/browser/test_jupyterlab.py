@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from playwright.async_api import BrowserContext, expect
+
 from tests.browser.conftest import OpenNotebook
 from tests.browser.jupyterlab_page import JupyterLab
-from playwright.async_api import BrowserContext, expect
 
 pytestmark = pytest.mark.browser
 
