@@ -186,7 +186,6 @@ def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.
 
 async def test_opening_again_changes_nothing(path: Path) -> None:
     for _ in range(2):
-        async with SqliteStore.open(path, NOW, ballast_bytes=1) as store:
-            async with store.transaction() as tx:
-                await tx.put_meta("k", "v")
+        async with SqliteStore.open(path, NOW, ballast_bytes=1) as store, store.transaction() as tx:
+            await tx.put_meta("k", "v")
     assert sorted(os.listdir(path.parent)) in (["ballast", "notebookd.db"], ["notebookd.db"])

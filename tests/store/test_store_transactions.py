@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -193,10 +193,10 @@ async def test_news_wakes_those_who_wait_for_it(store: SqliteStore) -> None:
 async def test_a_transaction_taken_back_is_no_news(store: SqliteStore) -> None:
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(store.next_event(0))
-        with pytest.raises(ValueError, match="no"):
+        with suppress(ZeroDivisionError):
             async with store.transaction() as tx:
                 await tx.append(event())
-                raise ValueError("no")
+                raise ZeroDivisionError
         await asyncio.sleep(0.01)
         assert not waiting.done()
         waiting.cancel()

@@ -79,7 +79,7 @@ def test_a_granted_run_writes_its_intent_before_it_makes_anything() -> None:
     planned = decide(granted(run(_S.PENDING)))
     assert (planned.run.launched_at, planned.run.boot_id) == (SOON, BOOT)
     assert planned.actions == (*LAUNCH, act.AwaitEditor(until=after(100)))
-    assert LAUNCH == (act.PrepareFiles(), act.CreateContainer(), act.StartContainer())
+    assert (act.PrepareFiles(), act.CreateContainer(), act.StartContainer()) == LAUNCH
 
 
 def test_a_crash_after_the_intent_makes_it_all_again() -> None:

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from notebookd.api.peers import PeerPolicy, actor_of, identify, refuse_browsers
+from notebookd.domain.actor import Actor, Role
+from notebookd.errors import Forbidden, Unauthenticated
+
+DAEMON = pwd.getpwnam("daemon")
+NOBODY = pwd.getpwnam("nobody")
+MEMBERS, ADMINS = "games", "adm"
+POLICY = PeerPolicy(member_group=MEMBERS, admin_group=ADMINS, nobodies=frozenset({NOBODY.pw_uid}))
+
+
+def gid(name: str) -> int:
+    return grp.getgrnam(name).gr_gid
+
+
+def test_a_member_operates_what_is_its_own() -> None:
+    actor = actor_of(DAEMON.pw_uid, DAEMON.pw_gid, (gid(MEMBERS),), POLICY)
+    assert (actor.name, actor.role, actor.admin) == ("daemon", Role.OPERATOR, False)
+    assert {"daemon", MEMBERS} <= actor.groups
+    assert actor.may_operate("daemon")
+    assert not actor.may_operate("alice")
+
+
+def test_a_primary_group_counts_as_well() -> None:
+    assert actor_of(DAEMON.pw_uid, gid(MEMBERS), (), POLICY).role is Role.OPERATOR
+
+
+@pytest.mark.parametrize(("uid", "gids"), [(0, ()), (DAEMON.pw_uid, ("adm",)), (DAEMON.pw_uid, ("adm", "games"))])
+def test_root_and_the_admin_group_are_admins(uid: int, gids: tuple[str, ...]) -> None:
+    actor = actor_of(uid, pwd.getpwuid(uid).pw_gid, tuple(map(gid, gids)), POLICY)
+    assert actor.admin
+    assert actor.may_operate("alice")
+
+
+@pytest.mark.parametrize("gids", [(), ("games",), ("adm",), ("games", "adm")])
+def test_the_service_account_is_nobody_whatever_its_groups(gids: tuple[str, ...]) -> None:
+    with pytest.raises(Forbidden, match="a container shares its uid"):
+        actor_of(NOBODY.pw_uid, NOBODY.pw_gid, tuple(map(gid, gids)), POLICY)
+
+
+def test_a_stranger_is_told_whom_to_ask() -> None:
+    with pytest.raises(Forbidden, match="cannot serve daemon: not in group games") as caught:
+        actor_of(DAEMON.pw_uid, DAEMON.pw_gid, (), POLICY)
+    assert "usermod -aG games daemon" in (caught.value.hint or "")
+
+
+def test_a_uid_without_an_account_goes_by_its_number() -> None:
+    assert actor_of(4_000_000, 4_000_000, (gid(MEMBERS), 4_000_001), POLICY).name == "4000000"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Host": "localhost"}, {"Host": "localhost:80"}, {"Host": "notebookd"}])
+def test_programs_are_served(headers: dict[str, str]) -> None:
+    refuse_browsers(make_mocked_request("GET", "/", headers=headers))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "localhost", "Origin": "null"},
+        {"Host": "localhost", "Referer": "http://localhost/"},
+        {"Host": "evil.example"},
+        {"Host": "localhost.evil.example"},
+        {"Host": "127.0.0.1:8421"},
+        {"Host": "[::1]"},
+        {"Host": "x.localhost"},
+    ],
+)
+def test_browsers_are_not(headers: dict[str, str]) -> None:
+    with pytest.raises(Forbidden):
+        refuse_browsers(make_mocked_request("GET", "/", headers=headers))
+
+
+def test_without_a_unix_socket_nobody_is_told_apart() -> None:
+    with pytest.raises(Unauthenticated):
+        identify(make_mocked_request("GET", "/"), POLICY)
+
+
+async def test_the_kernel_says_who_is_asking(tmp_path: Path) -> None:
+    seen: list[Actor] = []
+
+    async def serve(request: web.Request) -> web.Response:
+        seen.append(identify(request, PeerPolicy(member_group=own_group, admin_group="adm", nobodies=frozenset())))
+        return web.Response()
+
+    own_group = grp.getgrgid(os.getgid()).gr_name
+    app = web.Application()
+    app.router.add_get("/", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    path = str(tmp_path / "s")
+    await web.UnixSite(runner, path).start()
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as client:
+        assert (await client.get("http://localhost/")).status == 200
+    await runner.cleanup()
+    (actor,) = seen
+    assert actor.name == pwd.getpwuid(os.getuid()).pw_name
+    assert own_group in actor.groups

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from notebookd import routes
+from notebookd.adapters.route_board import RouteFiles
+from notebookd.config import Paths
+from notebookd.domain.run import RunState
+from tests.values import NOTEBOOK_ID, NOW, notebook, run
+
+OPEN = {RunState.QUEUED, RunState.INITIALIZING, RunState.PENDING, RunState.RUNNING, RunState.RESTARTING}
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    made = Paths(state=tmp_path / "state", runtime=tmp_path / "runtime")
+    made.routes.mkdir(parents=True)
+    return made
+
+
+def test_the_gateway_learns_whose_it_is_and_how_to_know_the_token(paths: Paths) -> None:
+    RouteFiles(paths).publish(notebook(token="secret", unsecure_http=True), run(RunState.RUNNING))
+    assert routes.find_route(paths.routes, NOTEBOOK_ID) == routes.Route(
+        notebook=NOTEBOOK_ID,
+        name="jupyterlab-amber",
+        owner="alice",
+        state="RUNNING",
+        unsecure_http=True,
+        token_hash=hashlib.sha256(b"secret").hexdigest(),
+    )
+    assert "secret" not in (paths.routes / f"{NOTEBOOK_ID}.json").read_text()
+
+
+@pytest.mark.parametrize("state", RunState)
+def test_a_token_opens_only_what_is_up_or_coming_up(paths: Paths, state: RunState) -> None:
+    RouteFiles(paths).publish(notebook(), run(state))
+    route = routes.find_route(paths.routes, NOTEBOOK_ID)
+    assert route is not None
+    assert (route.token_hash is not None) is (state in OPEN)
+    assert bool(route.reason) is (not run(state).active)
+
+
+def test_a_notebook_being_deleted_lets_nobody_in(paths: Paths) -> None:
+    RouteFiles(paths).publish(notebook(deleting_at=NOW), run(RunState.RUNNING))
+    route = routes.find_route(paths.routes, NOTEBOOK_ID)
+    assert route is not None
+    assert (route.state, route.token_hash) == ("DELETING", None)
+
+
+def test_only_what_changed_is_written(paths: Paths) -> None:
+    board = RouteFiles(paths)
+    board.publish(notebook(), run(RunState.RUNNING))
+    file = routes.route_file(paths.routes, NOTEBOOK_ID)
+    first = file.stat().st_ino
+    board.publish(notebook(version=7), run(RunState.RUNNING, container_pid=9))
+    assert file.stat().st_ino == first
+    board.publish(replace(notebook(), token="another"), run(RunState.RUNNING))
+    assert file.stat().st_ino != first
+
+
+def test_a_route_is_withdrawn_and_can_come_again(paths: Paths) -> None:
+    board = RouteFiles(paths)
+    board.publish(notebook(), run(RunState.RUNNING))
+    board.withdraw(NOTEBOOK_ID)
+    board.withdraw(NOTEBOOK_ID)
+    assert routes.find_route(paths.routes, NOTEBOOK_ID) is None
+    board.publish(notebook(), run(RunState.RUNNING))
+    assert routes.find_route(paths.routes, NOTEBOOK_ID) is not None
+
+
+def test_what_could_not_be_written_is_logged_and_tried_again(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    board = RouteFiles(paths)
+    shutil.rmtree(paths.routes)
+    board.publish(notebook(), run(RunState.RUNNING))
+    assert "cannot publish the route" in caplog.text
+    paths.routes.mkdir()
+    board.publish(notebook(), run(RunState.RUNNING))
+    assert routes.find_route(paths.routes, NOTEBOOK_ID) is not None
