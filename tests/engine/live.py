@@ -259,6 +259,7 @@ class Machine:
         self.disturbed = True
         pid = (self.run_folder / "daemon.pid").read_text().split()[0]
         root("kill", "-KILL", pid)
+        eventually(lambda: _lives(int(pid)), lambda lives: not lives, within_s=10)
 
     def clean_up(self) -> None:
         """Everything runs again, and the notebooks made so far are gone."""
@@ -275,7 +276,10 @@ class Machine:
 
     def await_order(self, *, within_s: float = 60) -> None:
         """Nothing is on its way, and states, containers and leases agree."""
-        eventually(self._disorder, lambda seen: not seen, within_s=within_s, what="order")
+        try:
+            eventually(self._disorder, lambda seen: not seen, within_s=within_s, what="order")
+        except AssertionError as fault:
+            raise AssertionError(f"{fault}\n{self.log()[-6000:]}") from fault
 
     def _disorder(self) -> list[str]:
         try:
@@ -361,3 +365,11 @@ def random_moments(count: int, longest_s: float, seed: int) -> list[float]:
     """Moments to strike at, the same for the same seed."""
     dice = random.Random(seed)
     return [dice.uniform(0, longest_s) for _ in range(count)]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat[stat.rindex(")") + 2] not in "XZ"

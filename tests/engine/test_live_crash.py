@@ -141,7 +141,7 @@ def test_killed_at_any_moment_of_start_and_stop_it_finds_its_way(live: Machine) 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_at_thirty_moments_of_start_and_stop_it_finds_its_way(live: Machine) -> None:
-    strike_often(live, 30, seed=2)
+    strike_often(live, 30, seed=__import__("os").getpid())
 
 
 def test_killed_while_it_deletes_it_goes_on_deleting(live: Machine) -> None:
@@ -159,7 +159,7 @@ def test_killed_while_it_deletes_it_goes_on_deleting(live: Machine) -> None:
 def test_created_while_the_engine_is_down_it_runs_when_it_is_back(live: Machine) -> None:
     steady = live.run()
     before = live.container(steady)
-    live.service("stop", "engine")
+    live.service("kill", "engine")
     notebook = live.create()
     health = eventually(lambda: live.client.health().value, lambda seen: seen.status == "failed", within_s=15)
     assert {name: one.status for name, one in health.dependencies.items()} == {
@@ -192,7 +192,7 @@ def test_stopped_while_the_engine_is_down_it_ends_when_it_is_back(live: Machine)
 def test_a_daemon_that_starts_without_an_engine_serves_and_waits_for_it(live: Machine) -> None:
     notebook = live.run()
     before = live.container(notebook)
-    live.service("stop", "engine")
+    live.service("kill", "engine")
     live.kill_daemon()
     live.service("start", "daemon")
     assert live.state(notebook) == "RUNNING"
