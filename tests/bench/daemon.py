@@ -15,6 +15,8 @@ from typing import Any
 
 POLL_S = 0.005
 PATIENCE_S = 120.0
+KEPT_ALIVE_S = 30.0
+"""The daemon closes a connection that was silent for longer than some such time."""
 
 
 class SocketConnection(http.client.HTTPConnection):
@@ -34,6 +36,7 @@ class Daemon:
 
     def __init__(self) -> None:
         self._http = SocketConnection(os.environ["NOTEBOOKD_SOCKET"])
+        self._asked_at = time.monotonic()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The decoded answer; anything from 400 on ends the bench."""
@@ -42,6 +45,9 @@ class Daemon:
 
     def raw(self, method: str, path: str, body: Any = None) -> bytes:
         data = json.dumps(body).encode() if body is not None else None
+        if time.monotonic() - self._asked_at > KEPT_ALIVE_S:
+            self._http.close()  # the next request opens it again
+        self._asked_at = time.monotonic()
         self._http.request(method, path, data, {"Content-Type": "application/json"} if data else {})
         answer = self._http.getresponse()
         content = answer.read()
