@@ -26,6 +26,7 @@ from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.logging import set_up_logging
+from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.adapters.simulated_gpus import SimulatedGpus
@@ -90,7 +91,8 @@ async def serve(config: Config) -> None:
     with _only_one(config.paths.state):
         async with (
             SqliteStore.open(config.paths.database, clock.now(), ballast_bytes=config.store.ballast_bytes) as store,
-            _machine(config, store, clock, notifier) as (services, reconciler, summary),
+            _gpus_of(config, store, clock) as gpus,
+            _machine(config, store, clock, notifier, gpus) as (services, reconciler, summary),
             _api(config, services),
             asyncio.TaskGroup() as tasks,
         ):
@@ -159,13 +161,13 @@ async def _instance_of(store: Store) -> str:
     return made
 
 
-def _gpus_of(config: Config, instance: str) -> Gpus:
+@asynccontextmanager
+async def _gpus_of(config: Config, store: Store, clock: Clock) -> AsyncIterator[Gpus]:
     if config.gpus.driver == "simulated":
-        return SimulatedGpus(config.gpus.simulated, instance)
-    raise ConfigError(
-        'cannot use [gpus] driver = "nvml": this release has no NVML driver yet',
-        hint='set driver = "simulated" and simulated = N',
-    )
+        yield SimulatedGpus(config.gpus.simulated, await _instance_of(store))
+        return
+    async with NvmlGpus.open(clock) as gpus:
+        yield gpus
 
 
 def host_compute() -> HostCompute:
@@ -176,10 +178,9 @@ def host_compute() -> HostCompute:
 
 @asynccontextmanager
 async def _machine(
-    config: Config, store: SqliteStore, clock: Clock, notifier: SystemdNotifier
+    config: Config, store: SqliteStore, clock: Clock, notifier: SystemdNotifier, gpus: Gpus
 ) -> AsyncIterator[tuple[Services, Reconciler, Callable[[], str]]]:
     instance = await _instance_of(store)
-    gpus = _gpus_of(config, instance)
     quota = AccountQuotas(config.quota, config.api.admin_group)
     inventory = Inventory(gpus, store, host_compute(), _shares(config))
     await inventory.look()
