@@ -21,7 +21,7 @@ check: prepare
 	shellcheck --external-sources --exclude=SC2034,SC2154 $(scripts)
 
 bench: prepare
-	contrib/quickstart --gpus 8 -- $(bin)/python -m tests.bench
+	contrib/quickstart --gpus 10 -- $(bin)/python -m tests.bench
 
 prepare:
 	@tests/run --prepare
