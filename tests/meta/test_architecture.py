@@ -32,7 +32,7 @@ def imports(file: Path) -> set[str]:
 
 def test_imports_run_one_way() -> None:
     lint = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -76,9 +76,8 @@ def test_annotations_are_never_evaluated() -> None:
 
 
 def test_modules_stay_under_400_lines() -> None:
-    long = {
-        str(file.relative_to(ROOT)): lines for file in PACKAGE if (lines := len(file.read_text().splitlines())) > 400
-    }
+    sizes = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in PACKAGE}
+    long = {name: lines for name, lines in sizes.items() if lines > 400}
     assert long == {}
 
 

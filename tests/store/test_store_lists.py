@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,4 +153,4 @@ async def test_a_backup_is_whole_while_others_write(store: SqliteStore, tmp_path
 async def test_the_database_is_for_its_owner_alone(store: SqliteStore, path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     for beside in ("-wal", "-shm"):
-        assert os.stat(f"{path}{beside}").st_mode & 0o077 == 0
+        assert Path(f"{path}{beside}").stat().st_mode & 0o077 == 0

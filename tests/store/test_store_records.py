@@ -119,7 +119,7 @@ async def two_runs(store: SqliteStore) -> tuple[Run, Run]:
 
 async def test_a_gpu_leased_twice_is_a_conflict_and_leaves_nothing(store: SqliteStore) -> None:
     _, two = await two_runs(store)
-    with pytest.raises(Conflict, match="cannot lease GPU GPU-0"):
+    with pytest.raises(Conflict, match="cannot lease GPU GPU-0"):  # noqa: PT012 - leaving the transaction raises
         async with store.transaction() as tx:
             await tx.append(Event(type="lease.granted", at=NOW))
             await tx.put_run(granted(two, gpus=("GPU-1", "GPU-0")))

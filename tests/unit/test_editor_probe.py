@@ -7,7 +7,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,6 +40,8 @@ async def editor(at: Path, answer: bytes, asked: list[bytes] | None = None) -> A
             writer.write(answer)
         else:
             await reader.read()
+        with suppress(ConnectionError):
+            await writer.drain()
         writer.close()
 
     server = await asyncio.start_unix_server(serve, at)
@@ -47,6 +49,8 @@ async def editor(at: Path, answer: bytes, asked: list[bytes] | None = None) -> A
         yield
     finally:
         server.close()
+        for _ in range(10):  # let both ends of each connection go
+            await asyncio.sleep(0)
 
 
 async def probe(folder: Path) -> bool:
