@@ -141,7 +141,7 @@ def test_killed_at_any_moment_of_start_and_stop_it_finds_its_way(live: Machine) 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_at_thirty_moments_of_start_and_stop_it_finds_its_way(live: Machine) -> None:
-    strike_often(live, 30, seed=__import__("os").getpid())
+    strike_often(live, 30, seed=2)
 
 
 def test_killed_while_it_deletes_it_goes_on_deleting(live: Machine) -> None:
