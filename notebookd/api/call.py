@@ -99,10 +99,3 @@ def answer(value: Any, *, headers: dict[str, str] | None = None) -> web.Response
 def done() -> web.Response:
     """204."""
     return web.Response(status=204)
-
-
-async def stream_of_json(request: web.Request) -> web.StreamResponse:
-    """An open answer of JSON lines."""
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
-    await response.prepare(request)
-    return response

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
+from typing import Self
 
 import msgspec
 from aiohttp import WSMsgType, web
 
 from notebookd import wire
 from notebookd.api import shapes, wishes
-from notebookd.api.call import Call, answer, notebook_id_of, stream_of_json
+from notebookd.api.call import Call, answer, notebook_id_of
 from notebookd.errors import Conflict, ContainerMissing, InvalidRequest
+from notebookd.ports.clock import Clock
 from notebookd.ports.engine import ExecSession, LogLine
 from notebookd.ports.store import Entry
 from notebookd.reconciler.execute import container_name
@@ -36,11 +38,10 @@ async def log(call: Call) -> web.StreamResponse:
     query.done()
     lines = _lines(call, entry, since, None if tail < 0 else tail, follow=follow)
     if follow:
-        response = await stream_of_json(call.request)
-        async with aclosing(lines):  # type: ignore[type-var]
+        async with JsonLines.open(call) as stream, aclosing(lines):  # type: ignore[type-var]
             async for line in lines:
-                await _send(response, wire.encode(_log_line(line)))
-        return response
+                await stream.send(wire.encode(_log_line(line)))
+        return stream.response
     page = [_log_line(line) async for line in lines]
     return answer(wire.LogPage(logs=page, last_activity=page[-1].timestamp if page else wire.UNSET))
 
@@ -78,28 +79,52 @@ async def events(call: Call) -> web.StreamResponse:
     notebook_id = notebook_id_of(notebook) if notebook else None
     owner = None if call.actor.admin else call.actor.name
     store = call.services.store
-    response = await stream_of_json(call.request)
-    while True:
-        batch = store.list_events(after=after, limit=_EVENTS_AT_ONCE, notebook_id=notebook_id, owner=owner)
-        for event in batch:
-            await _send(response, wire.encode(shapes.event(event)))
-            after = event.id
-        if batch:
-            continue
-        if not follow:
-            return response
-        newest = store.last_event_id()
+    async with JsonLines.open(call) as stream:
+        while True:
+            batch = store.list_events(after=after, limit=_EVENTS_AT_ONCE, notebook_id=notebook_id, owner=owner)
+            for event in batch:
+                await stream.send(wire.encode(shapes.event(event)))
+                after = event.id
+            if batch:
+                continue
+            if not follow:
+                break
+            await store.next_event(max(after, store.last_event_id()))
+    return stream.response
+
+
+class JsonLines:
+    """An open answer of JSON lines, kept alive by empty ones. Its reader is cut off, never skipped, when it does not
+    take a line in time; one that left is noticed at the next beat at the latest."""
+
+    def __init__(self, response: web.StreamResponse) -> None:
+        self.response = response
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, call: Call) -> AsyncIterator[Self]:
+        """Begin the answer; beats while the block runs, and ends it quietly when the reader is gone."""
+        headers = {"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
+        stream = cls(web.StreamResponse(headers=headers))
+        await stream.response.prepare(call.request)
         try:
-            async with asyncio.timeout(_HEARTBEAT_S):
-                await store.next_event(max(after, newest))
-        except TimeoutError:
-            await _send(response, b"")
+            async with asyncio.TaskGroup() as tasks:
+                beating = tasks.create_task(stream._beat(call.services.clock))
+                yield stream
+                beating.cancel()
+        except* (TimeoutError, ConnectionError):
+            if call.request.transport is not None:
+                call.request.transport.abort()
 
+    async def send(self, line: bytes) -> None:
+        """Write one line."""
+        async with asyncio.timeout(_SLOW_READER_S):
+            await self.response.write(line + b"\n")
 
-async def _send(response: web.StreamResponse, line: bytes) -> None:
-    """Write a line (an empty one keeps the stream alive); a reader that does not take it in time is cut off."""
-    async with asyncio.timeout(_SLOW_READER_S):
-        await response.write(line + b"\n")
+    async def _beat(self, clock: Clock) -> None:
+        while True:
+            await clock.sleep(_HEARTBEAT_S)
+            await self.send(b"")
 
 
 class _Resize(msgspec.Struct):
