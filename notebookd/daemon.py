@@ -214,7 +214,7 @@ async def _machine(
             store,
             clock,
             catalogue,
-            inventory.flavors,
+            inventory,
             quota,
             reconciler.wake,
             min_free_bytes=config.store.min_free_bytes,

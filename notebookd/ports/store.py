@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,9 @@ from notebookd.domain.event import Event
 from notebookd.domain.gpu import Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
+
+ANSWER_LIFE = timedelta(hours=24)
+"""How long an idempotency key is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +95,9 @@ class Reader(Protocol):
         """The id of the newest event, 0 when there is none."""
         ...
 
-    def find_answer(self, actor: str, key: str) -> tuple[str, NotebookId] | None:
-        """What an idempotency key of this actor's stands for: digest of the request, notebook."""
+    def find_answer(self, actor: str, key: str, *, now: datetime) -> tuple[str, NotebookId] | None:
+        """What an idempotency key of this actor's stands for: digest of the request, notebook. None once it is
+        older than :data:`ANSWER_LIFE`."""
         ...
 
     def find_meta(self, key: str) -> str | None:
@@ -126,7 +130,7 @@ class Transaction(Protocol):
         ...
 
     async def put_answer(self, actor: str, key: str, digest: str, notebook_id: NotebookId, at: datetime) -> None:
-        """Remember an idempotency key, and forget those older than a day."""
+        """Remember an idempotency key, and forget those past their life."""
         ...
 
     async def put_meta(self, key: str, value: str) -> None:

@@ -14,9 +14,10 @@ from notebookd.domain.actor import Actor
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
+from notebookd.domain.observed import Unknown
 from notebookd.domain.plan import restart
 from notebookd.domain.quota import UNBOUND
-from notebookd.domain.resources import Flavor, amount
+from notebookd.domain.resources import amount
 from notebookd.domain.run import (
     NotebookId,
     NotebookState,
@@ -41,6 +42,7 @@ from notebookd.domain.spec import (
 from notebookd.errors import (
     Conflict,
     Forbidden,
+    GpusUnavailable,
     InvalidRequest,
     NotebookdError,
     NotFound,
@@ -51,6 +53,7 @@ from notebookd.errors import (
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Entry, Store, Transaction
 from notebookd.reconciler.allocation import QuotaBook
+from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.reconciler import ALLOCATION
 from notebookd.reconciler.record import write_entry
 
@@ -100,7 +103,7 @@ class Notebooks:
         store: Store,
         clock: Clock,
         catalogue: Catalogue,
-        flavors: Callable[[], Sequence[Flavor]],
+        inventory: Inventory,
         quota: QuotaBook,
         wake: Callable[[str], None],
         *,
@@ -109,7 +112,7 @@ class Notebooks:
         self._store = store
         self._clock = clock
         self._catalogue = catalogue
-        self._flavors = flavors
+        self._inventory = inventory
         self._quota = quota
         self._wake = wake
         self._min_free = min_free_bytes
@@ -124,9 +127,16 @@ class Notebooks:
         return entry
 
     def check(self, wish: SpecWish, faults: Sequence[Fault] = ()) -> NotebookSpec:
-        """The specification that a wish means; ``faults`` were found before. Raises InvalidRequest with all."""
+        """The specification that a wish means; ``faults`` were found before. Raises InvalidRequest with all, and
+        GpusUnavailable where a GPU is wished for and nobody could ever see whether there is one."""
+        seen = self._inventory.seen
+        if isinstance(seen, Unknown) and not self._inventory.units and not (wish.resources and wish.resources.cpu):
+            raise GpusUnavailable(f"cannot create the notebook: the GPUs cannot be seen: {seen.reason}")
         spec, found = complete(
-            wish, self._catalogue, self._flavors(), name=generated_name(wish.editor or "", secrets.randbits(30))
+            wish,
+            self._catalogue,
+            self._inventory.flavors(),
+            name=generated_name(wish.editor or "", secrets.randbits(30)),
         )
         if spec is None or faults:
             raise invalid("create the notebook", [*faults, *found])
@@ -163,7 +173,7 @@ class Notebooks:
         return entry
 
     def _find_answer(self, actor: Actor, idempotency: IdempotencyKey | None) -> Entry | None:
-        answer = self._store.find_answer(actor.name, idempotency.key) if idempotency else None
+        answer = self._store.find_answer(actor.name, idempotency.key, now=self._clock.now()) if idempotency else None
         if answer is None or idempotency is None:
             return None
         digest, notebook_id = answer
@@ -176,7 +186,7 @@ class Notebooks:
 
     def _new_run(self, notebook: Notebook, number: int, now: datetime) -> Run:
         spec = notebook.spec
-        flavor = next((each for each in self._flavors() if each.id == spec.resources.flavor), None)
+        flavor = next((each for each in self._inventory.flavors() if each.id == spec.resources.flavor), None)
         if flavor is None:
             raise Conflict(
                 f"cannot start notebook {notebook.id}: there is no flavor {spec.resources.flavor} now",
@@ -323,7 +333,7 @@ class Notebooks:
         if "unsecure_http" in given:
             spec = replace(spec, unsecure_http=bool(wish.unsecure_http))
         if "resources" in given and wish.resources is not None:
-            resources, wrong = choose_resources(wish.resources, self._flavors())
+            resources, wrong = choose_resources(wish.resources, self._inventory.flavors())
             faults += wrong
             spec = replace(spec, resources=resources) if resources is not None else spec
         return spec, faults

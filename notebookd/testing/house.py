@@ -178,7 +178,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             store,
             world.clock,
             catalogue,
-            inventory.flavors,
+            inventory,
             lambda owner: world.quotas.get(owner, UNBOUND),
             reconciler.wake,
             min_free_bytes=world.min_free_bytes,

@@ -10,7 +10,7 @@ import pytest
 from notebookd.domain.leasing import WaitReason
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.run import NotebookId, NotebookState
-from notebookd.errors import QuotaExceeded
+from notebookd.errors import GpusUnavailable, QuotaExceeded
 from notebookd.testing.house import House, World, open_house
 from tests.scenario.play import (
     ADMIN,
@@ -227,6 +227,8 @@ async def test_a_driver_that_is_silent_from_the_beginning_does_not_keep_the_hous
     async with open_house(world) as house:
         await house.quiet()
         assert running(house, [first]) == [0]
+        with pytest.raises(GpusUnavailable):
+            await create(house)
         world.gpus.become_available()
         await house.pass_time(60)
         second = await create(house)

@@ -103,7 +103,7 @@ async def test_the_entry_has_the_latest_run_and_all_are_listed(store: SqliteStor
 async def test_what_is_not_there_is_none(store: SqliteStore) -> None:
     assert store.find_entry(NOTEBOOK_ID) is None
     assert store.find_meta("k") is None
-    assert store.find_answer("alice", "k") is None
+    assert store.find_answer("alice", "k", now=NOW) is None
     assert (store.list_leases(), store.list_drained(), store.list_unsettled()) == ([], frozenset(), [])
     assert (store.last_event_id(), store.count_notebooks("alice"), store.count_states()) == (0, 0, {})
 
@@ -191,15 +191,17 @@ async def test_drains_facts_and_answers_are_remembered(store: SqliteStore) -> No
         await tx.put_meta("instance", "two")
         await tx.put_answer("alice", "key", "digest", NOTEBOOK_ID, NOW)
     assert (store.list_drained(), store.find_meta("instance")) == ({"GPU-0"}, "two")
-    assert store.find_answer("alice", "key") == ("digest", NOTEBOOK_ID)
-    assert store.find_answer("bob", "key") is None
+    assert store.find_answer("alice", "key", now=NOW) == ("digest", NOTEBOOK_ID)
+    assert store.find_answer("bob", "key", now=NOW) is None
+    later = NOW + timedelta(hours=24, seconds=1)
+    assert store.find_answer("alice", "key", now=later) is None
     async with store.transaction() as tx:
         await tx.set_drained("GPU-0", drained=False, at=NOW)
         await tx.set_drained("GPU-0", drained=False, at=NOW)
-        await tx.put_answer("bob", "key", "digest", OTHER, NOW + timedelta(hours=24, seconds=1))
+        await tx.put_answer("bob", "key", "digest", OTHER, later)
     assert store.list_drained() == frozenset()
-    assert store.find_answer("alice", "key") is None
-    assert store.find_answer("bob", "key") == ("digest", OTHER)
+    assert store.find_answer("alice", "key", now=NOW) is None
+    assert store.find_answer("bob", "key", now=later) == ("digest", OTHER)
 
 
 async def test_the_unsettled_are_what_runs_or_goes_in_the_order_of_the_queue(store: SqliteStore) -> None:

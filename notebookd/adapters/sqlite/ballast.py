@@ -20,27 +20,32 @@ class Ballast:
         free = space.f_bavail * space.f_frsize
         if free < self._size // 8:
             self.drop()
-        elif free > 4 * self._size and not self._path.exists():
+        elif free > 4 * self._size and not self._whole():
             self.take()
 
     def take(self) -> bool:
-        """Reserve the space says whether the reserve stands."""
-        if self._path.exists() and self._path.stat().st_size == self._size:
-            return True
-        handle = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        """Reserve the space, and say whether the reserve stands."""
         try:
-            os.posix_fallocate(handle, 0, self._size)
+            handle = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(handle, 0, self._size)
+            finally:
+                os.close(handle)
         except OSError:
             self.drop()
             return False
-        finally:
-            os.close(handle)
         return True
 
     def drop(self) -> bool:
-        """Give the reserve up; says whether there was one."""
+        """Give the reserve up, and say whether there was one."""
         try:
             self._path.unlink()
         except OSError:
             return False
         return True
+
+    def _whole(self) -> bool:
+        try:
+            return self._path.stat().st_size == self._size
+        except OSError:
+            return False

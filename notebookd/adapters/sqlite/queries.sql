@@ -48,7 +48,7 @@ SELECT id, body FROM event WHERE id > :after AND owner = :owner ORDER BY id LIMI
 SELECT coalesce(max(id), 0) FROM event;
 
 -- name: answer
-SELECT digest, notebook_id FROM answer WHERE actor = ? AND key = ?;
+SELECT digest, notebook_id FROM answer WHERE actor = ? AND key = ? AND at > ?;
 
 -- name: meta
 SELECT value FROM meta WHERE key = ?;

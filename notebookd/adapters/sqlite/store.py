@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,9 +28,8 @@ from notebookd.domain.gpu import Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
 from notebookd.errors import Conflict, StoreUnavailable
-from notebookd.ports.store import Entry, NotebookFilter
+from notebookd.ports.store import ANSWER_LIFE, Entry, NotebookFilter
 
-_ANSWER_LIFE = timedelta(hours=24)
 _BUSY_MS = 5000
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {_BUSY_MS}")
 
@@ -111,9 +110,10 @@ class SqliteReader:
         """The newest event's id."""
         return int(self._rows("last_event")[0][0])
 
-    def find_answer(self, actor: str, key: str) -> tuple[str, NotebookId] | None:
+    def find_answer(self, actor: str, key: str, *, now: datetime) -> tuple[str, NotebookId] | None:
         """What an idempotency key stands for."""
-        return next(((row[0], NotebookId(row[1])) for row in self._rows("answer", (actor, key))), None)
+        rows = self._rows("answer", (actor, key, records.millis(now - ANSWER_LIFE)))
+        return next(((row[0], NotebookId(row[1])) for row in rows), None)
 
     def find_meta(self, key: str) -> str | None:
         """A remembered fact."""
@@ -200,7 +200,7 @@ class SqliteTransaction:
 
     async def put_answer(self, actor: str, key: str, digest: str, notebook_id: NotebookId, at: datetime) -> None:
         """Remember an idempotency key."""
-        await self._run("forget_answers", before=records.millis(at - _ANSWER_LIFE))
+        await self._run("forget_answers", before=records.millis(at - ANSWER_LIFE))
         await self._run(
             "put_answer", actor=actor, key=key, digest=digest, notebook_id=notebook_id, at=records.millis(at)
         )
