@@ -83,7 +83,7 @@ class LocalFiles:
     def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
         """The kept output."""
         try:
-            text = self._log_path(notebook_id, run_id).read_text(encoding="utf-8", errors="replace")
+            text = self._log_path(notebook_id, run_id).read_bytes().decode("utf-8", errors="replace")
         except FileNotFoundError:
             return []
         except OSError as fault:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import grp
 import os
 import pwd
@@ -77,12 +76,18 @@ def _peer_groups(peer: socket.socket, uid: int) -> tuple[int, ...]:
     try:
         raw = peer.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
     except OSError:
-        account = pwd.getpwuid(uid)
-        return tuple(os.getgrouplist(account.pw_name, account.pw_gid))
+        return _groups_on_file(uid)
     return struct.unpack(f"{len(raw) // 4}I", raw)
 
 
-@functools.lru_cache(maxsize=1024)
+def _groups_on_file(uid: int) -> tuple[int, ...]:
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        return ()
+    return tuple(os.getgrouplist(account.pw_name, account.pw_gid))
+
+
 def _group_name(gid: int) -> str | None:
     try:
         return grp.getgrgid(gid).gr_name
@@ -90,7 +95,6 @@ def _group_name(gid: int) -> str | None:
         return None
 
 
-@functools.lru_cache(maxsize=1024)
 def _user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name

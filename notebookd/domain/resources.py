@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from notebookd.domain.gpu import GpuUnit
@@ -61,7 +62,7 @@ class FlavorShare:
 
 def gpu_flavor_id(model: str) -> str:
     """The flavor id of a GPU model: ``NVIDIA H100 80GB HBM3`` -> ``h100-80gb-hbm3-1-gpu``."""
-    words = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-").split("-")
+    words = _slug(model).split("-")
     return "-".join([*(word for word in words if word not in {"nvidia", "gpu", "geforce"}), "1", "gpu"])
 
 
@@ -80,9 +81,10 @@ def derive_flavors(
     models: dict[str, list[GpuUnit]] = {}
     for unit in units:
         models.setdefault(unit.model, []).append(unit)
+    ids = _flavor_ids(models)
     flavors = [
         Flavor(
-            id=gpu_flavor_id(model),
+            id=ids[model],
             description=f"1 {model}",
             limit=len(members),
             cpus=max(1, host.cpus // len(units)),
@@ -104,6 +106,13 @@ def derive_flavors(
     wanted = {share.id: share for share in shares}
     default = next((share.id for share in shares if share.default), flavors[0].id)
     return tuple(_with_share(flavor, wanted.get(flavor.id), default=flavor.id == default) for flavor in flavors)
+
+
+def _flavor_ids(models: Iterable[str]) -> dict[str, str]:
+    """An id for each model; two that would share one keep their whole name."""
+    ids = {model: gpu_flavor_id(model) for model in models}
+    shared = {each for each, count in Counter(ids.values()).items() if count > 1}
+    return {model: f"{_slug(model)}-1-gpu" if each in shared else each for model, each in ids.items()}
 
 
 def _with_share(flavor: Flavor, share: FlavorShare | None, *, default: bool) -> Flavor:
@@ -130,6 +139,10 @@ def amount(request: ResourceRequest, flavor: Flavor) -> Resources:
         gpu_model=flavor.gpu_model,
         gpu_memory_bytes=flavor.gpu_memory_bytes,
     )
+
+
+def _slug(model: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
 
 
 def _whole_mib(size: int) -> int:

@@ -51,7 +51,8 @@ main { max-width: 34rem; width: 100%; background: var(--card); border: 1px solid
 h1 { font-size: 1.3rem; margin: 0 0 .75rem; display: flex; gap: .75rem; align-items: center; }
 p { margin: .5rem 0; overflow-wrap: anywhere; }
 .soft { color: var(--soft); font-size: .9rem; }
-pre { background: var(--code); border-radius: 8px; padding: .7rem .9rem; margin: .9rem 0; white-space: pre-wrap; overflow-wrap: anywhere;
+pre { background: var(--code); border-radius: 8px; padding: .7rem .9rem; margin: .9rem 0;
+  white-space: pre-wrap; overflow-wrap: anywhere;
   font: .92rem/1.4 ui-monospace, monospace; user-select: all; }
 .turning { width: 1rem; height: 1rem; flex: none; border: 2px solid var(--line); border-top-color: var(--accent);
   border-radius: 50%; animation: turn 1s linear infinite; }

@@ -15,7 +15,7 @@ from notebookd.domain.container import Container
 from notebookd.domain.event import Event
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
-from notebookd.domain.run import NotebookId, Run, RunId
+from notebookd.domain.run import NotebookId, Run, RunId, RunState
 from notebookd.errors import EngineUnavailable
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.engine import EVENTS_CONNECTED
@@ -260,6 +260,6 @@ class Reconciler:
 
 def _disagrees(run: Run, container: Container | None) -> bool:
     """Whether a listing shows something else than a run that goes on undisturbed."""
-    if run.launched_at is None:
+    if run.launched_at is None or run.state is not RunState.RUNNING:
         return not run.waiting
     return container is None or container.pid != run.container_pid or run.container_pid is None

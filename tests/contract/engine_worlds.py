@@ -7,10 +7,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from tests.contract.podman_world import ABSENT_DEVICE, IMAGE, new_spec
-
 from notebookd.ports.engine import ContainerSpec, Engine
 from notebookd.testing.engine import FakeEngine, FakeEngineWorld
+from tests.contract.podman_world import ABSENT_DEVICE, IMAGE, new_spec
 
 
 class EngineWorld(Protocol):

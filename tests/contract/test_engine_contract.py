@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.contract.engine_worlds import EngineWorld, FakeWorld
-from tests.contract.podman_world import ABSENT_DEVICE, IMAGE, eventually, podman_world
 
 from notebookd.errors import (
     ContainerMissing,
@@ -21,6 +19,8 @@ from notebookd.errors import (
     NameTaken,
 )
 from notebookd.ports.engine import EVENTS_CONNECTED, Container, ContainerStatus, EngineEvent, ExecSession, LogLine
+from tests.contract.engine_worlds import EngineWorld, FakeWorld
+from tests.contract.podman_world import ABSENT_DEVICE, IMAGE, eventually, podman_world
 
 SLEEPER = ("sh", "-c", "trap 'exit 0' TERM; sleep 300")
 IMMORTAL = ("sh", "-c", "exec sleep 300")

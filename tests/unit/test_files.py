@@ -192,7 +192,6 @@ async def test_a_log_is_kept_once_and_comes_back(files: LocalFiles) -> None:
     assert [(line.at, line.stream) for line in kept][:2] == [(after(0), "stdout"), (after(1), "stderr")]
 
 
-@pytest.mark.xfail(strict=True, reason="read_log lets Path.read_text turn a carriage return into an end of line")
 @pytest.mark.parametrize("content", ["10%\r20%\r100%", "done\r", "\r"])
 async def test_a_progress_bar_comes_back_as_one_line(files: LocalFiles, content: str) -> None:
     await files.keep_log(NOTEBOOK_ID, RUN_ID, lines("before", content, "after"))
