@@ -7,6 +7,7 @@ import _ctypes
 import ctypes
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,11 @@ def standing_in(folder: Path, *lines: str) -> Iterator[World]:
     try:
         yield world
     finally:
+        world.write()  # nothing hangs any longer
+        for thread in threading.enumerate():
+            if thread.name.startswith("nvml"):
+                thread.join(10)
+                assert not thread.is_alive(), f"{thread.name} is still in the library"
         if before is None:
             del os.environ["NVML_WORLD"]
         else:

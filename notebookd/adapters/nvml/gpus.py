@@ -46,9 +46,10 @@ class NvmlGpus:
         try:
             yield gpus
         finally:
+            gpus._driver.refuse()
             with contextlib.suppress(GpusUnavailable):
                 await gpus._worker.run(gpus._driver.close, answer_timeout_s)
-            gpus._worker.end()
+            gpus._worker.end(gpus._driver.close)
 
     @property
     def cdi(self) -> bool:

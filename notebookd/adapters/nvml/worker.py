@@ -47,8 +47,9 @@ class Worker:
                 self._overdue = future
             raise unavailable(Trouble.HUNG, f" within {timeout_s:g} s") from None
 
-    def end(self) -> None:
-        """The thread ends after its last call; nobody waits for it."""
+    def end(self, last: Callable[[], Any]) -> None:
+        """The thread ends after ``last``, for which nobody waits: it comes when a call that hangs is back."""
+        self._jobs.put((Future(), last))
         self._jobs.put(None)
 
     def _work(self) -> None:
