@@ -53,6 +53,23 @@ def _log_line(line: LogLine) -> wire.LogLine:
 async def _lines(
     call: Call, entry: Entry, since: datetime | None, tail: int | None, *, follow: bool
 ) -> AsyncIterator[LogLine]:
+    """The output. When its container ends, Podman lets go of a follower before the last lines: those are read after."""
+    last, alike = since, 0
+    async for line in _output(call, entry, since, tail, follow=follow):
+        alike = alike + 1 if line.at == last else 1
+        last, tail = line.at, None
+        yield line
+    if follow:
+        async for line in _output(call, entry, last, tail, follow=False):
+            if last is None or line.at > last or (line.at == last and alike <= 0):
+                yield line
+            elif line.at == last:
+                alike -= 1
+
+
+async def _output(
+    call: Call, entry: Entry, since: datetime | None, tail: int | None, *, follow: bool
+) -> AsyncIterator[LogLine]:
     """The running container's output, or what was kept of the last one's."""
     services = call.services
     if entry.run.launched_at is not None:
