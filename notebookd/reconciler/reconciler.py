@@ -16,7 +16,7 @@ from notebookd.domain.event import Event
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
 from notebookd.domain.run import NotebookId, Run, RunId, RunState
-from notebookd.errors import EngineUnavailable
+from notebookd.errors import EngineError, EngineUnavailable
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.engine import EVENTS_CONNECTED
 from notebookd.ports.store import Entry, NotebookFilter, Store
@@ -186,7 +186,7 @@ class Reconciler:
             container = await self._ports.engine.find(container_name(run))
             if container is None and await self._lost_sight(run):
                 return Unknown("the engine's storage is not the one that held the container, and its process lives")
-        except EngineUnavailable as fault:
+        except EngineError as fault:
             return Unknown(fault.message)
         return Known(container)
 
@@ -212,16 +212,16 @@ class Reconciler:
         try:
             await self._mark_storage()
             containers = await self._ports.engine.list_containers()
-        except EngineUnavailable as fault:
+        except EngineError as fault:
             log.warning("cannot survey the containers: %s", fault)
             return again_at
         present = {RunId(container.labels.get("io.notebookd.run", "")): container for container in containers}
-        for run_id, container in present.items():
-            if run_id not in entries:
-                await self._clear_orphan(run_id, container)
         for run_id, entry in entries.items():
             if _disagrees(entry.run, present.get(run_id)):
                 self.wake(entry.notebook.id)
+        for run_id, container in present.items():
+            if run_id not in entries:
+                await self._clear_orphan(run_id, container)
         return again_at
 
     async def _mark_storage(self) -> None:
@@ -253,7 +253,7 @@ class Reconciler:
                             self.wake(SURVEY)  # what happened before is seen by looking, what happens now is told
                         elif notebook_id:
                             self.wake(notebook_id)
-            except EngineUnavailable as fault:
+            except EngineError as fault:
                 log.warning("engine events: %s", fault)
             await self._ports.clock.sleep(_EVENTS_RETRY_S)
 

@@ -14,12 +14,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from notebookd.errors import EngineUnavailable, GpusUnavailable, StoreUnavailable
+from notebookd.errors import EngineError, GpusUnavailable, StoreUnavailable, WorkspaceFault
 from notebookd.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 
-TRANSIENT = (EngineUnavailable, GpusUnavailable, StoreUnavailable)
+TRANSIENT = (EngineError, GpusUnavailable, StoreUnavailable, WorkspaceFault)
+"""What may pass by itself: the world could not be seen or moved now."""
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 15.0
 

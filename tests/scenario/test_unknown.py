@@ -57,6 +57,20 @@ async def test_an_engine_that_goes_silent_takes_nothing_with_it(world: World) ->
         assert_sound(house)
 
 
+@pytest.mark.parametrize("method", ["find", "list_containers", "stop", "remove", "events"])
+async def test_an_engine_that_refuses_for_a_reason_of_its_own_is_asked_again(world: World, method: str) -> None:
+    async with open_house(world) as house:
+        notebook = await create(house)
+        world.engine.fail(method, EngineError("cannot: of its own"), times=3)
+        await house.pass_time(30)
+        assert history(house, notebook) == STARTED
+        await house.services.notebooks.stop(ALICE, notebook)
+        for _ in range(6):
+            await house.pass_time(10)
+        assert state(house, notebook) is NotebookState.STOPPED
+        assert_sound(house)
+
+
 async def test_a_daemon_that_comes_up_before_its_engine_waits_for_it(world: World) -> None:
     async with open_house(world) as house:
         notebook = await create(house)
