@@ -9,7 +9,7 @@ from notebookd import wire
 from notebookd.domain.catalogue import Catalogue, Editor, Framework
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.resources import Flavor, gpu_brand
+from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.domain.run import FINAL, Resources, Run, RunState, stopped_at
 from notebookd.ports.files import Usage
 from notebookd.ports.store import Entry
@@ -66,14 +66,14 @@ def spec(kept: Notebook, held: Resources) -> wire.Spec:
 
 def resources(held: Resources) -> answers.Resources:
     """Compute with derived fields filled in; bytes."""
-    model = held.gpu_model
+    brand, model = brand_and_model(held.gpu_model) if held.gpu_model else (UNSET, UNSET)
     return answers.Resources(
         flavor=held.flavor,
         gpu=held.units if held.gpu else UNSET,
         cpu=UNSET if held.gpu else held.units,
         memory=held.memory_bytes,
-        gpu_brand=gpu_brand(model) if model else UNSET,
-        gpu_model=model or UNSET,
+        gpu_brand=brand,
+        gpu_model=model,
         gpu_memory=held.gpu_memory_bytes or UNSET,
     )
 
@@ -155,12 +155,15 @@ def flavor(each: Flavor, free: int, ephemeral_bytes: int) -> wire.Flavor:
         resources_per_unit=wire.ResourcesPerUnit(
             cpu=each.cpus, memory=each.memory_bytes, ephemeral_storage=ephemeral_bytes
         ),
-        gpu_information=wire.GpuInformation(
-            gpu_brand=gpu_brand(each.gpu_model), gpu_model=each.gpu_model, gpu_memory=each.gpu_memory_bytes or 0
-        )
-        if each.gpu_model
-        else UNSET,
+        gpu_information=_gpu_information(each),
     )
+
+
+def _gpu_information(each: Flavor) -> wire.GpuInformation | UnsetType:
+    if each.gpu_model is None:
+        return UNSET
+    brand, model = brand_and_model(each.gpu_model)
+    return wire.GpuInformation(gpu_brand=brand, gpu_model=model, gpu_memory=each.gpu_memory_bytes or 0)
 
 
 def editor(each: Editor) -> wire.Editor:

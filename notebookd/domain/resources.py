@@ -66,9 +66,10 @@ def gpu_flavor_id(model: str) -> str:
     return "-".join([*(word for word in words if word not in {"nvidia", "gpu", "geforce"}), "1", "gpu"])
 
 
-def gpu_brand(model: str) -> str:
-    """The maker of a GPU, by its model's first word."""
-    return model.split(maxsplit=1)[0]
+def brand_and_model(name: str) -> tuple[str, str]:
+    """A GPU's maker and the rest of its name: ``NVIDIA H100 80GB HBM3`` is NVIDIA's ``H100 80GB HBM3``."""
+    brand, _, model = name.partition(" ")
+    return brand, model or brand
 
 
 def derive_flavors(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.notebook import NotebookSpec, ResourceRequest
-from notebookd.domain.resources import Flavor, gpu_brand
+from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.errors import NotFound
 
 NAME = re.compile(r"[a-z0-9-]{1,63}")
@@ -220,10 +220,11 @@ def _flavor(wish: ResourceWish, flavors: Sequence[Flavor]) -> Flavor | str:
 
 
 def _derived_faults(wish: ResourceWish, flavor: Flavor, units: int, path: str) -> list[Fault]:
+    brand, model = brand_and_model(flavor.gpu_model) if flavor.gpu_model else (None, None)
     derived = (
         ("memory", wish.memory, flavor.memory_bytes * units),
-        ("gpuBrand", wish.gpu_brand, gpu_brand(flavor.gpu_model) if flavor.gpu_model else None),
-        ("gpuModel", wish.gpu_model, flavor.gpu_model),
+        ("gpuBrand", wish.gpu_brand, brand),
+        ("gpuModel", wish.gpu_model, model),
         ("gpuMemory", wish.gpu_memory, flavor.gpu_memory_bytes),
         ("ephemeralStorage", wish.ephemeral_storage, None),
         ("privateNetwork", wish.private_network, None),
