@@ -26,7 +26,8 @@ take_caller_environment() {
     for variable in "${caller_environment[@]}"; do
         case $variable in
             BASE=* | PIP_CERT=* | SSL_CERT_FILE=* | PIP_INDEX_URL=* | PIP_EXTRA_INDEX_URL=* | PIP_DEFAULT_TIMEOUT=* | \
-                HTTP_PROXY=* | HTTPS_PROXY=* | NO_PROXY=* | http_proxy=* | https_proxy=* | no_proxy=* | LD_LIBRARY_PATH=*)
+                HTTP_PROXY=* | HTTPS_PROXY=* | NO_PROXY=* | http_proxy=* | https_proxy=* | no_proxy=* | LD_LIBRARY_PATH=* | \
+                NVML_WORLD=*)
                 export "${variable?}"
                 ;;
         esac
