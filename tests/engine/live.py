@@ -284,7 +284,7 @@ class Machine:
     def _disorder(self) -> list[str]:
         try:
             states = {notebook: self.find_state(notebook) for notebook in self.made}
-            leased = list(self.leases().values())
+            leased = [notebook for notebook in self.leases().values() if notebook in self.made]
         except (Unreachable, Refused) as fault:
             return [str(fault)]
         containers = self.containers()
