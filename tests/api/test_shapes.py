@@ -76,7 +76,7 @@ async def test_what_was_not_asked_for_is_filled_in(api: Api) -> None:
     assert re.fullmatch(r"jupyterlab-[a-z]+", made["spec"]["name"])
     assert made["spec"]["env"]["frameworkVersion"] == "py312"
     resources = made["spec"]["resources"]
-    assert (resources["gpu"], resources["gpuModel"], resources["gpuBrand"]) == (1, "NVIDIA Fake 80GB", "NVIDIA")
+    assert (resources["gpu"], resources["gpuModel"], resources["gpuBrand"]) == (1, "Fake 80GB", "NVIDIA")
     assert made["status"]["state"] == "STARTING"
     assert made["spec"]["timeoutAutoRestart"] is False
 

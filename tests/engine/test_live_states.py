@@ -29,7 +29,7 @@ def test_nothing_asked_for_is_one_gpu_of_the_default_flavor_with_its_share(live:
     assert (resources.flavor, resources.gpu) == (default.id, 1)
     assert resources.memory == default.resources_per_unit.memory
     (row,) = (gpu for gpu in live.client.list_gpus().value.items if gpu.uuid in leased)
-    assert (row.state, row.name) == ("leased", resources.gpu_model)
+    assert (row.state, row.name) == ("leased", f"{resources.gpu_brand} {resources.gpu_model}")
 
 
 def test_gpus_are_counted_and_given_back(live: Machine) -> None:

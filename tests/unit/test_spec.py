@@ -141,7 +141,7 @@ def test_a_fault_has_its_path(wish: SpecWish, path: str) -> None:
         (ResourceWish(flavor="small-1-gpu", gpu=2), ("small-1-gpu", 2)),
         (ResourceWish(flavor="cpu"), ("cpu", 1)),
         (ResourceWish(flavor="cpu", cpu=2, memory=8 * GIB), ("cpu", 2)),
-        (ResourceWish(gpu=2, memory=128 * GIB, gpu_model="NVIDIA Big", gpu_memory=80 * GIB), ("big-1-gpu", 2)),
+        (ResourceWish(gpu=2, memory=128 * GIB, gpu_model="Big", gpu_memory=80 * GIB), ("big-1-gpu", 2)),
     ],
 )
 def test_resources_that_can_be_had(wish: ResourceWish, request_: tuple[str, int]) -> None:
