@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from notebookd.domain.gpu import GpuUnit
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.resources import Flavor, FlavorShare, HostCompute, derive_flavors
 from notebookd.errors import GpusUnavailable
-from notebookd.ports.gpus import Gpus, GpuSample
+from notebookd.ports.gpus import GpuHealth, Gpus, GpuSample
 from notebookd.ports.store import Reader
 
 
@@ -39,8 +41,8 @@ class Inventory:
                 model=gpu.name,
                 memory_bytes=gpu.memory_total_bytes,
                 drained=gpu.uuid in drained,
-                quarantined=gpu.uuid in samples and not samples[gpu.uuid].health.ok,
-                lost=gpu.uuid not in samples,
+                quarantined=not _health(samples, gpu.uuid).ok,
+                lost=_health(samples, gpu.uuid).fault == "lost",
             )
             for gpu in found
         ]
@@ -57,3 +59,7 @@ class Inventory:
     def flavors(self) -> tuple[Flavor, ...]:
         """What can be asked for."""
         return derive_flavors(self._last, self.host, self._shares)
+
+
+def _health(samples: Mapping[str, GpuSample], uuid: str) -> GpuHealth:
+    return samples[uuid].health if uuid in samples else GpuHealth(ok=False, fault="lost", reason="it is not sampled")

@@ -102,7 +102,7 @@ class Machine:
             rows.append(
                 BoardRow(
                     unit=unit,
-                    state="lost" if unseen else str(gpu_state(unit, leased=lease is not None)),
+                    state=str(gpu_state(unit, leased=lease is not None)),
                     sample=None if unseen else self._inventory.samples.get(unit.uuid),
                     lease=lease if holder else None,
                     holder=holder,

@@ -220,6 +220,20 @@ async def test_while_the_driver_is_silent_nothing_is_granted_and_nothing_ends(wo
         assert_sound(house)
 
 
+async def test_the_board_tells_lost_from_sick_and_from_unseen(world: World) -> None:
+    async with open_house(world) as house:
+        first = await create(house)
+        world.gpus.lose(world.gpus.uuids[1])
+        assert [row.state for row in await house.services.machine.board()] == ["leased", "lost"]
+        world.gpus.heal(world.gpus.uuids[1])
+        world.gpus.sicken(world.gpus.uuids[1], "too many errors")
+        assert [row.state for row in await house.services.machine.board()] == ["leased", "quarantined"]
+        world.gpus.become_unavailable()
+        rows = await house.services.machine.board()
+        assert [(row.state, row.sample) for row in rows] == [("leased", None), ("quarantined", None)]
+        assert running(house, [first]) == [0]
+
+
 async def test_a_driver_that_is_silent_from_the_beginning_does_not_keep_the_house_shut(world: World) -> None:
     async with open_house(world) as house:
         first = await create(house)
