@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from notebookd.ports.editor import Editor
 from notebookd.ports.engine import ContainerSpec, Engine, LogLine, Mount
 from notebookd.ports.files import Files
 from notebookd.ports.store import Entry
+
+log = logging.getLogger(__name__)
 
 _PROBE_EVERY_S = 0.01
 _PROBE_SLOWER_S = 0.1
@@ -91,7 +94,7 @@ class Executor:
             case act.StopContainer():
                 return await self._stop(run, name, action.grace_s)
             case act.KeepLog():
-                await ports.files.keep_log(entry.notebook.id, run.id, self._log(name))
+                await self._keep_log(entry, name)
             case act.RemoveContainer():
                 await ports.engine.remove(name)
                 await ports.files.clear_editor(entry.notebook.id)
@@ -156,6 +159,13 @@ class Executor:
             return run
         ended = container.status is ContainerStatus.EXITED
         return replace(run, exit_code=container.exit_code if ended else None)
+
+    async def _keep_log(self, entry: Entry, name: str) -> None:
+        """Keep the log if there is room for it: a full disk must not hold up a stop."""
+        try:
+            await self._ports.files.keep_log(entry.notebook.id, entry.run.id, self._log(name))
+        except WorkspaceFault as fault:
+            log.warning("the log of run %s is lost: %s", entry.run.id, fault)
 
     async def _log(self, name: str) -> AsyncIterator[LogLine]:
         try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -305,4 +306,16 @@ async def test_a_conmon_that_died_is_no_end(world: World) -> None:
         await house.notebooks.stop(ALICE, notebook)
         await house.pass_time(1)
         assert history(house, notebook) == STOPPED
+        assert_sound(house)
+
+
+async def test_a_log_that_cannot_be_kept_does_not_hold_up_a_stop(world: World) -> None:
+    async with open_house(world) as house:
+        notebook = await create(house)
+        logs = world.config.paths.logs
+        shutil.rmtree(logs, ignore_errors=True)
+        logs.write_text("a file where the folder should be")
+        await house.services.notebooks.stop(ALICE, notebook)
+        await house.pass_time(30)
+        assert state(house, notebook) is NotebookState.STOPPED
         assert_sound(house)
