@@ -15,6 +15,7 @@ from notebookd.adapters.podman.translate import (
     error_of,
     image_of,
     info_of,
+    is_mapping_race,
     network_command_of,
     parse_time,
 )
@@ -200,3 +201,9 @@ def test_event_keeps_our_labels_only() -> None:
         }
     )
     assert (event.container, event.kind, dict(event.labels)) == ("notebookd-x", "died", {"io.notebookd.run": "r"})
+
+
+def test_a_spoilt_reading_of_the_subordinate_ids_is_told_from_other_refusals() -> None:
+    text = "keep-id requires additional UIDs or GIDs defined in /etc/subuid and /etc/subgid: %!w(<nil>)"
+    assert is_mapping_race(error_of("create container x", text))
+    assert not is_mapping_race(error_of("create container x", "image not known"))

@@ -17,7 +17,7 @@ from notebookd.adapters.podman.execution import PodmanExec, open_exec
 from notebookd.adapters.podman.liveness import Liveness, kill_process
 from notebookd.adapters.podman.spec import create_body
 from notebookd.adapters.podman.streams import Streams
-from notebookd.adapters.podman.translate import Inspected, image_of, info_of, network_command_of
+from notebookd.adapters.podman.translate import Inspected, image_of, info_of, is_mapping_race, network_command_of
 from notebookd.errors import ContainerMissing, EngineError, EngineUnavailable
 from notebookd.ports.engine import (
     LABEL_PREFIX,
@@ -35,6 +35,8 @@ INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
 END_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4)
 """How long a dead process under a living conmon may take to become an exit code."""
 REMOVE_ATTEMPTS = 3
+RACE_PAUSES_S = (0.02, 0.05, 0.1, 0.2)
+"""Between creates that failed in Podman's reading of the subordinate ids."""
 ANSWER_TIMEOUT_S = 30.0
 
 
@@ -95,10 +97,20 @@ class PodmanEngine:
             controllers, network_command = self._host
             body = create_body(spec, controllers=controllers, network_command=network_command)
             body["labels"][INSTANCE_LABEL] = self.instance
-            container_id = session.post("/containers/create", action, body=body)["Id"]
-            return self._must_look(session, container_id, action)
+            return self._must_look(session, self._create(session, action, body), action)
 
         return await self._calls.run(create)
+
+    def _create(self, session: Session, action: str, body: dict[str, Any]) -> str:
+        """The id of the container made; asked again when creates beside this one spoilt it."""
+        for pause_s in RACE_PAUSES_S:
+            try:
+                return str(session.post("/containers/create", action, body=body)["Id"])
+            except EngineError as error:
+                if not is_mapping_race(error):
+                    raise
+                time.sleep(pause_s)
+        return str(session.post("/containers/create", action, body=body)["Id"])
 
     async def start(self, name: str) -> Container:
         """See :meth:`Engine.start`. A container lost under a dead conmon cannot be started again: EngineError."""

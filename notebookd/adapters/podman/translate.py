@@ -45,6 +45,12 @@ def error_of(action: str, text: str) -> EngineError:
     return EngineError(f"cannot {action}: {text}")
 
 
+def is_mapping_race(error: EngineError) -> bool:
+    """Whether a create failed in Podman's reading of /etc/subuid, which is not safe among several at once (4.3.1: seen
+    with ten creates at a time). The same words, every time, where there really are no subordinate ids."""
+    return "keep-id requires additional uids" in error.message.lower()
+
+
 def unavailable(action: str, cause: BaseException | str) -> EngineUnavailable:
     """The error for an engine that did not answer."""
     text = str(cause) or type(cause).__name__
