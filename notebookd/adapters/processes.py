@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who a pid is, by /proc.
+
+A pid may be given to another process between two reads. So its folder is opened once and everything is read below that
+descriptor: it stands for the process and not for the number, and what is read below it when the process is gone fails
+with ESRCH or ENOENT, whoever has the number by then.
+
+What a process says of itself is hostile: its name may hold spaces, parentheses and line ends (so the fields of ``stat``
+are counted from the last parenthesis), and escape sequences for the terminal of whoever reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from notebookd.ports.processes import ProcessFacts, printable
+
+PROC = Path("/proc")
+STAT_LIMIT_BYTES = 4096
+CGROUP_LIMIT_BYTES = 64 * 1024
+NAMES_LIMIT = 1024
+
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_CONTAINER = re.compile(rb"/libpod-([0-9a-f]{64})(?:\.scope)?(?=[/\n ]|$)")
+
+
+class SystemProcesses:
+    """The processes that /proc shows to this account. The names of accounts are looked up once."""
+
+    def __init__(self, proc: Path = PROC) -> None:
+        self._proc = proc
+        self._names: dict[int, str] = {}
+
+    def look(self, pids: Collection[int]) -> Mapping[int, ProcessFacts]:
+        """The facts about those pids that are processes."""
+        found = ((pid, self._look_at(pid)) for pid in pids)
+        return {pid: facts for pid, facts in found if facts is not None}
+
+    def _look_at(self, pid: int) -> ProcessFacts | None:
+        if pid <= 0:
+            return None
+        try:
+            folder = os.open(f"{self._proc}/{pid}", _FOLDER)
+        except OSError:
+            return None
+        try:
+            return self.describe(pid, folder)
+        except (OSError, ValueError, IndexError):
+            return None
+        finally:
+            os.close(folder)
+
+    def describe(self, pid: int, folder: int) -> ProcessFacts | None:
+        """The facts about the process whose folder is open as ``folder``; None when it ended, though nobody has
+        collected it. Raises OSError when it is gone."""
+        stat = _read(folder, "stat", STAT_LIMIT_BYTES)
+        name_end = stat.rindex(b")")
+        fields = stat[name_end + 2 :].split()
+        state, threads, started = fields[0], int(fields[17]), int(fields[19])
+        if state in b"XZ" and threads <= 1:
+            return None
+        command = stat[stat.index(b"(") + 1 : name_end].decode("utf-8", "replace")
+        container = _CONTAINER.search(_read(folder, "cgroup", CGROUP_LIMIT_BYTES))
+        return ProcessFacts(
+            pid=pid,
+            started=started,
+            user=self._name(os.fstat(folder).st_uid),
+            command=printable(command),
+            container_id=container.group(1).decode() if container else None,
+            pid_namespace=_pid_namespace(folder),
+        )
+
+    def _name(self, uid: int) -> str:
+        name = self._names.get(uid)
+        if name is None:
+            if len(self._names) >= NAMES_LIMIT:
+                self._names.clear()
+            try:
+                name = printable(pwd.getpwuid(uid).pw_name)
+            except KeyError:
+                name = str(uid)
+            self._names[uid] = name
+        return name
+
+
+def _pid_namespace(folder: int) -> str | None:
+    try:
+        seen = os.stat("ns/pid", dir_fd=folder)
+    except OSError:
+        return None
+    return f"{seen.st_dev}:{seen.st_ino}"
+
+
+def _read(folder: int, name: str, limit: int) -> bytes:
+    """A file's bytes up to ``limit``; /proc gives a page or so at a time."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        data = b""
+        while len(data) < limit and (part := os.read(descriptor, limit - len(data))):
+            data += part
+        return data
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that a test makes up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from notebookd.ports.processes import ProcessFacts, printable
+
+HOST_NAMESPACE = "4:1"
+
+
+class FakeProcesses:
+    """A :class:`~notebookd.ports.processes.Processes` without processes, until some are added."""
+
+    def __init__(self) -> None:
+        self._facts: dict[int, ProcessFacts] = {}
+        self._ticks = 0
+
+    def look(self, pids: Collection[int]) -> Mapping[int, ProcessFacts]:
+        """What the test made up."""
+        return {pid: self._facts[pid] for pid in pids if pid in self._facts}
+
+    def add(
+        self,
+        pid: int,
+        *,
+        user: str = "alice",
+        command: str = "python3",
+        container_id: str | None = None,
+        pid_namespace: str | None = HOST_NAMESPACE,
+    ) -> ProcessFacts:
+        """A process of that pid begins, later than every other one; an earlier one of that pid is gone."""
+        self._ticks += 1
+        facts = ProcessFacts(
+            pid=pid,
+            started=self._ticks,
+            user=user,
+            command=printable(command),
+            container_id=container_id,
+            pid_namespace=pid_namespace,
+        )
+        self._facts[pid] = facts
+        return facts
+
+    def end(self, pid: int) -> None:
+        """The process is gone."""
+        del self._facts[pid]
