@@ -15,6 +15,7 @@ import os
 import pwd
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from notebookd.ports.processes import ProcessFacts, printable
@@ -26,6 +27,31 @@ NAMES_LIMIT = 1024
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _CONTAINER = re.compile(rb"/libpod-([0-9a-f]{64})(?:\.scope)?(?=[/\n ]|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcStat:
+    """The fields of ``/proc/<pid>/stat`` that matter here."""
+
+    name: bytes
+    state: str
+    ppid: int
+    threads: int
+    start_ticks: int
+
+    @property
+    def ended(self) -> bool:
+        """A zombie is dead, unless only its first thread ended and others go on."""
+        return self.state in "XZ" and self.threads <= 1
+
+
+def parse_stat(stat: bytes) -> ProcStat:
+    """Read a stat line; the second field, a name, may itself hold spaces, parentheses and any byte (proc(5))."""
+    name, _, rest = stat[stat.index(b"(") + 1 :].rpartition(b") ")
+    fields = rest.split()
+    return ProcStat(
+        name=name, state=fields[0].decode(), ppid=int(fields[1]), threads=int(fields[17]), start_ticks=int(fields[19])
+    )
 
 
 class SystemProcesses:
@@ -57,19 +83,15 @@ class SystemProcesses:
     def describe(self, pid: int, folder: int) -> ProcessFacts | None:
         """The facts about the process whose folder is open as ``folder``; None when it ended, though nobody has
         collected it. Raises OSError when it is gone."""
-        stat = _read(folder, "stat", STAT_LIMIT_BYTES)
-        name_end = stat.rindex(b")")
-        fields = stat[name_end + 2 :].split()
-        state, threads, started = fields[0], int(fields[17]), int(fields[19])
-        if state in b"XZ" and threads <= 1:
+        stat = parse_stat(_read(folder, "stat", STAT_LIMIT_BYTES))
+        if stat.ended:
             return None
-        command = stat[stat.index(b"(") + 1 : name_end].decode("utf-8", "replace")
         container = _CONTAINER.search(_read(folder, "cgroup", CGROUP_LIMIT_BYTES))
         return ProcessFacts(
             pid=pid,
-            started=started,
+            started=stat.start_ticks,
             user=self._name(os.fstat(folder).st_uid),
-            command=printable(command),
+            command=printable(stat.name.decode("utf-8", "replace")),
             container_id=container.group(1).decode() if container else None,
             pid_namespace=_pid_namespace(folder),
         )

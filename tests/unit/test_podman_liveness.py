@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from notebookd.adapters.podman.liveness import Liveness, kill_process, parse_stat, read_stat
+from notebookd.adapters.podman.liveness import Liveness, kill_process, read_stat
 from notebookd.adapters.podman.translate import Inspected
 from notebookd.errors import EngineUnavailable
 
@@ -74,16 +75,17 @@ def container(*, started_s: float = 60.0, pid: int = PID) -> Inspected:
     )
 
 
-def test_stat_of_a_name_with_spaces_and_parentheses_is_read() -> None:
-    line = "12 (a) S 9 (b) R 7 1 1 0 -1 4194560 1 2 0 0 3 4 0 0 20 0 5 0 369016 2322432 332"
-    stat = parse_stat(line)
-    assert (stat.state, stat.ppid, stat.threads, stat.start_ticks) == ("R", 7, 5, 369016)
-
-
 def test_own_process_is_read_from_the_real_proc() -> None:
     stat = read_stat(os.getpid())
     assert stat is not None
     assert stat.ppid == os.getppid()
+
+
+def test_a_process_whose_name_is_no_text_is_read(proc: Proc) -> None:
+    proc.put(PID, age_s=59.0)
+    stat = proc.root / str(PID) / "stat"
+    stat.write_bytes(stat.read_bytes().replace(b"(", b"(\xff", 1))
+    assert read_stat(PID, proc.root) is not None
 
 
 def test_process_begun_with_the_container_is_the_containers(proc: Proc) -> None:
@@ -184,7 +186,7 @@ def test_later_owner_of_a_pid_is_not_killed() -> None:
     with child("") as process:
         stat = read_stat(process.pid)
         assert stat is not None
-        earlier = type(stat)(state="S", ppid=1, threads=1, start_ticks=stat.start_ticks - 1)
+        earlier = replace(stat, start_ticks=stat.start_ticks - 1)
         assert kill_process(process.pid, earlier, grace_s=0)
         assert process.poll() is None
         process.kill()

@@ -20,39 +20,17 @@ import os
 import select
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from notebookd.adapters.podman.translate import Inspected
+from notebookd.adapters.processes import PROC, ProcStat, parse_stat
 from notebookd.errors import EngineUnavailable
 
-PROC = Path("/proc")
 TOLERANCE_S = 5.0
 KILL_WAIT_S = 5.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _GONE = (FileNotFoundError, ProcessLookupError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcStat:
-    """The fields of ``/proc/<pid>/stat`` that matter here."""
-
-    state: str
-    ppid: int
-    threads: int
-    start_ticks: int
-
-    @property
-    def ended(self) -> bool:
-        """A zombie is dead, unless only its first thread ended and others go on."""
-        return self.state in "XZ" and self.threads <= 1
-
-
-def parse_stat(text: str) -> ProcStat:
-    """Read a stat line; the second field, a name, may itself hold spaces and parentheses (proc(5))."""
-    fields = text[text.rindex(")") + 2 :].split()
-    return ProcStat(state=fields[0], ppid=int(fields[1]), threads=int(fields[17]), start_ticks=int(fields[19]))
 
 
 def read_stat(pid: int, proc: Path = PROC) -> ProcStat | None:
@@ -60,7 +38,7 @@ def read_stat(pid: int, proc: Path = PROC) -> ProcStat | None:
     if pid <= 0:
         return None
     try:
-        stat = parse_stat((proc / str(pid) / "stat").read_text())
+        stat = parse_stat((proc / str(pid) / "stat").read_bytes())
     except _GONE:
         return None
     except OSError as error:
