@@ -5,11 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from notebookd.doctor.finding import Finding, fail, ok, warn, why
+from notebookd.doctor.cdi import check_cdi
+from notebookd.doctor.finding import Finding, fail, ok, warn
 from notebookd.doctor.machine import NotSeen, Patient
-
-CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")
-CDI_CURE = "nvidia-ctk cdi generate --device-name-strategy=uuid --output=/etc/cdi/nvidia.yaml"
 
 
 def check_gpus(patient: Patient) -> Iterator[Finding]:
@@ -26,7 +24,8 @@ def check_gpus(patient: Patient) -> Iterator[Finding]:
         yield warn("gpus", "the driver works and knows no GPU", cure)
     else:
         yield ok("gpus", f"{len(uuids)}: {', '.join(uuids)}")
-    yield from _check_cdi(patient, uuids)
+    yield from check_cdi(patient, uuids)
+    yield from _check_proc(patient)
 
 
 def _nvml_cure(reason: str) -> str:
@@ -37,26 +36,11 @@ def _nvml_cure(reason: str) -> str:
     return 'install the NVIDIA driver (apt-get install nvidia-driver), or write driver = "simulated" under [gpus]'
 
 
-def _check_cdi(patient: Patient, uuids: list[str]) -> Iterator[Finding]:
-    found: dict[str, str] = {}
-    for folder in CDI_FOLDERS:
-        place = patient.machine.root / folder.lstrip("/")
-        try:
-            files = sorted(file for file in place.iterdir() if file.suffix in {".json", ".yaml"})
-            texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            yield warn("cdi", f"{folder}: {why(error)}", "sudo notebookd doctor")
-            continue
-        if text := "\n".join(text for text in texts if "nvidia.com/gpu" in text):
-            found[folder] = text
-    if not found:
-        yield fail("cdi", f"no spec for nvidia.com/gpu in {' or '.join(CDI_FOLDERS)}", CDI_CURE)
-    elif absent := [uuid for uuid in uuids or ["GPU-"] if not any(uuid in text for text in found.values())]:
-        what = ", ".join(absent) if uuids else "any GPU by its UUID"
-        yield fail("cdi", f"the spec in {', '.join(found)} does not name {what}", CDI_CURE)
-    elif CDI_FOLDERS[0] not in found:
-        yield warn("cdi", f"the spec is in {CDI_FOLDERS[1]} only, which podman 5.5 does not read", CDI_CURE)
-    else:
-        yield ok("cdi", f"spec in {', '.join(found)}")
+def _check_proc(patient: Patient) -> Iterator[Finding]:
+    """Where /proc hides other people's processes, a stranger on a GPU has no name."""
+    for line in (patient.machine.read("/proc/mounts") or "").splitlines():
+        _device, place, kind, options = (*line.split(" "), "", "", "", "")[:4]
+        hidden = next((option for option in options.split(",") if option.startswith("hidepid=")), "hidepid=0")
+        if (place, kind) == ("/proc", "proc") and hidden not in {"hidepid=0", "hidepid=off"}:
+            cure = "mount -o remount,hidepid=0 /proc, and the same in /etc/fstab"
+            yield warn("processes", f"/proc is mounted with {hidden}: strangers on a GPU cannot be named", cure)
