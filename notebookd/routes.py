@@ -13,7 +13,10 @@ cannot be understood is treated as absent: for a route that means "no such noteb
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +29,14 @@ from notebookd import nofollow
 __all__ = [
     "Activity",
     "Route",
+    "activity_is_kept",
     "find_activity",
     "find_route",
     "is_notebook_id",
+    "keep_activity",
     "list_activity",
     "list_routes",
+    "read_activity",
     "remove_activity",
     "remove_route",
     "route_file",
@@ -41,6 +47,10 @@ __all__ = [
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SUFFIX: Final = ".json"
 _MODE: Final = 0o640
+_KEPT: Final = "kept.lock"
+_FLOCK: Final = struct.Struct("hhqqi4x")
+"""``struct flock`` of 64-bit Linux: type, whence, start, length, pid."""
+_WHOLE_FILE: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +117,7 @@ def _read(directory: Path, notebook: str) -> bytes | None:
     try:
         with nofollow.open_directory(directory) as fd:
             return nofollow.read_file(fd, _file_name(notebook))
-    except (FileNotFoundError, nofollow.UnexpectedKind):
+    except FileNotFoundError:
         return None
 
 
@@ -150,11 +160,11 @@ def write_route(directory: Path, route: Route) -> None:
 
 def find_route(directory: Path, notebook: str) -> Route | None:
     """The route of a notebook; None when there is none, or none that can be understood."""
-    if (data := _read(directory, notebook)) is None:
-        return None
     try:
+        if (data := _read(directory, notebook)) is None:
+            return None
         content = msgspec.json.decode(data, type=_RouteFile)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, nofollow.UnexpectedKind):
         return None
     if content.notebook != notebook:
         return None
@@ -190,19 +200,52 @@ def write_activity(directory: Path, notebook: str, activity: Activity) -> None:
     _write(directory, notebook, content)
 
 
-def find_activity(directory: Path, notebook: str) -> Activity | None:
-    """What is known of a notebook's use. None is "nothing known", which is not the same as "not used"."""
+def read_activity(directory: Path, notebook: str) -> Activity | None:
+    """What is noted of a notebook's use; None when nothing is. Raises ValueError when the note makes no sense,
+    :class:`~notebookd.nofollow.UnexpectedKind` when it is no file."""
     if (data := _read(directory, notebook)) is None:
         return None
-    try:
-        content = msgspec.json.decode(data, type=_ActivityFile)
-    except msgspec.DecodeError:
-        return None
+    content = msgspec.json.decode(data, type=_ActivityFile)  # its errors are ValueErrors
     return Activity(
         last_activity_at=content.last_activity_at,
         connections=content.connections,
         updated_at=content.updated_at,
     )
+
+
+def find_activity(directory: Path, notebook: str) -> Activity | None:
+    """Like :func:`read_activity`, and None also when the note makes no sense."""
+    try:
+        return read_activity(directory, notebook)
+    except (ValueError, nofollow.UnexpectedKind):
+        return None
+
+
+def keep_activity(directory: Path) -> int:
+    """Say that from now on every activity file is true and none is missing, until the descriptor that this returns is
+    closed or its process ends, however it ends. Raises OSError, BlockingIOError when another gateway says so."""
+    with nofollow.open_directory(directory) as folder:
+        fd = os.open(_KEPT, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE, dir_fd=folder)
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def activity_is_kept(directory: Path) -> bool:
+    """Whether a gateway vouches for the activity files now. Only looks: takes no lock, not even for a moment."""
+    try:
+        with nofollow.open_directory(directory) as folder:
+            fd = os.open(_KEPT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    try:
+        holder = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+    finally:
+        os.close(fd)
+    return bool(_FLOCK.unpack(holder)[0] != fcntl.F_UNLCK)
 
 
 def remove_activity(directory: Path, notebook: str) -> bool:

@@ -3,13 +3,15 @@
 
 Idle stop wants to know whether anybody is connected and when something last went through. That is written at once when
 the number of websockets changes, and otherwise at most every :data:`PERIOD_S`: a notebook under load costs one small
-file each five seconds, one that nobody uses costs nothing.
+file each five seconds, one that nobody uses costs nothing. As long as everything is written the book vouches for it
+(:func:`notebookd.routes.keep_activity`): a gateway that is down or cannot write leaves no notebook looking idle.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,18 +57,30 @@ class ActivityBook:
         self._exists = exists
         self._period_s = period_s
         self._entries: dict[str, _Entry] = {}
+        self._unwritten: set[str] = set()
+        self._kept: int | None = None
+        self._opened = False
+        self._retry: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Take over from a gateway that may have died: its websockets are gone, its times still hold."""
+        """Take over from a gateway that may have died. Its times still hold; its websockets are gone, and were open
+        until a moment ago for all that anybody knows."""
         for notebook, activity in routes.list_activity(self._directory).items():
-            self._entries[notebook] = _Entry(last_activity_at=activity.last_activity_at)
+            last_activity_at = self._now() if activity.connections else activity.last_activity_at
+            self._entries[notebook] = _Entry(last_activity_at=last_activity_at)
             self._write(notebook)
+        self._opened = True
+        self._vouch()
 
     def close(self) -> None:
         """Write what is not written yet."""
         for notebook, entry in list(self._entries.items()):
             if entry.due is not None:
                 self._write(notebook)
+            if entry.due is not None:  # it failed again
+                entry.due.cancel()
+        self._opened = False
+        self._vouch()
 
     def touch(self, notebook: str) -> None:
         """Something went through to or from this notebook."""
@@ -103,21 +117,41 @@ class ActivityBook:
             entry.due = None
         entry.written_at = asyncio.get_running_loop().time()
         try:
-            if self._exists(notebook):
-                routes.write_activity(
-                    self._directory,
-                    notebook,
-                    Activity(
-                        last_activity_at=entry.last_activity_at,
-                        connections=entry.connections,
-                        updated_at=self._now(),
-                    ),
-                )
-                return
-            routes.remove_activity(self._directory, notebook)
+            there = self._exists(notebook)
+            if there:
+                self._note(notebook, entry)
+            else:
+                routes.remove_activity(self._directory, notebook)
         except OSError as error:
-            # The next traffic writes again. To notebookd a stale note is "cannot tell", never "idle".
             _log.warning("cannot note activity of notebook %s: %s", notebook, error)
+            self._unwritten.add(notebook)
+            self._vouch()
+            entry.due = asyncio.get_running_loop().call_later(self._period_s, self._write, notebook)
             return
-        if entry.connections == 0:
+        self._unwritten.discard(notebook)
+        self._vouch()
+        if not there and entry.connections == 0:
             del self._entries[notebook]
+
+    def _note(self, notebook: str, entry: _Entry) -> None:
+        routes.write_activity(
+            self._directory,
+            notebook,
+            Activity(last_activity_at=entry.last_activity_at, connections=entry.connections, updated_at=self._now()),
+        )
+
+    def _vouch(self) -> None:
+        """Hold the lock exactly as long as everything noted is written."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        true = self._opened and not self._unwritten
+        if true and self._kept is None:
+            try:
+                self._kept = routes.keep_activity(self._directory)
+            except OSError as error:
+                _log.warning("cannot vouch for the activity noted in %s: %s", self._directory, error)
+                self._retry = asyncio.get_running_loop().call_later(self._period_s, self._vouch)
+        elif not true and self._kept is not None:
+            os.close(self._kept)
+            self._kept = None

@@ -102,5 +102,29 @@ def test_activity_comes_back_as_written_with_documented_keys(tmp_path: Path) -> 
     }
     (tmp_path / f"{A}.json").write_text("{}")
     assert routes.find_activity(tmp_path, A) is None
+    with pytest.raises(ValueError, match="lastActivityAt"):
+        routes.read_activity(tmp_path, A)
     assert routes.remove_activity(tmp_path, A)
+    assert routes.read_activity(tmp_path, A) is None
     assert routes.list_activity(tmp_path) == {}
+
+
+def test_activity_is_kept_as_long_as_its_keeper_holds_on(tmp_path: Path) -> None:
+    assert not routes.activity_is_kept(tmp_path / "nowhere")
+    assert not routes.activity_is_kept(tmp_path)
+    kept = routes.keep_activity(tmp_path)
+    assert routes.activity_is_kept(tmp_path)
+    with pytest.raises(BlockingIOError):
+        routes.keep_activity(tmp_path)
+    assert routes.activity_is_kept(tmp_path)
+    assert routes.list_activity(tmp_path) == {}
+    os.close(kept)
+    assert not routes.activity_is_kept(tmp_path)
+
+
+def test_a_lock_that_is_a_link_is_nobodys_word(tmp_path: Path) -> None:
+    (tmp_path / "kept.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match=r"kept\.lock"):
+        routes.keep_activity(tmp_path)
+    with pytest.raises(OSError, match=r"kept\.lock"):
+        routes.activity_is_kept(tmp_path)
