@@ -39,6 +39,10 @@ YEAR_ONE = "0001-01-01T00:00:00Z"
         ('creating container storage: the container name "e1" is already in use by d162.', NameTaken),
         ("that name is already in use", NameTaken),
         ("setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=nope", DeviceUnresolvable),
+        (
+            'setting up CDI devices: failed to inject devices: failed to stat CDI host device "/dev/x"',
+            DeviceUnresolvable,
+        ),
         ('no container with name or ID "nope" found: no such container', ContainerMissing),
         ("statfs /nonexist: no such file or directory", EngineError),
     ],
@@ -47,6 +51,19 @@ def test_error_is_known_by_its_text(text: str, kind: type[EngineError]) -> None:
     error = error_of("create container x", text)
     assert type(error) is kind
     assert error.message == f"cannot create container x: {text}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=nope",
+        "crun: error stat'ing file `/usr/lib/libcuda.so.535.1`: No such file or directory: OCI runtime error",
+        'crun: {"msg":"error executing hook `/usr/bin/nvidia-ctk` (exit code: 1)"}: OCI runtime error',
+    ],
+)
+def test_what_a_cdi_spec_may_have_caused_names_the_doctor(text: str) -> None:
+    assert "notebookd doctor" in (error_of("start container x", text).hint or "")
+    assert error_of("start container x", "crun: no space left on device").hint is None
 
 
 @pytest.mark.parametrize(

@@ -20,17 +20,23 @@ from notebookd.ports.engine import Container, ContainerStatus, EngineInfo, Image
 
 LIMIT_CONTROLLERS = frozenset({"cpu", "memory", "pids"})
 UNAVAILABLE_HINT = "is the engine's unit running? `notebookd doctor` looks"
+DEVICE_HINT = "the CDI spec of the GPUs is missing or stale: `sudo notebookd doctor` says why, and what cures it"
+GONE_HINT = "where the CDI spec of a GPU names it, `sudo notebookd doctor` says so, and what cures it"
 
 # Podman 4.3 answers 500 to all of these but the last; only the text tells them apart.
 _CAUSES: tuple[tuple[str, type[EngineError]], ...] = (
     ("unresolvable cdi device", DeviceUnresolvable),
     ("cdi device injection failed", DeviceUnresolvable),
+    ("setting up cdi devices", DeviceUnresolvable),
     ("image not known", ImageMissing),
     ("no such image", ImageMissing),
     ("name is already in use", NameTaken),
     ("is already in use by", NameTaken),
     ("no such container", ContainerMissing),
 )
+
+# crun's words for a file or a hook that is gone. A CDI spec may have named it; a mount of ours may have, too.
+_GONE = ("error stat'ing file", "error executing hook")
 
 _BEFORE = frozenset({"configured", "created", "initialized"})
 _AFTER = frozenset({"stopped", "exited", "removing"})
@@ -41,8 +47,8 @@ def error_of(action: str, text: str) -> EngineError:
     lowered = text.lower()
     for words, kind in _CAUSES:
         if words in lowered:
-            return kind(f"cannot {action}: {text}")
-    return EngineError(f"cannot {action}: {text}")
+            return kind(f"cannot {action}: {text}", hint=DEVICE_HINT if kind is DeviceUnresolvable else None)
+    return EngineError(f"cannot {action}: {text}", hint=GONE_HINT if any(words in lowered for words in _GONE) else None)
 
 
 def is_mapping_race(error: EngineError) -> bool:
