@@ -29,6 +29,10 @@ class SystemClock:
         """Seconds since boot, suspend included."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+    def awake(self) -> float:
+        """Seconds since boot, suspend left out."""
+        return time.monotonic()
+
     def boot_id(self) -> str:
         """The kernel's boot id, read once."""
         return self._boot_id

@@ -26,6 +26,10 @@ class Clock(Protocol):
         """Seconds since boot, suspend included (``CLOCK_BOOTTIME``)."""
         ...
 
+    def awake(self) -> float:
+        """Seconds since boot, suspend left out (``CLOCK_MONOTONIC``)."""
+        ...
+
     def boot_id(self) -> str:
         """The identity of this boot, as the kernel gives it (``/proc/sys/kernel/random/boot_id``)."""
         ...

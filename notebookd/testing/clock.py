@@ -33,6 +33,7 @@ class FakeClock:
     def __init__(self, start: datetime = START, *, boottime: float = 1000.0) -> None:
         self._now = start
         self._boottime = boottime
+        self._asleep = 0.0
         self._boots = 0
         self._elapsed = 0.0
         self._slept = 0
@@ -50,6 +51,10 @@ class FakeClock:
     def boottime(self) -> float:
         """Seconds since the present boot."""
         return self._boottime
+
+    def awake(self) -> float:
+        """Seconds since the present boot, suspend left out."""
+        return self._boottime - self._asleep
 
     def boot_id(self) -> str:
         """A stable UUID per boot."""
@@ -92,11 +97,17 @@ class FakeClock:
         self._now += timedelta(seconds=seconds)
         self._wake_due()
 
+    def suspend(self, seconds: float) -> None:
+        """Put the machine to sleep for that long: both clocks go on, nobody notices before it is over."""
+        self._asleep += seconds
+        self.step(seconds)
+
     def reboot(self, *, down_s: float = 60.0) -> None:
         """Power off for ``down_s`` and boot: a new boot id, a boot clock that starts again."""
         self._move(down_s)
         self._boots += 1
         self._boottime = 1.0
+        self._asleep = 0.0
         self._wake_due()
 
     def _move(self, seconds: float) -> None:

@@ -133,3 +133,15 @@ def test_a_boot_has_its_own_id_and_starts_its_clock_again() -> None:
 async def test_time_does_not_pass_backwards() -> None:
     with pytest.raises(ValueError, match="step_wall"):
         await FakeClock().advance(-1)
+
+
+def test_a_clock_tells_suspend_from_being_awake() -> None:
+    system = SystemClock()
+    assert 0 < system.awake() <= system.boottime()
+    fake = FakeClock()
+    fake.suspend(600)
+    fake.step(5)
+    assert fake.boottime() - fake.awake() == 600
+    assert fake.now() - START == timedelta(seconds=605)
+    fake.reboot()
+    assert fake.awake() == fake.boottime()
