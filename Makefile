@@ -3,9 +3,10 @@
 
 bin := .venv/bin
 scripts := contrib/quickstart contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run \
-	$(addprefix contrib/images/jupyterlab/,build rootfs trim)
+	$(addprefix contrib/images/jupyterlab/,build rootfs trim) systemd/notebookd-engine systemd/stop-containers \
+	packaging/build $(addprefix packaging/debian/,config postinst prerm postrm) tests/machine/nspawn
 
-.PHONY: run test check bench prepare
+.PHONY: run test check bench deb prepare
 
 run:
 	contrib/quickstart
@@ -22,6 +23,9 @@ check: prepare
 
 bench: prepare
 	contrib/quickstart --gpus 10 -- $(bin)/python -m tests.bench
+
+deb:
+	packaging/build
 
 prepare:
 	@tests/run --prepare
