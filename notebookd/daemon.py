@@ -28,6 +28,7 @@ from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.logging import set_up_logging
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
+from notebookd.adapters.processes import SystemProcesses
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.adapters.simulated_gpus import SimulatedGpus
 from notebookd.adapters.sqlite import SqliteStore
@@ -38,6 +39,7 @@ from notebookd.api.peers import PeerPolicy
 from notebookd.api.shapes import url_of
 from notebookd.config import Config, load_config
 from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.gpu import ForeignRule
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.resources import FlavorShare, HostCompute
 from notebookd.errors import ConfigError, NotebookdError
@@ -46,8 +48,11 @@ from notebookd.ports.gpus import Gpus
 from notebookd.ports.store import Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Ports
+from notebookd.reconciler.gpu_watch import GpuWatch, Pace
 from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.reconciler import Reconciler, Settings
+from notebookd.service.gpus import GpuBoard
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
 
@@ -182,16 +187,25 @@ async def _machine(
 ) -> AsyncIterator[tuple[Services, Reconciler, Callable[[], str]]]:
     instance = await _instance_of(store)
     quota = AccountQuotas(config.quota, config.api.admin_group)
-    inventory = Inventory(gpus, store, host_compute(), _shares(config))
-    await inventory.look()
-    allocator = Allocator(store, inventory, clock, quota)
+    inventory = Inventory(
+        gpus,
+        store,
+        SystemProcesses(),
+        host_compute(),
+        _shares(config),
+        ForeignRule(memory_bytes=config.gpus.foreign_memory_bytes, ignored=frozenset(config.gpus.ignore_processes)),
+        Account(user=_own_name(), pid=os.getpid()),
+    )
+    watch = GpuWatch(gpus, inventory, store, clock, Pace(busy_s=config.gpus.poll_s))
+    await watch.look()
+    allocator = Allocator(store, inventory, watch, clock, quota, _policy(config))
     files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
     await files.sweep()
     catalogue = Catalogue.of(config.images)
     async with PodmanEngine.open(config.engine.socket, instance) as engine:
         ports = Ports(engine=engine, editor=SocketEditor(config.paths.editors), files=files, clock=clock)
         policy = _policy(config)
-        machine = Machine(store, clock, engine, inventory, allocator)
+        machine = Machine(store, engine, inventory, watch, allocator)
 
         def turned() -> None:
             notifier.watchdog()
@@ -200,8 +214,9 @@ async def _machine(
         reconciler = Reconciler(
             store,
             ports,
-            Executor(ports, policy, instance, cdi=gpus.cdi),
+            Executor(ports, watch, policy, instance, cdi=gpus.cdi),
             allocator,
+            watch,
             RouteFiles(config.paths),
             Settings(
                 instance=instance,
@@ -222,6 +237,7 @@ async def _machine(
         services = Services(
             notebooks=notebooks,
             machine=machine,
+            gpus=GpuBoard(store, clock, gpus, inventory, watch, reconciler.wake),
             catalogue=catalogue,
             store=store,
             engine=engine,
@@ -256,6 +272,7 @@ def _policy(config: Config) -> LifecyclePolicy:
         stop_grace_s=lifecycle.stop_grace_s,
         start_timeout_s=lifecycle.start_timeout_s,
         queue_timeout_s=lifecycle.queue_timeout_s,
+        start_after_boot=lifecycle.start_after_boot,
     )
 
 
@@ -276,6 +293,13 @@ async def _api(config: Config, services: Services) -> AsyncIterator[None]:
         await runner.cleanup()
         if not passed:
             config.api.socket.unlink(missing_ok=True)
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _service_uids() -> Iterator[int]:

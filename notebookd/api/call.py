@@ -21,6 +21,7 @@ from notebookd.ports.engine import Engine
 from notebookd.ports.files import Files
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.allocation import QuotaBook
+from notebookd.service.gpus import GpuBoard
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
 
@@ -33,6 +34,7 @@ class Services:
 
     notebooks: Notebooks
     machine: Machine
+    gpus: GpuBoard
     catalogue: Catalogue
     store: Store
     engine: Engine

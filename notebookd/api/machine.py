@@ -94,18 +94,38 @@ async def me(call: Call) -> web.Response:
 
 async def board(call: Call) -> web.Response:
     """GET /v1/gpu."""
-    return answer(wire.GpuList(items=[shapes.board_row(row) for row in await call.services.machine.board()]))
+    seen = await call.services.gpus.board()
+    rows = [shapes.board_row(row, named=row.may_be_named_to(call.actor)) for row in seen.rows]
+    return answer(wire.GpuList(items=rows, trouble=seen.trouble or wire.UNSET))
 
 
 async def drain(call: Call) -> web.Response:
     """PUT /v1/gpu/{uuid}/drain."""
-    await call.services.machine.drain(call.actor, call.request.match_info["uuid"], drained=True)
+    await call.services.gpus.drain(call.actor, call.request.match_info["uuid"], drained=True)
     return done()
 
 
 async def undrain(call: Call) -> web.Response:
     """PUT /v1/gpu/{uuid}/undrain."""
-    await call.services.machine.drain(call.actor, call.request.match_info["uuid"], drained=False)
+    await call.services.gpus.drain(call.actor, call.request.match_info["uuid"], drained=False)
+    return done()
+
+
+async def clear(call: Call) -> web.Response:
+    """PUT /v1/gpu/{uuid}/clear."""
+    await call.services.gpus.clear(call.actor, call.request.match_info["uuid"])
+    return done()
+
+
+async def release(call: Call) -> web.Response:
+    """PUT /v1/gpu/release."""
+    await call.services.gpus.release(call.actor)
+    return done()
+
+
+async def acquire(call: Call) -> web.Response:
+    """PUT /v1/gpu/acquire."""
+    await call.services.gpus.acquire(call.actor)
     return done()
 
 
@@ -144,6 +164,9 @@ async def extensions(call: Call) -> web.Response:
             "GET /v1/notebook/{id}/log",
             "GET /v1/notebook/{id}/why",
             "GET /v1/queue",
+            "PUT /v1/gpu/acquire",
+            "PUT /v1/gpu/release",
+            "PUT /v1/gpu/{uuid}/clear",
             "PUT /v1/gpu/{uuid}/drain",
             "PUT /v1/gpu/{uuid}/undrain",
             "PUT /v1/notebook/{id}/restart",

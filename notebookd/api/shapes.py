@@ -13,7 +13,8 @@ from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.domain.run import FINAL, Resources, Run, RunState, stopped_at
 from notebookd.ports.files import Usage
 from notebookd.ports.store import Entry
-from notebookd.service.machine import BoardRow, DeadlineRow, QueueRow
+from notebookd.service.gpus import BoardRow
+from notebookd.service.machine import DeadlineRow, QueueRow
 from notebookd.service.notebooks import entry_state
 from notebookd.wire import UNSET, UnsetType, answers
 
@@ -103,7 +104,9 @@ def _status(entry: Entry, *, url: str, usage: Usage | None, now: datetime) -> wi
 def _workspace(usage: Usage | None) -> wire.Workspace | UnsetType:
     if usage is None:
         return UNSET
-    return wire.Workspace(storage_free=usage.free_bytes, storage_used=usage.used_bytes or 0)
+    return wire.Workspace(
+        storage_free=usage.free_bytes, storage_used=UNSET if usage.used_bytes is None else usage.used_bytes
+    )
 
 
 def _job(run: Run, *, url: str, now: datetime) -> wire.JobStatus:
@@ -190,8 +193,8 @@ def framework(each: Framework, catalogue: Catalogue) -> wire.Framework:
     )
 
 
-def board_row(row: BoardRow) -> wire.Gpu:
-    """A GPU on the board."""
+def board_row(row: BoardRow, *, named: bool) -> wire.Gpu:
+    """A GPU on the board, the notebook on it by its name for those who may know that."""
     sample, unit = row.sample, row.unit
     lease = None
     if row.lease is not None and row.holder is not None:
@@ -199,9 +202,9 @@ def board_row(row: BoardRow) -> wire.Gpu:
             notebook=row.holder.notebook.id,
             owner=row.holder.notebook.owner,
             since=wire.rfc3339(row.lease.granted_at),
-            free_at=wire.rfc3339(row.holder.run.timeout_at) if row.holder.run.timeout_at else None,
+            free_at=_free_at(row.holder),
+            name=row.holder.notebook.spec.name if named else UNSET,
         )
-    healthy = sample is not None and sample.health.ok
     return wire.Gpu(
         uuid=unit.uuid,
         index=unit.index,
@@ -214,11 +217,37 @@ def board_row(row: BoardRow) -> wire.Gpu:
         drained=unit.drained,
         foreign=unit.foreign,
         lease=lease,
-        processes=[],
-        health=wire.GpuHealth(
-            status="ok" if healthy else "unknown" if sample is None else "failed",
-            message=(sample.health.reason or UNSET) if sample else UNSET,
-        ),
+        processes=[
+            wire.GpuProcess(
+                pid=each.pid,
+                user=each.user,
+                command=each.command,
+                memory=each.memory_bytes,
+                notebook=each.notebook_id,
+            )
+            for each in unit.occupants
+            if sample is not None
+        ],
+        health=_gpu_health(row),
+    )
+
+
+def _free_at(holder: Entry) -> str | None:
+    """When the lease ends at the latest; auto-restart has no such time."""
+    if holder.run.timeout_at is None or holder.notebook.spec.timeout_auto_restart:
+        return None
+    return wire.rfc3339(holder.run.timeout_at)
+
+
+def _gpu_health(row: BoardRow) -> wire.GpuHealth:
+    quarantine = row.quarantine
+    bad = row.unit.sick or row.unit.unreadable
+    return wire.GpuHealth(
+        status="unknown" if row.sample is None else "failed" if bad else "ok",
+        message=row.unit.reason or UNSET,
+        xid=quarantine.xid if quarantine and quarantine.xid is not None else UNSET,
+        at=wire.rfc3339(quarantine.at) if quarantine else UNSET,
+        notebook=quarantine.notebook_id or UNSET if quarantine else UNSET,
     )
 
 

@@ -72,7 +72,9 @@ def _facts(notebook: wire.Notebook, now: datetime) -> Iterator[tuple[str, str]]:
     deadline = _deadline(notebook)
     yield "Deadline", f"{deadline} (in {until(deadline, now)})" if deadline else ""
     if status.workspace:
-        yield "Workspace", f"{size(status.workspace.storage_used)} used, {size(status.workspace.storage_free)} free"
+        used = status.workspace.storage_used
+        known = "" if used is wire.UNSET else f"{size(used)} used, "
+        yield "Workspace", f"{known}{size(status.workspace.storage_free)} free"
     yield "URL", status.url
 
 

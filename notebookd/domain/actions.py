@@ -48,6 +48,14 @@ class RemoveContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantineGpu:
+    """Keep a GPU from everybody: processes of a run whose container is gone do not leave it."""
+
+    gpu_uuid: str
+    lingering: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveFiles:
     """Remove what a deleted notebook leaves: workspace, editor directory, logs, route."""
 
@@ -60,5 +68,6 @@ Action: TypeAlias = (
     | StopContainer
     | KeepLog
     | RemoveContainer
+    | QuarantineGpu
     | RemoveFiles
 )

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
+from heapq import heapify, heappop, heappush
 
 from notebookd.domain.gpu import GpuUnit, Lease
 from notebookd.domain.quota import UNBOUND, QuotaRule
@@ -55,6 +57,15 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """How long somebody who holds compute may keep it: the claim, and when its compute is back at the latest. None is
+    for as long as its owner likes."""
+
+    claim: Claim
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeasePolicy:
     """Quota rule by owner, and the host whose CPUs and memory the CPU flavor shares out."""
 
@@ -72,15 +83,16 @@ class Decision:
 
 def lease(
     claims: Sequence[Claim],
-    inventory: Sequence[GpuUnit],
+    inventory: Sequence[GpuUnit] | None,
     leases: Sequence[Lease],
     held: Sequence[Claim],
     policy: LeasePolicy,
 ) -> Decision:
-    """Decide the whole queue. ``leases`` are the active ones, ``held`` the claims already served."""
+    """Decide the whole queue. ``leases`` are the active ones, ``held`` the claims already served, ``inventory`` None
+    when the GPUs cannot be seen: then no GPU is given."""
     taken = {row.gpu_uuid for row in leases}
     free: dict[str, list[GpuUnit]] = {}
-    for unit in sorted(inventory, key=lambda unit: unit.index):
+    for unit in sorted(inventory or (), key=lambda unit: unit.index):
         if unit.leasable and unit.uuid not in taken:
             free.setdefault(unit.model, []).append(unit)
     pool = _Pool(policy, held)
@@ -97,11 +109,54 @@ def lease(
             del chosen[: claim.resources.gpus]
             pool.take(claim)
             continue
+        if reason is WaitReason.GPUS and inventory is None:
+            reason = WaitReason.UNAVAILABLE
         if reason is not WaitReason.QUOTA:
             blocked.add(flavor)
         positions[flavor] = positions.get(flavor, 0) + 1
         waits.append(Wait(run_id=claim.run_id, reason=reason, position=positions[flavor]))
     return Decision(grants=tuple(grants), waits=tuple(waits))
+
+
+def latest_starts(
+    claims: Sequence[Claim],
+    inventory: Sequence[GpuUnit] | None,
+    leases: Sequence[Lease],
+    held: Sequence[Stay],
+    policy: LeasePolicy,
+    *,
+    keeps_for: Mapping[RunId, timedelta | None],
+    steps: int = 200,
+) -> dict[RunId, datetime]:
+    """When each waiting claim is granted at the latest, if everybody keeps what he has for as long as he may.
+
+    It plays the future: at each moment at which compute comes back, :func:`lease` is asked again. ``keeps_for`` says
+    how long a claim keeps what it is granted (None or absent: for ever). A claim that nothing known would ever serve,
+    or that lies beyond ``steps`` returns, is not in the answer."""
+    waiting, active, stays = list(claims), list(leases), list(held)
+    ends = [(stay.until, stay.claim.run_id) for stay in stays if stay.until is not None]
+    heapify(ends)
+    starts: dict[RunId, datetime] = {}
+    for _ in range(steps):
+        if not ends or not waiting:
+            break
+        now, over = heappop(ends)
+        active = [row for row in active if row.run_id != over]
+        stays = [stay for stay in stays if stay.claim.run_id != over]
+        granted = {
+            each.run_id: each.gpus
+            for each in lease(waiting, inventory, active, [stay.claim for stay in stays], policy).grants
+        }
+        for claim in [each for each in waiting if each.run_id in granted]:
+            starts[claim.run_id] = now
+            keeps = keeps_for.get(claim.run_id)
+            until = None if keeps is None else now + keeps
+            stays.append(Stay(claim=claim, until=until))
+            active += [Lease(gpu_uuid=uuid, run_id=claim.run_id, granted_at=now) for uuid in granted[claim.run_id]]
+            if until is not None:
+                heappush(ends, (until, claim.run_id))
+        waiting = [each for each in waiting if each.run_id not in granted]
+    return starts
 
 
 class _Pool:

@@ -15,9 +15,9 @@ from typing import assert_never
 
 from notebookd.domain import actions as act
 from notebookd.domain.container import Container, ContainerStatus
-from notebookd.domain.notebook import Notebook
+from notebookd.domain.notebook import Notebook, Wanted
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.run import FINAL, Outcome, Run, RunState, advance, end, release
+from notebookd.domain.run import FINAL, Outcome, Run, RunState, advance, end, give_back, release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +28,39 @@ class LifecyclePolicy:
     stop_grace_s: float = 30
     start_timeout_s: float = 900
     queue_timeout_s: float = 7 * 86400
+    release_timeout_s: float = 30
+    """How long a process may stay on a GPU after its container is gone, before the GPU is put in quarantine."""
+    start_after_boot: bool = True
+    """Whether what ran when the host went down is started again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldGpus:
+    """What was seen of the GPUs that a run holds; each text names the GPU."""
+
+    sick: str | None = None
+    """Why one of them is not to be computed on."""
+    taken: str | None = None
+    """Who else is on one of them."""
+    lingering: tuple[tuple[str, str], ...] = ()
+    """GPUs (by UUID) with processes of this run on them, and those in words. GPUs in quarantine are left out."""
+
+    @property
+    def unfit(self) -> bool:
+        """Whether a container should not be started on them."""
+        return self.sick is not None or self.taken is not None
+
+
+_NO_GPUS = Known(HeldGpus())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What was seen of a run: its container, and which boot of the host this is."""
+    """What was seen of a run: its container, the GPUs it holds, and which boot of the host this is."""
 
     container: Seen[Container | None]
     boot_id: str
+    gpus: Seen[HeldGpus] = _NO_GPUS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +72,23 @@ class Plan:
     wake_at: datetime | None = None
     forget: bool = False
     """The notebook's last trace is gone: it may be struck off."""
+    again: bool = False
+    """A new run of the same is to be queued in the commit that ends this one."""
 
 
 LAUNCH = (act.PrepareFiles(), act.CreateContainer(), act.StartContainer())
 _CLEAR = (act.KeepLog(), act.RemoveContainer())
+_LOOK_AGAIN_S = 1.0
 
 
 def plan(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy, now: datetime) -> Plan:
     """Decide what a notebook's latest run needs now."""
     if run.state in FINAL:
-        return _settle(notebook, run, sight)
+        return _settle(notebook, run, sight, policy, now)
     if isinstance(sight.container, Unknown) and not (run.state is RunState.PENDING and run.launched_at is None):
         return Plan(run=run, wake_at=_deadline(run, policy))
     if run.launched_at is not None and run.boot_id != sight.boot_id and run.state is not RunState.FINALIZING:
-        return Plan(run=_ended_by_reboot(run, now))
+        return Plan(run=_ended_by_reboot(run, policy, now))
     container = sight.container.value if isinstance(sight.container, Known) else None
     return _BY_STATE[run.state](notebook, run, container, sight, policy, now)
 
@@ -81,18 +109,25 @@ def _pending(
         return Plan(run=run, wake_at=deadline)
     if deadline is None or now >= deadline:
         return Plan(run=end(run, _too_slow(policy), now))
+    if container is None and run.container_started_at is None and run.gpus:
+        if isinstance(sight.gpus, Unknown):
+            return Plan(run=run, wake_at=deadline)
+        if sight.gpus.value.unfit:
+            return Plan(run=give_back(run, now))
     if run.launched_at is None:
         launched = replace(run, launched_at=now, boot_id=sight.boot_id)
         return Plan(run=launched, actions=(*LAUNCH, act.AwaitEditor(until=deadline)))
     if container is None and run.container_started_at is None:
         return Plan(run=run, actions=(*LAUNCH, act.AwaitEditor(until=deadline)))
-    return _booting(run, container, deadline, now)
+    return _booting(run, container, sight, deadline, now)
 
 
-def _booting(run: Run, container: Container | None, deadline: datetime, now: datetime) -> Plan:
+def _booting(run: Run, container: Container | None, sight: Sight, deadline: datetime, now: datetime) -> Plan:
     if container is None:
         return Plan(run=end(run, VANISHED, now, container_gone=True))
     match container.status:
+        case ContainerStatus.CREATED if isinstance(sight.gpus, Known) and sight.gpus.value.unfit:
+            return Plan(run=run, actions=(act.RemoveContainer(),))
         case ContainerStatus.CREATED:
             return Plan(run=run, actions=(act.StartContainer(), act.AwaitEditor(until=deadline)))
         case ContainerStatus.RUNNING:
@@ -118,15 +153,17 @@ def _running(
 
 
 def _restarting(
-    _n: Notebook, run: Run, container: Container | None, _s: Sight, policy: LifecyclePolicy, now: datetime
+    _n: Notebook, run: Run, container: Container | None, sight: Sight, policy: LifecyclePolicy, now: datetime
 ) -> Plan:
     deadline = run.state_since + timedelta(seconds=policy.start_timeout_s + policy.stop_grace_s)
     if container is None:
         return Plan(run=end(run, VANISHED, now, container_gone=True))
     if now >= deadline:
         return Plan(run=end(run, _too_slow(policy), now))
+    if isinstance(sight.gpus, Known) and sight.gpus.value.sick is not None:
+        return Plan(run=end(run, replace(_by_platform(f"{sight.gpus.value.sick}: it moves on"), again=True), now))
     if container.started_at != run.restart_from:
-        return _booting(run, container, deadline, now)
+        return _booting(run, container, sight, deadline, now)
     if container.status is ContainerStatus.LOST:
         return Plan(run=_ended_by_itself(run, container, now))
     stop = (act.StopContainer(policy.stop_grace_s),) if container.status is ContainerStatus.RUNNING else ()
@@ -134,21 +171,59 @@ def _restarting(
 
 
 def _interrupting(
-    _n: Notebook, run: Run, container: Container | None, _s: Sight, policy: LifecyclePolicy, now: datetime
+    notebook: Notebook, run: Run, container: Container | None, sight: Sight, policy: LifecyclePolicy, now: datetime
 ) -> Plan:
     if container is not None and container.status is ContainerStatus.RUNNING:
         return Plan(run=run, actions=(act.StopContainer(policy.stop_grace_s),))
+    if lingering := _lingering(run, sight, policy, now):
+        return lingering
     exit_code = container.exit_code if container is not None else run.exit_code
-    return Plan(run=release(advance(replace(run, exit_code=exit_code), RunState.FINALIZING, now), now))
+    finalizing = advance(replace(run, exit_code=exit_code), RunState.FINALIZING, now)
+    return Plan(run=finalizing if _goes_on(notebook, run) else _freed(finalizing, sight, now))
 
 
 def _finalizing(
-    _n: Notebook, run: Run, container: Container | None, _s: Sight, _p: LifecyclePolicy, now: datetime
+    notebook: Notebook, run: Run, container: Container | None, sight: Sight, policy: LifecyclePolicy, now: datetime
 ) -> Plan:
+    lingering = _lingering(run, sight, policy, now)
+    again = _goes_on(notebook, run)
     if container is not None:
-        return Plan(run=run, actions=_CLEAR)
+        over = container.status is not ContainerStatus.RUNNING and lingering is None and not again
+        return Plan(run=_freed(run, sight, now) if over else run, actions=_CLEAR)
+    if lingering is not None:
+        return lingering
+    freed = _freed(run, sight, now)
+    if again and freed.holds:
+        return Plan(run=run)
     outcome = run.outcome or VANISHED
-    return Plan(run=advance(replace(run, outcome=outcome), outcome.state, now))
+    return Plan(run=advance(replace(freed, outcome=outcome), outcome.state, now), again=again)
+
+
+def _goes_on(notebook: Notebook, run: Run) -> bool:
+    """Whether a new run takes this one's place. Then its compute is given up in the very commit that queues the new
+    one, lest somebody who waits behind be served in between."""
+    asked = run.outcome is not None and run.outcome.again
+    return asked and notebook.wanted is Wanted.RUNNING and notebook.deleting_at is None
+
+
+def _lingering(run: Run, sight: Sight, policy: LifecyclePolicy, now: datetime) -> Plan | None:
+    """What to do about processes that outlive their container on its GPUs: wait, and at last shut those GPUs off. The
+    quarantine is written before the lease is given up, so that nobody gets such a GPU in between."""
+    if not run.holds or not run.gpus or run.boot_id != sight.boot_id:
+        return None
+    if isinstance(sight.gpus, Unknown) or not sight.gpus.value.lingering:
+        return None
+    limit = run.state_since + timedelta(seconds=policy.release_timeout_s)
+    if now < limit:
+        return Plan(run=run, wake_at=min(limit, now + timedelta(seconds=_LOOK_AGAIN_S)))
+    return Plan(run=run, actions=tuple(act.QuarantineGpu(uuid, words) for uuid, words in sight.gpus.value.lingering))
+
+
+def _freed(run: Run, sight: Sight, now: datetime) -> Run:
+    """``run``, whose container is gone, without its compute; with it as long as nobody can tell whether one of its
+    processes is still on a GPU. No process outlives a boot."""
+    confirmed = not run.gpus or isinstance(sight.gpus, Known) or run.boot_id != sight.boot_id
+    return release(run, now) if confirmed else run
 
 
 _BY_STATE: dict[RunState, Callable[[Notebook, Run, Container | None, Sight, LifecyclePolicy, datetime], Plan]] = {
@@ -162,12 +237,14 @@ _BY_STATE: dict[RunState, Callable[[Notebook, Run, Container | None, Sight, Life
 }
 
 
-def _settle(notebook: Notebook, run: Run, sight: Sight) -> Plan:
-    """An ended run: nothing of it may be left standing; a notebook to be deleted then goes."""
+def _settle(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy, now: datetime) -> Plan:
+    """An ended run: nothing of it may be left standing, no GPU held; a notebook to be deleted then goes."""
     if isinstance(sight.container, Unknown):
         return Plan(run=run)
     if sight.container.value is not None:
         return Plan(run=run, actions=_CLEAR)
+    if run.holds:
+        return _lingering(run, sight, policy, now) or Plan(run=_freed(run, sight, now))
     if notebook.deleting_at is not None:
         return Plan(run=run, actions=(act.RemoveFiles(),), forget=True)
     return Plan(run=run)
@@ -198,10 +275,10 @@ def _too_slow(policy: LifecyclePolicy) -> Outcome:
     return Outcome(state=RunState.ERROR, code="JOB_ERROR", message=message)
 
 
-def _ended_by_reboot(run: Run, now: datetime) -> Run:
-    outcome = _by_platform("the host went down while it ran")
+def _ended_by_reboot(run: Run, policy: LifecyclePolicy, now: datetime) -> Run:
     if run.state is RunState.INTERRUPTING:
-        return release(advance(run, RunState.FINALIZING, now), now)
+        return advance(run, RunState.FINALIZING, now)
+    outcome = replace(_by_platform("the host went down while it ran"), again=policy.start_after_boot)
     return end(run, outcome, now, container_gone=True)
 
 
@@ -226,6 +303,7 @@ def seen_running(run: Run, container: Container) -> Run:
     return replace(
         run,
         container_started_at=container.started_at,
+        container_id=container.id,
         container_pid=container.pid,
         image_digest=container.image_digest or run.image_digest,
     )

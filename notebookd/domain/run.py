@@ -138,6 +138,8 @@ class Outcome:
     code: str
     message: str
     actor: str = "notebookd"
+    again: bool = False
+    """Whether a new run follows at the same place in the queue, if the notebook is still wanted running then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +180,10 @@ class Run:
     """When the intent to make a container was written: from here on one may exist."""
     image_digest: str | None = None
     container_started_at: datetime | None = None
+    container_id: str | None = None
     container_pid: int | None = None
+    container_finished_at: datetime | None = None
+    """When its container ended, where the engine knows: it may have been before anybody noticed."""
     restart_from: datetime | None = None
     """StartedAt of the container that a restart wants to see replaced."""
     timeout_at: datetime | None = None
@@ -189,6 +194,8 @@ class Run:
     """Seconds that all runs before this one spent in RUNNING."""
     earlier_started_at: datetime | None = None
     earlier_stopped_at: datetime | None = None
+    place: int = 0
+    """Where it stands in the queue: lower is served first. 0 until the store gives it the last place."""
     version: int = 0
 
     @property
@@ -254,20 +261,59 @@ def advance(run: Run, to: RunState, at: datetime) -> Run:
 
 def end(run: Run, outcome: Outcome, at: datetime, *, container_gone: bool = False) -> Run:
     """``run`` on its way to ``outcome``: at once when nothing was launched, else by INTERRUPTING, or by
-    FINALIZING where the container is already gone. A run that is ending keeps the outcome it has."""
+    FINALIZING where the container is already gone. A run that is ending keeps the outcome it has. GPUs that a container
+    had stay held: see :func:`release`."""
     if run.outcome is not None or not run.active:
         return run
     run = replace(run, outcome=outcome)
     if run.launched_at is None:
         return release(advance(run, outcome.state, at), at)
-    if container_gone:
-        return release(advance(run, RunState.FINALIZING, at), at)
-    return advance(run, RunState.INTERRUPTING, at)
+    return advance(run, RunState.FINALIZING if container_gone else RunState.INTERRUPTING, at)
+
+
+def grant(run: Run, gpus: tuple[str, ...], at: datetime) -> Run:
+    """``run`` with its compute."""
+    return replace(run, granted_at=at, gpus=gpus, released_at=None)
 
 
 def release(run: Run, at: datetime) -> Run:
-    """``run`` without its compute."""
+    """``run`` without its compute. Whoever calls this has seen that none of its processes is on a GPU of it."""
     return replace(run, released_at=at) if run.holds else run
+
+
+def give_back(run: Run, at: datetime) -> Run:
+    """``run`` back at its place in the queue: what it was granted cannot be used, and no container ran on it."""
+    return replace(release(run, at), granted_at=None, gpus=(), launched_at=None, boot_id=None)
+
+
+def follow(earlier: Run, run: Run, at: datetime) -> Run:
+    """``run``, new, as the one that follows ``earlier`` at ``at``: with its number and what is kept of the past."""
+    return replace(
+        run,
+        number=earlier.number + 1,
+        earlier_running_s=earlier.earlier_running_s + earlier.running_time(at).total_seconds(),
+        earlier_started_at=earlier.last(RunState.RUNNING) or earlier.earlier_started_at,
+        earlier_stopped_at=stopped_at(earlier) or earlier.earlier_stopped_at,
+    )
+
+
+def successor(earlier: Run, run_id: RunId, at: datetime) -> Run:
+    """A new run of the same as ``earlier``, which ended for no fault of its user's: at the same place in the queue,
+    which is ahead of all who wait, and of the very image that ran."""
+    run = Run(
+        id=run_id,
+        notebook_id=earlier.notebook_id,
+        number=earlier.number + 1,
+        resources=earlier.resources,
+        image=earlier.image,
+        image_digest=earlier.image_digest,
+        command=earlier.command,
+        uid=earlier.uid,
+        probe=earlier.probe,
+        history=((at, RunState.PENDING),),
+        place=earlier.place,
+    )
+    return follow(earlier, run, at)
 
 
 def notebook_state(state: RunState, *, deleting: bool) -> NotebookState:

@@ -10,12 +10,23 @@ never "idle". ``details["trouble"]`` of that error is a stable word for the caus
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal, Protocol
 
+from notebookd.domain.gpu import HEALTHY, GpuEvent, GpuFault, GpuHealth
+
+__all__ = [
+    "HEALTHY",
+    "Gpu",
+    "GpuEvent",
+    "GpuFault",
+    "GpuHealth",
+    "GpuProcess",
+    "GpuSample",
+    "Gpus",
+    "ProcessKind",
+]
+
 ProcessKind = Literal["compute", "graphics"]
-GpuFault = Literal["lost", "reset-required", "ecc", "mig", "unreadable"]
-GpuEventKind = Literal["xid", "ecc"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,27 +51,6 @@ class GpuProcess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GpuHealth:
-    """Whether the GPU may be leased as far as the driver is concerned.
-
-    ``reason`` says what is wrong when ``ok`` is false, and ``fault`` is a stable word for it where the driver gave
-    one. A GPU in MIG mode is not supported: ``mig`` is true and ``ok`` is false. ``ecc_errors`` counts uncorrected
-    memory errors since the driver was loaded: more than none is the fault ``ecc``, and stays so until a reset; None
-    is a GPU without ECC. ``throttle`` says why the clocks are held down now (``power-cap``, ``thermal``, ...), which
-    makes a GPU slow and not sick."""
-
-    ok: bool = True
-    reason: str | None = None
-    mig: bool = False
-    fault: GpuFault | None = None
-    ecc_errors: int | None = None
-    throttle: tuple[str, ...] = ()
-
-
-HEALTHY = GpuHealth()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GpuSample:
     """What a GPU is doing now. None means that this GPU does not tell, or could not at this moment.
 
@@ -77,17 +67,6 @@ class GpuSample:
     processes: tuple[GpuProcess, ...] = ()
     processes_seen: bool = True
     health: GpuHealth = HEALTHY
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuEvent:
-    """What the driver reported of a GPU, and when it was heard. ``xid`` is None for a double-bit ECC error, which most
-    drivers report as Xid 48 as well. The numbers are in NVIDIA's "Xid Errors"."""
-
-    uuid: str
-    kind: GpuEventKind
-    xid: int | None
-    at: datetime
 
 
 class Gpus(Protocol):

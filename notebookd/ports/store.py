@@ -9,17 +9,20 @@ change, so *read, decide, write* inside it is atomic. Every method may raise
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from notebookd.domain.event import Event
-from notebookd.domain.gpu import Lease
+from notebookd.domain.gpu import GpuMarks, Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
+from notebookd.ports.ledger import LedgerReader, LedgerWriter
+
+T = TypeVar("T")
 
 ANSWER_LIFE = timedelta(hours=24)
 """How long an idempotency key is kept."""
@@ -48,7 +51,7 @@ class Entry:
     run: Run
 
 
-class Reader(Protocol):
+class Reader(LedgerReader, Protocol):
     """Reads of the last committed state."""
 
     def find_entry(self, notebook_id: NotebookId) -> Entry | None:
@@ -68,7 +71,8 @@ class Reader(Protocol):
         ...
 
     def list_unsettled(self) -> list[Entry]:
-        """Notebooks whose latest run is active, or which are being deleted; in order of their runs."""
+        """Notebooks whose latest run is active or holds compute still, or which are being deleted; by their runs'
+        places in the queue."""
         ...
 
     def count_notebooks(self, owner: str) -> int:
@@ -83,8 +87,8 @@ class Reader(Protocol):
         """The active leases."""
         ...
 
-    def list_drained(self) -> frozenset[str]:
-        """UUIDs of drained GPUs."""
+    def list_gpu_marks(self) -> Mapping[str, GpuMarks]:
+        """What is remembered of GPUs, by UUID; one that nothing is remembered of may be left out."""
         ...
 
     def list_events(self, *, after: int, limit: int, notebook_id: NotebookId | None, owner: str | None) -> list[Event]:
@@ -105,7 +109,7 @@ class Reader(Protocol):
         ...
 
 
-class Transaction(Protocol):
+class Transaction(LedgerWriter, Protocol):
     """One atomic change. Nothing of it is visible to a :class:`Reader` before it is committed."""
 
     async def put_notebook(self, notebook: Notebook) -> Notebook:
@@ -114,7 +118,8 @@ class Transaction(Protocol):
 
     async def put_run(self, run: Run) -> Run:
         """Insert or update, leases included: grants make lease rows, a release closes them. Returns it with its
-        new version. Raises :class:`~notebookd.errors.Conflict` when a GPU is leased already."""
+        new version, and a new one without a place with the last place of the queue. Raises
+        :class:`~notebookd.errors.Conflict` when a GPU is leased already."""
         ...
 
     async def append(self, event: Event) -> None:
@@ -125,8 +130,8 @@ class Transaction(Protocol):
         """Turn a notebook into a tombstone; runs, leases and events stay."""
         ...
 
-    async def set_drained(self, gpu_uuid: str, *, drained: bool, at: datetime) -> None:
-        """Remember an admin's drain."""
+    async def put_gpu_marks(self, gpu_uuid: str, marks: GpuMarks) -> None:
+        """Remember these marks of a GPU in place of what was."""
         ...
 
     async def put_answer(self, actor: str, key: str, digest: str, notebook_id: NotebookId, at: datetime) -> None:
@@ -151,6 +156,11 @@ class Store(Reader, Protocol):
 
     async def backup(self, target: Path) -> None:
         """Write a consistent copy of the database to ``target``, which must not exist."""
+        ...
+
+    async def report(self, read: Callable[[Reader], T]) -> T:
+        """What ``read`` makes of the store as it is now. It runs in a thread: it may take its time, and must touch
+        nothing but the reader that it is given."""
         ...
 
     def free_bytes(self) -> int:

@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from notebookd.domain.gpu import Lease
-from notebookd.domain.leasing import Claim, Decision, LeasePolicy, lease
-from notebookd.domain.observed import Unknown
+from notebookd.domain.event import PLATFORM
+from notebookd.domain.gpu import GpuUnit, Lease
+from notebookd.domain.leasing import Claim, Decision, LeasePolicy, Stay, latest_starts, lease
+from notebookd.domain.observed import Known
+from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.quota import QuotaRule
+from notebookd.domain.run import FINAL, RunId, RunState
+from notebookd.domain.run import grant as give
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Entry, Store
+from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.record import write_entry
 
-log = logging.getLogger(__name__)
+_ENDING = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
 
 QuotaBook = Callable[[str], QuotaRule]
 """The rule for an owner's name."""
@@ -28,56 +33,86 @@ class Queue:
 
     waiting: tuple[Entry, ...]
     decision: Decision
+    latest_starts: Mapping[RunId, datetime] = field(default_factory=dict)
 
 
 class Allocator:
     """Decides and commits grants."""
 
-    def __init__(self, store: Store, inventory: Inventory, clock: Clock, quota: QuotaBook) -> None:
+    def __init__(
+        self,
+        store: Store,
+        inventory: Inventory,
+        watch: GpuWatch,
+        clock: Clock,
+        quota: QuotaBook,
+        policy: LifecyclePolicy,
+    ) -> None:
+        self._policy = policy
         self._store = store
         self._inventory = inventory
+        self._watch = watch
         self._clock = clock
         self._quota = quota
 
-    @property
-    def worth_a_look(self) -> bool:
-        """Whether GPUs that come back (undrained, healed, a driver that answers again) would matter to anybody."""
-        unseen = isinstance(self._inventory.seen, Unknown)
-        return unseen or any(entry.run.waiting for entry in self._store.list_unsettled())
-
     def queue(self) -> Queue:
-        """The queue as it would be served now; nothing is changed."""
-        return self._decide(self._store.list_unsettled(), self._store.list_leases())
+        """The queue as it would be served now, and when each is served at the latest; nothing is changed."""
+        unsettled, leases = self._store.list_unsettled(), self._store.list_leases()
+        queue = self._decide(unsettled, leases)
+        starts = latest_starts(
+            [_claim(entry) for entry in queue.waiting],
+            self._units(),
+            leases,
+            [Stay(claim=_claim(entry), until=self._back_at(entry)) for entry in unsettled if entry.run.holds],
+            self._lease_policy(queue.waiting),
+            keeps_for={entry.run.id: self._keeps_for(entry) for entry in queue.waiting},
+        )
+        return replace(queue, latest_starts=starts)
+
+    def _keeps_for(self, entry: Entry) -> timedelta | None:
+        if entry.notebook.spec.timeout_auto_restart:
+            return None
+        policy = self._policy
+        return timedelta(seconds=policy.start_timeout_s + policy.max_running_s + policy.stop_grace_s)
+
+    def _back_at(self, entry: Entry) -> datetime | None:
+        """When the compute of a run that holds some is back at the latest."""
+        run, policy = entry.run, self._policy
+        if run.state in _ENDING:
+            return run.state_since + timedelta(seconds=policy.stop_grace_s)
+        keeps = self._keeps_for(entry)
+        if keeps is None or run.granted_at is None:
+            return None
+        return run.timeout_at + timedelta(seconds=policy.stop_grace_s) if run.timeout_at else run.granted_at + keeps
 
     async def allocate(self) -> list[str]:
         """Grant what can be granted; returns the notebooks to look at. Looks at the GPUs first."""
-        seen = await self._inventory.look()
-        if isinstance(seen, Unknown):
-            log.warning("GPUs cannot be seen: %s", seen.reason)
+        if any(entry.run.waiting and entry.run.resources.gpu for entry in self._store.list_unsettled()):
+            await self._watch.look()
         async with self._store.transaction() as tx:
             queue = self._decide(self._store.list_unsettled(), self._store.list_leases())
             entries = {entry.run.id: entry for entry in queue.waiting}
             now = self._clock.now()
             for grant in queue.decision.grants:
                 entry = entries[grant.run_id]
-                run = replace(entry.run, granted_at=now, gpus=grant.gpus)
-                await write_entry(tx, entry, entry.notebook, run, actor="notebookd", at=now)
+                run = give(entry.run, grant.gpus, now)
+                await write_entry(tx, entry, entry.notebook, run, actor=PLATFORM, at=now)
         return [entries[grant.run_id].notebook.id for grant in queue.decision.grants]
 
     def _decide(self, unsettled: list[Entry], leases: list[Lease]) -> Queue:
         waiting = tuple(entry for entry in unsettled if entry.run.waiting)
         held = [_claim(entry) for entry in unsettled if entry.run.holds]
-        owners = {entry.notebook.owner for entry in waiting}
-        quotas: Mapping[str, QuotaRule] = {owner: self._quota(owner) for owner in owners}
-        unseen = isinstance(self._inventory.seen, Unknown)
-        decision = lease(
-            [_claim(entry) for entry in waiting],
-            () if unseen else self._inventory.units,
-            leases,
-            held,
-            LeasePolicy(host=self._inventory.host, quotas=quotas),
-        )
+        claims = [_claim(entry) for entry in waiting]
+        decision = lease(claims, self._units(), leases, held, self._lease_policy(waiting))
         return Queue(waiting=waiting, decision=decision)
+
+    def _units(self) -> tuple[GpuUnit, ...] | None:
+        seen = self._inventory.seen
+        return seen.value if isinstance(seen, Known) else None
+
+    def _lease_policy(self, waiting: tuple[Entry, ...]) -> LeasePolicy:
+        owners = {entry.notebook.owner for entry in waiting}
+        return LeasePolicy(host=self._inventory.host, quotas={owner: self._quota(owner) for owner in owners})
 
 
 def _claim(entry: Entry) -> Claim:

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from notebookd.domain import actions as act
 from notebookd.domain.container import ContainerStatus
+from notebookd.domain.observed import Known
 from notebookd.domain.plan import LifecyclePolicy, answered, seen_running, start_failed
 from notebookd.domain.run import Run, RunState
 from notebookd.errors import (
@@ -29,6 +30,7 @@ from notebookd.ports.editor import Editor
 from notebookd.ports.engine import ContainerSpec, Engine, LogLine, Mount
 from notebookd.ports.files import Files
 from notebookd.ports.store import Entry
+from notebookd.reconciler.gpu_watch import GpuWatch
 
 log = logging.getLogger(__name__)
 
@@ -55,17 +57,23 @@ def container_name(run: Run) -> str:
     return f"notebookd-{run.id}"
 
 
+class Overtaken(Exception):
+    """What the plan stood on is no longer so: look again."""
+
+
 class Executor:
     """Carries out actions for one instance of notebookd."""
 
-    def __init__(self, ports: Ports, policy: LifecyclePolicy, instance: str, *, cdi: bool) -> None:
+    def __init__(self, ports: Ports, watch: GpuWatch, policy: LifecyclePolicy, instance: str, *, cdi: bool) -> None:
         self._ports = ports
+        self._watch = watch
         self._policy = policy
         self._instance = instance
         self._cdi = cdi
 
     async def execute(self, action: act.Action, entry: Entry, disturbed: asyncio.Event) -> Run:
-        """Do it, and return the run as it is after. Raises transient errors only; a lasting failure is an outcome."""
+        """Do it, and return the run as it is after. Raises transient errors and :class:`Overtaken` only; a lasting
+        failure is an outcome."""
         try:
             return await self._execute(action, entry, disturbed)
         except EngineUnavailable:
@@ -88,6 +96,7 @@ class Executor:
             case act.CreateContainer():
                 await self._create(entry)
             case act.StartContainer():
+                await self._confirm(run)
                 return seen_running(run, await ports.engine.start(name))
             case act.AwaitEditor():
                 return await self._await_editor(action, entry, disturbed)
@@ -98,11 +107,20 @@ class Executor:
             case act.RemoveContainer():
                 await ports.engine.remove(name)
                 await ports.files.clear_editor(entry.notebook.id)
+            case act.QuarantineGpu(gpu_uuid, lingering):
+                await self._watch.quarantine(gpu_uuid, f"its container is gone, and {lingering}", entry)
             case act.RemoveFiles():
                 await ports.files.remove(entry.notebook.id)
             case _:
                 assert_never(action)
         return run
+
+    async def _confirm(self, run: Run) -> None:
+        """The last look before anything computes on its GPUs: making a container takes long enough for a stranger."""
+        if run.gpus:
+            held = await self._watch.held_by(run)
+            if isinstance(held, Known) and (held.value.unfit if run.state is RunState.PENDING else held.value.sick):
+                raise Overtaken
 
     async def _create(self, entry: Entry) -> None:
         try:

@@ -5,23 +5,54 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from notebookd.domain.gpu import GpuUnit
+from notebookd.domain.gpu import (
+    UNMARKED,
+    ForeignRule,
+    GpuHealth,
+    GpuMarks,
+    GpuUnit,
+    Lease,
+    Occupant,
+    strangers,
+)
 from notebookd.domain.observed import Known, Seen, Unknown
+from notebookd.domain.plan import HeldGpus
 from notebookd.domain.resources import Flavor, FlavorShare, HostCompute, derive_flavors
+from notebookd.domain.run import Run
+from notebookd.domain.sickness import ailing
 from notebookd.errors import GpusUnavailable
-from notebookd.ports.gpus import GpuHealth, Gpus, GpuSample
+from notebookd.ports.gpus import Gpu, Gpus, GpuSample
+from notebookd.ports.processes import Processes
 from notebookd.ports.store import Reader
+from notebookd.reconciler.occupants import Account, Attribution
+
+_UNSAMPLED = GpuHealth(ok=False, fault="lost", reason="it is not sampled")
 
 
 class Inventory:
-    """GPUs, their last samples, and the flavors that follow. ``units`` keeps the last good view beside ``seen``."""
+    """GPUs, their last samples, who is on them, and the flavors that follow. ``units`` keeps the last good view beside
+    ``seen``; ``trouble`` is the driver's word for why nothing can be seen."""
 
-    def __init__(self, gpus: Gpus, store: Reader, host: HostCompute, shares: tuple[FlavorShare, ...] = ()) -> None:
+    def __init__(
+        self,
+        gpus: Gpus,
+        store: Reader,
+        processes: Processes,
+        host: HostCompute,
+        shares: tuple[FlavorShare, ...] = (),
+        rule: ForeignRule | None = None,
+        account: Account | None = None,
+    ) -> None:
         self._gpus = gpus
         self._store = store
         self._shares = shares
+        self._rule = rule or ForeignRule()
+        self._attribution = Attribution(processes, account or Account())
+        self._found: tuple[Gpu, ...] = ()
+        self._occupants: Mapping[str, tuple[Occupant, ...]] = {}
         self.host = host
         self.seen: Seen[tuple[GpuUnit, ...]] = Unknown("nobody has looked yet")
+        self.trouble: str | None = None
         self.samples: dict[str, GpuSample] = {}
         self._last: tuple[GpuUnit, ...] = ()
 
@@ -31,35 +62,99 @@ class Inventory:
             found = await self._gpus.inventory()
             samples = {sample.uuid: sample for sample in await self._gpus.sample()}
         except GpusUnavailable as fault:
+            self.trouble = str(fault.details.get("trouble", "driver-fault"))
             self.seen = Unknown(fault.message)
             return self.seen
-        drained = self._store.list_drained()
-        units = [
-            GpuUnit(
-                uuid=gpu.uuid,
-                index=gpu.index,
-                model=gpu.name,
-                memory_bytes=gpu.memory_total_bytes,
-                drained=gpu.uuid in drained,
-                quarantined=not _health(samples, gpu.uuid).ok,
-                lost=_health(samples, gpu.uuid).fault == "lost",
-            )
-            for gpu in found
-        ]
+        occupants = self._attribution.attribute(samples.values(), self._store)
+        self.trouble = None
         self.samples = samples
-        self._last = tuple(units)
+        self._found = found
+        self._occupants = occupants
+        return self.judge()
+
+    def judge(self) -> Seen[tuple[GpuUnit, ...]]:
+        """Make up the units from the last look, the marks and the leases as they are now."""
+        marks = self._store.list_gpu_marks()
+        leases = {lease.gpu_uuid: lease for lease in self._store.list_leases()}
+        self._last = tuple(
+            self._unit(gpu, marks.get(gpu.uuid, UNMARKED), self._occupants.get(gpu.uuid, ()), leases.get(gpu.uuid))
+            for gpu in self._found
+        )
         self.seen = Known(self._last)
         return self.seen
+
+    def _unit(self, gpu: Gpu, marks: GpuMarks, occupants: tuple[Occupant, ...], lease: Lease | None) -> GpuUnit:
+        sample = self.samples.get(gpu.uuid)
+        health = sample.health if sample else _UNSAMPLED
+        sick = ailing(health, marks)
+        unreadable = health.fault == "unreadable" or not (sample and sample.processes_seen)
+        reason = health.reason if sick else marks.quarantine.message if marks.quarantine else None
+        if unreadable and reason is None:
+            reason = "nobody can tell which processes are on it"
+        return GpuUnit(
+            uuid=gpu.uuid,
+            index=gpu.index,
+            model=gpu.name,
+            memory_bytes=gpu.memory_total_bytes,
+            drained=marks.drained,
+            quarantined=marks.quarantine is not None or (sick and health.fault in {None, "ecc", "reset-required"}),
+            foreign=bool(strangers(occupants, lease.run_id if lease else None, self._rule)),
+            lost=health.fault == "lost",
+            unsupported=health.mig,
+            unreadable=unreadable,
+            reason=reason,
+            occupants=occupants,
+        )
 
     @property
     def units(self) -> tuple[GpuUnit, ...]:
         """The GPUs as last seen."""
         return self._last
 
+    def held_by(self, run: Run) -> Seen[HeldGpus]:
+        """What the last look says of the GPUs that a run holds or held."""
+        if isinstance(self.seen, Unknown):
+            return Unknown(self.seen.reason)
+        units = {unit.uuid: unit for unit in self._last}
+        held = [units[uuid] for uuid in run.gpus if uuid in units]
+        absent = next((uuid for uuid in run.gpus if uuid not in units), None)
+        sick = next((_words(unit, unit.reason or "it is sick") for unit in held if unit.sick), None)
+        return Known(
+            HeldGpus(
+                sick=sick or (f"GPU {absent} is not in the machine" if absent else None),
+                taken=next((self._taken(unit, run) for unit in held if unit.foreign), None),
+                lingering=tuple(
+                    (unit.uuid, lingering)
+                    for unit in held
+                    if not unit.quarantined and (lingering := _lingering(unit, run)) is not None
+                ),
+            )
+        )
+
+    def _taken(self, unit: GpuUnit, run: Run) -> str:
+        return _words(unit, f"{people(strangers(unit.occupants, run.id, self._rule))} on it")
+
+    def strangers_on(self, unit: GpuUnit, lease: Lease | None) -> tuple[Occupant, ...]:
+        """Who is on a GPU without holding it."""
+        return strangers(unit.occupants, lease.run_id if lease else None, self._rule)
+
     def flavors(self) -> tuple[Flavor, ...]:
         """What can be asked for."""
         return derive_flavors(self._last, self.host, self._shares)
 
 
-def _health(samples: Mapping[str, GpuSample], uuid: str) -> GpuHealth:
-    return samples[uuid].health if uuid in samples else GpuHealth(ok=False, fault="lost", reason="it is not sampled")
+def people(occupants: tuple[Occupant, ...]) -> str:
+    """Who they are, in words."""
+    named = [f"{each.user}'s {each.command} (pid {each.pid})" for each in occupants]
+    return f"{', '.join(named)} {'are' if len(named) > 1 else 'is'}"
+
+
+def _words(unit: GpuUnit, what: str) -> str:
+    return f"GPU {unit.index} ({unit.uuid}): {what}"
+
+
+def _lingering(unit: GpuUnit, run: Run) -> str | None:
+    if unit.unreadable and not unit.lost:
+        return "nobody can tell which processes are on it"
+    mine = tuple(each for each in unit.occupants if each.run_id == run.id)
+    return f"{people(mine)} still on it" if mine else None

@@ -21,7 +21,8 @@ from notebookd.ports.board import RouteBoard
 from notebookd.ports.engine import EVENTS_CONNECTED
 from notebookd.ports.store import Entry, NotebookFilter, Store
 from notebookd.reconciler.allocation import Allocator
-from notebookd.reconciler.execute import Executor, Ports, container_name
+from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_name
+from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.record import Stale, commit
 from notebookd.reconciler.workqueue import WorkQueue
 
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 ALLOCATION = "allocation"
 SURVEY = "survey"
+GPUS = "gpus"
 _SURVEY_EVERY_S = 10.0
 _EVENTS_RETRY_S = 1.0
 _ANCHOR = "storage_marked"
@@ -52,6 +54,7 @@ class Reconciler:
         ports: Ports,
         executor: Executor,
         allocator: Allocator,
+        watch: GpuWatch,
         routes: RouteBoard,
         settings: Settings,
         *,
@@ -61,13 +64,16 @@ class Reconciler:
         self._ports = ports
         self._executor = executor
         self._allocator = allocator
+        self._watch = watch
+        watch.on_held = self.wake
+        watch.on_free = lambda: self.wake(ALLOCATION)
         self._routes = routes
         self._settings = settings
         self._on_turn = on_turn
         self._queue = WorkQueue(ports.clock, self._work)
 
     def wake(self, key: str) -> None:
-        """Have a notebook (by id), ALLOCATION or SURVEY looked at."""
+        """Have a notebook (by id), ALLOCATION, SURVEY or GPUS looked at."""
         self._queue.wake(key)
 
     @property
@@ -93,6 +99,7 @@ class Reconciler:
             page += 1
         for entry in self._store.list_unsettled():
             self.wake(entry.notebook.id)
+        self.wake(GPUS)
         self.wake(ALLOCATION)
         self.wake(SURVEY)
 
@@ -100,9 +107,13 @@ class Reconciler:
         if key == ALLOCATION:
             for notebook_id in await self._allocator.allocate():
                 self.wake(notebook_id)
+            if self._watch.dozing:
+                self.wake(GPUS)
             return None
         if key == SURVEY:
             return await self._survey()
+        if key == GPUS:
+            return await self._watch.turn()
         try:
             return await self._reconcile(NotebookId(key), disturbed)
         except Stale:
@@ -121,7 +132,7 @@ class Reconciler:
             planned = plan(entry.notebook, entry.run, sight, self._settings.policy, self._ports.clock.now())
             if planned.run == entry.run and not planned.actions:
                 return self._again_at(planned, sight)
-            entry = await self._commit(entry, planned.run)
+            entry = await self._commit(entry, planned.run, again=planned.again)
             entry = await self._carry_out(planned, entry, disturbed)
             if planned.forget:
                 await self._strike_off(entry)
@@ -133,7 +144,10 @@ class Reconciler:
 
     async def _carry_out(self, planned: Plan, entry: Entry, disturbed: asyncio.Event) -> Entry:
         for action in planned.actions:
-            run = await self._executor.execute(action, entry, disturbed)
+            try:
+                run = await self._executor.execute(action, entry, disturbed)
+            except Overtaken:
+                break
             failed = run.outcome is not None and entry.run.outcome is None
             if isinstance(action, CreateContainer) and not failed:
                 entry = await self._workspace_made(entry)
@@ -153,10 +167,10 @@ class Reconciler:
             notebook = await tx.put_notebook(replace(current.notebook, workspace_made=True, updated_at=now))
         return replace(entry, notebook=notebook)
 
-    async def _commit(self, entry: Entry, run: Run) -> Entry:
+    async def _commit(self, entry: Entry, run: Run, *, again: bool = False) -> Entry:
         if run == entry.run:
             return entry
-        stored = await commit(self._store, entry, run, self._ports.clock.now())
+        stored = await commit(self._store, entry, run, self._ports.clock.now(), again=again)
         self._routes.publish(stored.notebook, stored.run)
         if stored.run.waiting or (entry.run.holds and not stored.run.holds):
             self.wake(ALLOCATION)
@@ -177,7 +191,10 @@ class Reconciler:
             )
 
     async def _observe(self, run: Run) -> Sight:
-        return Sight(container=await self._see(run), boot_id=self._ports.clock.boot_id())
+        container, boot_id = await self._see(run), self._ports.clock.boot_id()
+        if not (run.gpus and run.holds):
+            return Sight(container=container, boot_id=boot_id)
+        return Sight(container=container, boot_id=boot_id, gpus=await self._watch.held_by(run))
 
     async def _see(self, run: Run) -> Seen[Container | None]:
         if run.launched_at is None:
@@ -207,8 +224,6 @@ class Reconciler:
         again_at = self._ports.clock.now() + timedelta(seconds=self._settings.survey_every_s)
         entries = {entry.run.id: entry for entry in self._store.list_unsettled()}
         self._on_turn()
-        if self._allocator.worth_a_look:
-            self.wake(ALLOCATION)
         try:
             await self._mark_storage()
             containers = await self._ports.engine.list_containers()

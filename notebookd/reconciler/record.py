@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import secrets
+import uuid
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from notebookd.domain.event import PLATFORM, Event
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import FINAL, Run, RunState, notebook_state
+from notebookd.domain.run import FINAL, Run, RunId, RunState, notebook_state, successor
 from notebookd.ports.store import Entry, Store, Transaction
 
 
@@ -52,14 +54,20 @@ async def write_entry(
 
 
 async def commit(
-    store: Store, entry: Entry, run: Run, at: datetime, *, notebook: Notebook | None = None, actor: str = PLATFORM
+    store: Store, entry: Entry, run: Run, at: datetime, *, again: bool = False, actor: str = PLATFORM
 ) -> Entry:
-    """Commit ``run`` (and ``notebook``) over ``entry``. Raises :class:`Stale` when that is not the latest any more."""
+    """Commit ``run`` over ``entry``, and ``again`` the new run that follows it. Raises :class:`Stale` when ``entry`` is
+    not the latest any more."""
     async with store.transaction() as tx:
         current = store.find_entry(entry.notebook.id)
         if current is None or current.run.id != entry.run.id or current.run.version != entry.run.version:
             raise Stale
-        return await write_entry(tx, current, notebook or current.notebook, run, actor=actor, at=at)
+        ended = await write_entry(tx, current, current.notebook, run, actor=actor, at=at)
+        if not again:
+            return ended
+        notebook = replace(ended.notebook, token=secrets.token_urlsafe(32))
+        following = successor(ended.run, RunId(str(uuid.uuid4())), at)
+        return await write_entry(tx, ended, notebook, following, actor=actor, at=at)
 
 
 def _data(run: Run) -> dict[str, Any]:

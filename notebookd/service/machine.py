@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a caller may know of the machine: flavors and what is free of them, the board, the queue, health, why."""
+"""What a caller may know of the machine: flavors and what is free of them, the queue, health, why."""
 
 from __future__ import annotations
 
@@ -7,32 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from notebookd.domain.actor import Actor
-from notebookd.domain.event import Event
-from notebookd.domain.gpu import GpuUnit, Lease, gpu_state
 from notebookd.domain.leasing import Wait, WaitReason
-from notebookd.domain.observed import Unknown
+from notebookd.domain.observed import Known, Unknown
 from notebookd.domain.resources import Flavor
-from notebookd.domain.run import NotebookState
-from notebookd.errors import EngineUnavailable, Forbidden, NotFound, StoreUnavailable
-from notebookd.ports.clock import Clock
+from notebookd.domain.run import FINAL, NotebookState, Run, RunState
+from notebookd.errors import EngineUnavailable, StoreUnavailable
 from notebookd.ports.engine import Engine
-from notebookd.ports.gpus import GpuSample
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.allocation import Allocator
+from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.service.notebooks import entry_state
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoardRow:
-    """One GPU: what it is, what it does, who holds it. ``lease`` and ``holder`` come together or not at all."""
-
-    unit: GpuUnit
-    state: str
-    sample: GpuSample | None
-    lease: Lease | None
-    holder: Entry | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +50,13 @@ _WAITS_FOR: Mapping[WaitReason, str] = {
 
 
 class Machine:
-    """Reads of the machine as a whole, and an admin's hand on its GPUs."""
+    """Reads of the machine as a whole."""
 
-    def __init__(self, store: Store, clock: Clock, engine: Engine, inventory: Inventory, allocator: Allocator) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, inventory: Inventory, watch: GpuWatch, allocator: Allocator
+    ) -> None:
         self._store = store
-        self._clock = clock
+        self._watch = watch
         self._engine = engine
         self._inventory = inventory
         self._allocator = allocator
@@ -79,63 +66,35 @@ class Machine:
         taken = {lease.gpu_uuid for lease in self._store.list_leases()}
         held = [entry.run for entry in self._store.list_unsettled() if entry.run.holds]
         cpus = sum(run.resources.cpus for run in held if not run.resources.gpu)
+        memory = sum(run.resources.memory_bytes for run in held if not run.resources.gpu)
+        seen = self._inventory.seen
         rows: list[tuple[Flavor, int]] = []
         for flavor in self._inventory.flavors():
             if flavor.gpu:
-                mine = [unit for unit in self._inventory.units if unit.model == flavor.gpu_model]
+                units = seen.value if isinstance(seen, Known) else ()
+                mine = [unit for unit in units if unit.model == flavor.gpu_model]
                 free = sum(1 for unit in mine if unit.leasable and unit.uuid not in taken)
             else:
-                free = max(0, self._inventory.host.cpus - cpus) // flavor.cpus
+                host = self._inventory.host
+                free = max(
+                    0, min((host.cpus - cpus) // flavor.cpus, (host.memory_bytes - memory) // flavor.memory_bytes)
+                )
             rows.append((flavor, free))
         return rows
-
-    async def board(self) -> list[BoardRow]:
-        """Every GPU of the machine, by index."""
-        await self._inventory.look()
-        leases = {lease.gpu_uuid: lease for lease in self._store.list_leases()}
-        holders = {entry.run.id: entry for entry in self._store.list_unsettled()}
-        unseen = isinstance(self._inventory.seen, Unknown)
-        rows: list[BoardRow] = []
-        for unit in sorted(self._inventory.units, key=lambda unit: unit.index):
-            lease = leases.get(unit.uuid)
-            holder = holders.get(lease.run_id) if lease else None
-            rows.append(
-                BoardRow(
-                    unit=unit,
-                    state=str(gpu_state(unit, leased=lease is not None)),
-                    sample=None if unseen else self._inventory.samples.get(unit.uuid),
-                    lease=lease if holder else None,
-                    holder=holder,
-                )
-            )
-        return rows
-
-    async def drain(self, actor: Actor, gpu_uuid: str, *, drained: bool) -> None:
-        """Take a GPU out of leasing, or back in; an admin's."""
-        verb = "drain" if drained else "undrain"
-        if not actor.admin:
-            raise Forbidden(f"cannot {verb} GPU {gpu_uuid}: that is for admins")
-        if all(unit.uuid != gpu_uuid for unit in self._inventory.units):
-            raise NotFound(f"cannot {verb} GPU {gpu_uuid}: there is none of that uuid")
-        now = self._clock.now()
-        async with self._store.transaction() as tx:
-            await tx.set_drained(gpu_uuid, drained=drained, at=now)
-            await tx.append(Event(type=f"gpu.{verb}ed", at=now, actor=actor.name, data={"gpu": gpu_uuid}))
 
     def queue(self) -> list[QueueRow]:
         """The waiting runs in order."""
         queue = self._allocator.queue()
         entries = {entry.run.id: entry for entry in queue.waiting}
-        ends = sorted(
-            entry.run.timeout_at for entry in self._store.list_unsettled() if entry.run.holds and entry.run.timeout_at
-        )
-        rows: list[QueueRow] = []
-        for wait in queue.decision.waits:
-            entry = entries[wait.run_id]
-            needed = wait.position * max(1, entry.run.resources.units)
-            latest = ends[needed - 1] if len(ends) >= needed else None
-            rows.append(QueueRow(entry=entry, wait=wait, sentence=_WAITS_FOR[wait.reason], latest_start_at=latest))
-        return rows
+        return [
+            QueueRow(
+                entry=entries[wait.run_id],
+                wait=wait,
+                sentence=_WAITS_FOR[wait.reason],
+                latest_start_at=queue.latest_starts.get(wait.run_id),
+            )
+            for wait in queue.decision.waits
+        ]
 
     def deadlines(self, entry: Entry) -> list[DeadlineRow]:
         """What will happen to a notebook by itself."""
@@ -160,22 +119,45 @@ class Machine:
                 return [f"It waits for {row.sentence}, at position {row.wait.position}."]
         match state:
             case NotebookState.STARTING:
-                return ["It has its compute; its container boots and has yet to answer."]
+                sentences = ["It has its compute; its container boots and has yet to answer."]
             case NotebookState.RUNNING:
-                return ["Its editor answers."]
+                sentences = ["Its editor answers."]
             case NotebookState.RESTARTING:
-                return ["Its container is being restarted as it is."]
-        sentences = [f"It ended: {run.outcome.message} ({run.outcome.code})."] if run.outcome else []
-        if run.exit_code is not None:
-            sentences.append(f"Its editor exited with status {run.exit_code}.")
+                sentences = ["Its container is being restarted as it is."]
+            case _:
+                verb = "ends" if run.active else "ended"
+                sentences = [f"It {verb}: {run.outcome.message} ({run.outcome.code})."] if run.outcome else []
+                if run.exit_code is not None:
+                    sentences.append(f"Its editor exited with status {run.exit_code}.")
+        return [*sentences, *self._why_gpus(run)]
+
+    def _why_gpus(self, run: Run) -> list[str]:
+        """What there is to say of the GPUs that it holds."""
+        if not (run.holds and run.gpus):
+            return []
+        seen = self._inventory.held_by(run)
+        over = run.state in FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
+        if isinstance(seen, Unknown):
+            wait = (
+                " Its GPUs are given back when the driver can tell that none of its processes is on them."
+                if over
+                else ""
+            )
+            return [f"Its GPUs cannot be seen: {seen.reason}.{wait}"]
+        sentences: list[str] = []
+        if seen.value.sick is not None:
+            sentences.append(f"{seen.value.sick}. A restart moves it to another.")
+        if seen.value.taken is not None:
+            sentences.append(f"{seen.value.taken}, which nobody gave it to.")
+        if over:
+            sentences += [f"GPU {uuid} is not given back: {words}." for uuid, words in seen.value.lingering]
         return sentences
 
     async def health(self) -> dict[str, tuple[str, str | None]]:
         """Every dependency with its state (ok, degraded, failed) and, where it is not ok, a sentence."""
         found: dict[str, tuple[str, str | None]] = {"store": self._store_health()}
         found["engine"] = await self._engine_health()
-        await self._inventory.look()
-        seen = self._inventory.seen
+        seen = await self._watch.look()
         found["gpus"] = ("failed", seen.reason) if isinstance(seen, Unknown) else ("ok", None)
         return found
 

@@ -26,8 +26,8 @@ from notebookd.domain.run import (
     RunId,
     RunState,
     end,
+    follow,
     notebook_state,
-    stopped_at,
 )
 from notebookd.domain.spec import (
     MAX_LABELS,
@@ -225,15 +225,23 @@ class Notebooks:
             now = self._clock.now()
             notebook = replace(entry.notebook, wanted=Wanted.RUNNING, token=secrets.token_urlsafe(32))
             earlier = entry.run
-            run = replace(
-                self._new_run(notebook, earlier.number + 1, now),
-                earlier_running_s=earlier.earlier_running_s + earlier.running_time(now).total_seconds(),
-                earlier_started_at=earlier.last(RunState.RUNNING) or earlier.earlier_started_at,
-                earlier_stopped_at=stopped_at(earlier) or earlier.earlier_stopped_at,
-            )
+            if earlier.holds:
+                raise GpusUnavailable(
+                    f"cannot start notebook {notebook_id}: nobody can see whether its last run has left its GPUs",
+                    hint="see `notebookctl why` and `notebookctl gpu`",
+                )
+            run = follow(earlier, self._new_run(notebook, earlier.number + 1, now), now)
+            if self._lost_its_gpu(earlier):
+                run = replace(run, place=earlier.place)
             await write_entry(tx, entry, notebook, run, actor=actor.name, at=now)
         self._wake(notebook_id)
         self._wake(ALLOCATION)
+
+    def _lost_its_gpu(self, run: Run) -> bool:
+        """Whether a GPU fell sick under a run: who lost his GPU so does not queue up anew."""
+        marks = self._store.list_gpu_marks()
+        quarantines = [marks[uuid].quarantine for uuid in run.gpus if uuid in marks]
+        return any(each is not None and each.run_id == run.id for each in quarantines)
 
     async def stop(self, actor: Actor, notebook_id: NotebookId) -> None:
         """Stop a notebook; its workspace stays."""

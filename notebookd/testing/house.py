@@ -32,8 +32,10 @@ from notebookd.domain.resources import GIB, HostCompute
 from notebookd.ports.store import Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Ports
+from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.reconciler import Reconciler, Settings
+from notebookd.service.gpus import GpuBoard
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
 from notebookd.testing.clock import FakeClock
@@ -41,6 +43,7 @@ from notebookd.testing.crashing import Crash, CrashingEngine, CrashingFiles, Cra
 from notebookd.testing.editor import FakeEditor
 from notebookd.testing.engine import FakeEngineWorld
 from notebookd.testing.gpus import FakeGpus
+from notebookd.testing.processes import FakeProcesses
 
 QUIET_TURNS = 40
 """Turns of the event loop in which nothing may happen before a house counts as quiet."""
@@ -54,6 +57,7 @@ class World:
     clock: FakeClock
     engine: FakeEngineWorld
     gpus: FakeGpus
+    processes: FakeProcesses
     editor: FakeEditor
     host: HostCompute
     quotas: dict[str, QuotaRule] = field(default_factory=dict)
@@ -68,6 +72,7 @@ class World:
             stop_grace_s=lifecycle.stop_grace_s,
             start_timeout_s=lifecycle.start_timeout_s,
             queue_timeout_s=lifecycle.queue_timeout_s,
+            start_after_boot=lifecycle.start_after_boot,
         )
 
 
@@ -86,6 +91,7 @@ def make_world(folder: Path, *, gpus: int = 2, settings: Mapping[str, Any] | Non
         clock=clock,
         engine=engine,
         gpus=FakeGpus(gpus),
+        processes=FakeProcesses(),
         editor=FakeEditor(engine),
         host=HostCompute(cpus=16, memory_bytes=64 * GIB),
     )
@@ -157,17 +163,21 @@ def _crashed(fault: BaseException) -> bool:
 
 async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House:
     instance = await _instance_of(store)
-    inventory = Inventory(world.gpus, store, world.host)
-    await inventory.look()
-    allocator = Allocator(store, inventory, world.clock, lambda owner: world.quotas.get(owner, UNBOUND))
+    inventory = Inventory(world.gpus, store, world.processes, world.host)
+    watch = GpuWatch(world.gpus, inventory, store, world.clock)
+    await watch.look()
+    allocator = Allocator(
+        store, inventory, watch, world.clock, lambda owner: world.quotas.get(owner, UNBOUND), world.policy
+    )
     files = CrashingFiles(world.config.paths, gate)
     engine = CrashingEngine(world.engine, instance, gate)
     ports = Ports(engine=engine, editor=world.editor, files=files, clock=world.clock)
     reconciler = Reconciler(
         store,
         ports,
-        Executor(ports, world.policy, instance, cdi=world.gpus.cdi),
+        Executor(ports, watch, world.policy, instance, cdi=world.gpus.cdi),
         allocator,
+        watch,
         RouteFiles(world.config.paths),
         Settings(instance=instance, policy=world.policy),
     )
@@ -183,7 +193,8 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             reconciler.wake,
             min_free_bytes=world.min_free_bytes,
         ),
-        machine=Machine(store, world.clock, engine, inventory, allocator),
+        machine=Machine(store, engine, inventory, watch, allocator),
+        gpus=GpuBoard(store, world.clock, world.gpus, inventory, watch, reconciler.wake),
         catalogue=catalogue,
         store=store,
         engine=engine,

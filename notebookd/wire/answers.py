@@ -186,10 +186,10 @@ class JobStatus(Answer, frozen=True):
 
 
 class Workspace(Answer, frozen=True):
-    """Bytes that the workspace uses and may still take."""
+    """Bytes that the workspace may still take, and uses where that is known."""
 
     storage_free: int
-    storage_used: int
+    storage_used: int | UnsetType = UNSET
 
 
 class NotebookStatus(Answer, frozen=True):

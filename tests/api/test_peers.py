@@ -166,7 +166,11 @@ async def test_no_answer_but_access_holds_a_token(api: Api, people: People) -> N
 async def test_only_an_admin_drains(api: Api, people: People) -> None:
     uuid = api.world.gpus.uuids[0]
     admin_routes = [route for route in ROUTES if route.access is Access.ADMIN]
-    assert {route.path for route in admin_routes} == {"/v1/gpu/{uuid}/drain", "/v1/gpu/{uuid}/undrain"}
+    assert {route.path for route in admin_routes} == {
+        *(f"/v1/gpu/{{uuid}}/{verb}" for verb in ("drain", "undrain", "clear")),
+        "/v1/gpu/release",
+        "/v1/gpu/acquire",
+    }
     for route in admin_routes:
         said = await api.ask_as(people.alice, route.method, route.path.replace("{uuid}", uuid))
         assert (said.status, said.code) == (403, "forbidden")
@@ -185,6 +189,8 @@ async def test_the_board_shows_members_who_holds_what_and_no_more(api: Api, peop
     assert lease["freeAt"] == (await api.get(made["id"]))["status"]["lastJobStatus"]["timeoutAt"]
     assert board.body["items"][1]["lease"] is None
     assert "secret-plan" not in str(board.body)
+    own = await api.ask_as(people.alice, "GET", "/v1/gpu")
+    assert own.body["items"][0]["lease"]["name"] == "secret-plan"
 
 
 async def test_a_member_sees_its_own_place_in_the_queue(api: Api, people: People) -> None:

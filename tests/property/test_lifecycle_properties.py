@@ -70,7 +70,7 @@ def test_a_run_can_be_ended_from_anywhere_once(
     ended = end(before, outcome, at, container_gone=gone)
     assert ended.outcome == (before.outcome or outcome)
     assert ended.state in FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
-    assert ended.holds == (ended.state is RunState.INTERRUPTING and before.holds)
+    assert ended.holds == (before.holds and before.launched_at is not None)
     assert end(ended, second, at) == ended
 
 

@@ -11,6 +11,7 @@ from notebookd.domain.leasing import WaitReason
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.run import NotebookId, NotebookState
 from notebookd.errors import GpusUnavailable, QuotaExceeded
+from notebookd.service.gpus import BoardRow
 from notebookd.testing.house import House, World, open_house
 from tests.scenario.play import (
     ADMIN,
@@ -37,6 +38,11 @@ def waits(house: House) -> list[tuple[NotebookId, WaitReason, int]]:
     """The queue as its board shows it."""
     rows = house.services.machine.queue()
     return [(row.entry.notebook.id, row.wait.reason, row.wait.position) for row in rows]
+
+
+async def board(house: House) -> tuple[BoardRow, ...]:
+    """The rows of the board."""
+    return (await house.services.gpus.board()).rows
 
 
 async def test_five_notebooks_share_two_gpus_in_the_order_they_were_made(world: World) -> None:
@@ -164,8 +170,9 @@ async def test_the_queue_knows_the_latest_start(world: World) -> None:
         waiting = await create(house)
         (row,) = house.services.machine.queue()
         assert row.entry.notebook.id == waiting
-        assert row.latest_start_at == run_of(house, holder).timeout_at
-        assert row.latest_start_at == world.clock.now() + timedelta(seconds=world.policy.max_running_s)
+        timeout_at = run_of(house, holder).timeout_at
+        assert timeout_at is not None
+        assert row.latest_start_at == timeout_at + timedelta(seconds=world.policy.stop_grace_s)
 
 
 async def test_the_start_timeout_counts_from_the_grant(world: World) -> None:
@@ -184,11 +191,11 @@ async def test_the_start_timeout_counts_from_the_grant(world: World) -> None:
 
 async def test_a_drained_gpu_is_not_given_and_one_taken_back_is(world: World) -> None:
     async with open_house(world) as house:
-        await house.services.machine.drain(ADMIN, world.gpus.uuids[0], drained=True)
+        await house.services.gpus.drain(ADMIN, world.gpus.uuids[0], drained=True)
         first, second = await create(house), await create(house)
         assert leased(house, first) == [world.gpus.uuids[1]]
         assert running(house, [first, second]) == [0]
-        await house.services.machine.drain(ADMIN, world.gpus.uuids[0], drained=False)
+        await house.services.gpus.drain(ADMIN, world.gpus.uuids[0], drained=False)
         await house.pass_time(11)
         assert running(house, [first, second]) == [0, 1]
 
@@ -212,8 +219,9 @@ async def test_while_the_driver_is_silent_nothing_is_granted_and_nothing_ends(wo
         await house.pass_time(60)
         assert running(house, [first, second]) == [0]
         assert history(house, second) == ["PENDING"]
-        board = await house.services.machine.board()
-        assert len(board) == 2
+        assert waits(house) == [(second, "unavailable", 1)]
+        board = await house.services.gpus.board()
+        assert (len(board.rows), "driver not loaded" in (board.trouble or "")) == (2, True)
         world.gpus.become_available()
         await house.pass_time(60)
         assert running(house, [first, second]) == [0, 1]
@@ -224,12 +232,12 @@ async def test_the_board_tells_lost_from_sick_and_from_unseen(world: World) -> N
     async with open_house(world) as house:
         first = await create(house)
         world.gpus.lose(world.gpus.uuids[1])
-        assert [row.state for row in await house.services.machine.board()] == ["leased", "lost"]
+        assert [row.state for row in await board(house)] == ["leased", "lost"]
         world.gpus.heal(world.gpus.uuids[1])
         world.gpus.sicken(world.gpus.uuids[1], "too many errors")
-        assert [row.state for row in await house.services.machine.board()] == ["leased", "quarantined"]
+        assert [row.state for row in await board(house)] == ["leased", "quarantined"]
         world.gpus.become_unavailable()
-        rows = await house.services.machine.board()
+        rows = await board(house)
         assert [(row.state, row.sample) for row in rows] == [("leased", None), ("quarantined", None)]
         assert running(house, [first]) == [0]
 

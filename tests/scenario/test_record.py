@@ -93,8 +93,8 @@ async def test_orders_that_change_nothing_leave_no_event(world: World) -> None:
 
 async def test_a_drain_is_on_record(world: World) -> None:
     async with open_house(world) as house:
-        await house.services.machine.drain(ADMIN, world.gpus.uuids[0], drained=True)
-        await house.services.machine.drain(ADMIN, world.gpus.uuids[0], drained=False)
+        await house.services.gpus.drain(ADMIN, world.gpus.uuids[0], drained=True)
+        await house.services.gpus.drain(ADMIN, world.gpus.uuids[0], drained=False)
         found = [(each.type, each.actor, each.data["gpu"]) for each in events(house)]
         assert found == [("gpu.drained", "root", world.gpus.uuids[0]), ("gpu.undrained", "root", world.gpus.uuids[0])]
 

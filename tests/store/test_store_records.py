@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from notebookd.adapters.sqlite import SqliteStore, records
 from notebookd.domain.event import Event
+from notebookd.domain.gpu import GpuMarks, Quarantine
 from notebookd.domain.notebook import Notebook, NotebookSpec
 from notebookd.domain.run import NotebookId, Outcome, Run, RunId, RunState
 from notebookd.errors import Conflict, StoreUnavailable
@@ -63,7 +64,7 @@ async def test_every_field_comes_back(tmp_path: Path, made: Notebook, started: R
         entry = store.find_entry(made.id)
         assert entry is not None
         assert entry.notebook == kept == replace(made, version=1)
-        assert entry.run == kept_run == replace(started, version=1)
+        assert entry.run == kept_run == replace(started, version=1, place=started.place or 1)
         assert {row.gpu_uuid for row in store.list_leases()} == (set(started.gpus) if started.holds else set())
     for file in tmp_path.glob("each.db*"):
         file.unlink()
@@ -104,7 +105,7 @@ async def test_what_is_not_there_is_none(store: SqliteStore) -> None:
     assert store.find_entry(NOTEBOOK_ID) is None
     assert store.find_meta("k") is None
     assert store.find_answer("alice", "k", now=NOW) is None
-    assert (store.list_leases(), store.list_drained(), store.list_unsettled()) == ([], frozenset(), [])
+    assert (store.list_leases(), store.list_gpu_marks(), store.list_unsettled()) == ([], {}, [])
     assert (store.last_event_id(), store.count_notebooks("alice"), store.count_states()) == (0, 0, {})
 
 
@@ -183,23 +184,30 @@ async def test_a_tombstone_hides_the_notebook_and_keeps_its_past(store: SqliteSt
     assert [entry.notebook.id for entry in store.list_unsettled()] == [OTHER]
 
 
-async def test_drains_facts_and_answers_are_remembered(store: SqliteStore) -> None:
+MARKED = GpuMarks(
+    drained=True,
+    quarantine=Quarantine(at=NOW, boot_id="b", message="Xid 79", xid=79, run_id=RUN_ID, notebook_id=NOTEBOOK_ID),
+    forgiven_ecc=2,
+    foreign=True,
+)
+
+
+async def test_marks_facts_and_answers_are_remembered(store: SqliteStore) -> None:
     async with store.transaction() as tx:
-        for _ in range(2):
-            await tx.set_drained("GPU-0", drained=True, at=NOW)
+        await tx.put_gpu_marks("GPU-0", GpuMarks(drained=True))
+        await tx.put_gpu_marks("GPU-0", MARKED)
         await tx.put_meta("instance", "one")
         await tx.put_meta("instance", "two")
         await tx.put_answer("alice", "key", "digest", NOTEBOOK_ID, NOW)
-    assert (store.list_drained(), store.find_meta("instance")) == ({"GPU-0"}, "two")
+    assert (store.list_gpu_marks(), store.find_meta("instance")) == ({"GPU-0": MARKED}, "two")
     assert store.find_answer("alice", "key", now=NOW) == ("digest", NOTEBOOK_ID)
     assert store.find_answer("bob", "key", now=NOW) is None
     later = NOW + timedelta(hours=24, seconds=1)
     assert store.find_answer("alice", "key", now=later) is None
     async with store.transaction() as tx:
-        await tx.set_drained("GPU-0", drained=False, at=NOW)
-        await tx.set_drained("GPU-0", drained=False, at=NOW)
+        await tx.put_gpu_marks("GPU-0", GpuMarks())
         await tx.put_answer("bob", "key", "digest", OTHER, later)
-    assert store.list_drained() == frozenset()
+    assert store.list_gpu_marks() == {"GPU-0": GpuMarks()}
     assert store.find_answer("alice", "key", now=NOW) is None
     assert store.find_answer("bob", "key", now=later) == ("digest", OTHER)
 
@@ -219,4 +227,6 @@ async def test_the_unsettled_are_what_runs_or_goes_in_the_order_of_the_queue(sto
         state for state in RunState if run(state).active
     }
     assert len([entry for entry in unsettled if entry.notebook.deleting_at]) == 1
-    assert [entry.run.queued_at for entry in unsettled] == sorted(entry.run.queued_at for entry in unsettled)
+    places = [entry.run.place for entry in unsettled]
+    assert places == sorted(places)
+    assert len(set(places)) == len(places), "the wall clock went back and has no say"

@@ -10,10 +10,11 @@ import pytest
 
 from notebookd.domain import actions as act
 from notebookd.domain.container import Container, ContainerStatus
-from notebookd.domain.notebook import Notebook
-from notebookd.domain.observed import Known, Unknown
+from notebookd.domain.notebook import Notebook, Wanted
+from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import (
     LAUNCH,
+    HeldGpus,
     LifecyclePolicy,
     Plan,
     Sight,
@@ -40,6 +41,7 @@ from tests.values import (
 _S, _C = RunState, ContainerStatus
 POLICY = LifecyclePolicy(max_running_s=1000, stop_grace_s=30, start_timeout_s=100, queue_timeout_s=500)
 SOON = after(5)
+NOTHING_WRONG = Known(HeldGpus())
 CLEAR = (act.KeepLog(), act.RemoveContainer())
 
 
@@ -50,8 +52,9 @@ def decide(
     now: datetime = SOON,
     boot: str = BOOT,
     of: Notebook | None = None,
+    gpus: Seen[HeldGpus] = NOTHING_WRONG,
 ) -> Plan:
-    sight = Sight(container=seen if isinstance(seen, Unknown) else Known(seen), boot_id=boot)
+    sight = Sight(container=seen if isinstance(seen, Unknown) else Known(seen), boot_id=boot, gpus=gpus)
     return plan(of or notebook(), made, sight, POLICY, now)
 
 
@@ -137,7 +140,8 @@ def test_a_container_that_ends_by_itself_names_the_outcome(
     assert planned.run.outcome is not None
     assert (planned.run.state, planned.run.outcome.state) == (_S.FINALIZING, outcome)
     assert planned.run.exit_code == exit_code
-    assert planned.run.released_at == SOON
+    assert planned.run.holds
+    assert decide(planned.run, seen).run.released_at == SOON
     assert planned.actions == ()
 
 
@@ -226,12 +230,103 @@ def test_what_ran_when_the_host_went_down_was_interrupted_whatever_its_exit_code
     assert ended.outcome is not None
     assert (ended.state, ended.outcome.state) == (_S.FINALIZING, _S.INTERRUPTED)
     assert ended.outcome.code == "JOB_INTERRUPTED_BY_PLATFORM"
-    assert not ended.holds
+    last = decide(ended, None, boot=OTHER_BOOT, gpus=Unknown("the driver is not loaded yet"))
+    assert (last.run.state, last.run.holds, last.again) == (_S.INTERRUPTED, False, True)
+
+
+@pytest.mark.parametrize(
+    "of", [notebook(wanted=Wanted.STOPPED), notebook(deleting_at=NOW)], ids=["stopped", "being deleted"]
+)
+def test_nothing_follows_a_reboot_for_who_is_not_wanted_any_more(of: Notebook) -> None:
+    ended = decide(launched(run(_S.RUNNING)), None, boot=OTHER_BOOT).run
+    assert not decide(ended, None, boot=OTHER_BOOT, of=of).again
+
+
+def test_nothing_follows_a_reboot_where_the_admin_wants_so() -> None:
+    policy = replace(POLICY, start_after_boot=False)
+    sight = Sight(container=Known(None), boot_id=OTHER_BOOT)
+    ended = plan(notebook(), launched(run(_S.RUNNING)), sight, policy, SOON).run
+    assert not plan(notebook(), ended, sight, policy, SOON).again
 
 
 def test_a_stop_under_way_when_the_host_went_down_keeps_its_outcome() -> None:
     ended = decide(run(_S.INTERRUPTING), container(_C.LOST), boot=OTHER_BOOT).run
-    assert (ended.state, ended.outcome, ended.holds) == (_S.FINALIZING, STOPPED_BY_ALICE, False)
+    assert (ended.state, ended.outcome) == (_S.FINALIZING, STOPPED_BY_ALICE)
+    assert not decide(ended, None, boot=OTHER_BOOT).run.holds
+
+
+SICK = Known(HeldGpus(sick="GPU 0 (GPU-0): Xid 79"))
+TAKEN = Known(HeldGpus(taken="GPU 0 (GPU-0): bob's python3 (pid 7) is on it"))
+LINGERING = Known(HeldGpus(lingering=(("GPU-0", "alice's python3 (pid 8) is still on it"),)))
+UNSEEN = Unknown("the driver does not answer")
+
+
+@pytest.mark.parametrize("gpus", [SICK, TAKEN], ids=["sick", "taken"])
+@pytest.mark.parametrize("made", [granted(run(_S.PENDING)), booting()], ids=["granted", "launched"])
+def test_a_gpu_that_was_lost_between_grant_and_start_is_given_back(made: Run, gpus: Known[HeldGpus]) -> None:
+    back = decide(made, None, gpus=gpus).run
+    assert (back.waiting, back.holds, back.gpus, back.launched_at) == (True, False, (), None)
+    assert (back.released_at, back.place) == (SOON, made.place)
+
+
+@pytest.mark.parametrize("gpus", [SICK, TAKEN], ids=["sick", "taken"])
+def test_a_container_made_on_a_gpu_that_is_lost_now_is_removed_unstarted(gpus: Known[HeldGpus]) -> None:
+    made = booting()
+    assert decide(made, container(_C.CREATED), gpus=gpus) == Plan(run=made, actions=(act.RemoveContainer(),))
+
+
+def test_nothing_is_launched_on_gpus_that_nobody_can_see() -> None:
+    made = granted(run(_S.PENDING))
+    assert decide(made, None, gpus=UNSEEN) == Plan(run=made, wake_at=after(100))
+
+
+@pytest.mark.parametrize("gpus", [SICK, TAKEN, UNSEEN])
+def test_a_running_notebook_is_left_alone_whatever_befalls_its_gpu(gpus: Known[HeldGpus] | Unknown) -> None:
+    made = run(_S.RUNNING)
+    assert decide(made, container(), gpus=gpus) == Plan(run=made, wake_at=made.timeout_at)
+
+
+def test_a_restart_on_a_sick_gpu_ends_the_run_and_queues_another() -> None:
+    ended = decide(run(_S.RESTARTING), container(), gpus=SICK).run
+    assert ended.outcome is not None
+    assert (ended.state, ended.outcome.state, ended.outcome.again) == (_S.INTERRUPTING, _S.INTERRUPTED, True)
+    assert "Xid 79" in ended.outcome.message
+    saved = decide(ended, None).run
+    assert saved.holds, "until the commit that queues the other, lest somebody behind it be served first"
+    last = decide(saved, None)
+    assert (last.run.state, last.run.holds, last.again) == (_S.INTERRUPTED, False, True)
+
+
+def test_a_stranger_on_its_gpu_does_not_keep_a_notebook_from_restarting() -> None:
+    assert decide(run(_S.RESTARTING), container(_C.EXITED), gpus=TAKEN).actions[0] == act.StartContainer()
+
+
+@pytest.mark.parametrize("state", [_S.INTERRUPTING, _S.FINALIZING, _S.INTERRUPTED])
+def test_gpus_are_held_while_processes_of_the_run_are_on_them(state: RunState) -> None:
+    made = replace(run(state), released_at=None)
+    waits = decide(made, None, gpus=LINGERING, now=after(6))
+    assert (waits.run, waits.actions) == (made, ())
+    assert waits.wake_at == after(7)
+
+
+@pytest.mark.parametrize("state", [_S.INTERRUPTING, _S.FINALIZING, _S.INTERRUPTED])
+def test_a_gpu_whose_processes_do_not_go_is_shut_off_before_its_lease_ends(state: RunState) -> None:
+    made = replace(run(state), released_at=None)
+    words = "alice's python3 (pid 8) is still on it"
+    assert decide(made, None, gpus=LINGERING, now=after(40)) == Plan(
+        run=made, actions=(act.QuarantineGpu("GPU-0", words),)
+    )
+    assert decide(made, None, now=after(40)).run.released_at == after(40)
+
+
+def test_a_run_ends_with_its_gpus_held_while_nobody_can_see_them_and_gives_them_back_then() -> None:
+    made = replace(run(_S.FINALIZING), released_at=None)
+    ended = decide(made, None, gpus=UNSEEN).run
+    assert (ended.state, ended.holds) == (_S.INTERRUPTED, True)
+    assert decide(ended, None, gpus=UNSEEN) == Plan(run=ended)
+    assert decide(ended, None).run.released_at == SOON
+    doomed = decide(ended, None, gpus=UNSEEN, of=notebook(deleting_at=NOW))
+    assert not doomed.forget, "its lease would be nobody's"
 
 
 def test_a_reboot_does_not_disturb_what_waits_or_is_saved() -> None:

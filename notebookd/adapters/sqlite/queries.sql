@@ -17,7 +17,12 @@ WHERE r.state IN ('QUEUED', 'INITIALIZING', 'PENDING', 'RUNNING', 'RESTARTING', 
 UNION
 SELECT n.body, n.version, r.body, r.version
 FROM notebook n JOIN run r ON r.notebook_id = n.id AND r.number = n.run_number
-WHERE n.deleting_at IS NOT NULL AND n.deleted_at IS NULL;
+WHERE n.deleting_at IS NOT NULL AND n.deleted_at IS NULL
+UNION
+SELECT n.body, n.version, r.body, r.version
+FROM lease l JOIN run r ON r.id = l.run_id
+JOIN notebook n ON n.id = r.notebook_id AND n.run_number = r.number
+WHERE l.released_at IS NULL AND n.deleted_at IS NULL;
 
 -- name: count_by_owner
 SELECT count(*) FROM notebook WHERE owner = ? AND deleted_at IS NULL;
@@ -31,8 +36,8 @@ GROUP BY 1, 2;
 -- name: leases
 SELECT gpu_uuid, run_id, granted_at FROM lease WHERE released_at IS NULL;
 
--- name: drained
-SELECT gpu_uuid FROM drained_gpu;
+-- name: gpu_marks
+SELECT gpu_uuid, body FROM gpu_marks;
 
 -- name: events
 SELECT id, body FROM event WHERE id > :after ORDER BY id LIMIT :limit;
@@ -61,16 +66,19 @@ ON CONFLICT (id) DO UPDATE SET
     deleting_at = excluded.deleting_at, version = excluded.version, body = excluded.body;
 
 -- name: put_run
-INSERT INTO run (id, notebook_id, number, state, queued_at, version, body)
-VALUES (:id, :notebook_id, :number, :state, :queued_at, :version, :body)
+INSERT INTO run (id, notebook_id, number, state, queued_at, place, version, body)
+VALUES (:id, :notebook_id, :number, :state, :queued_at, :place, :version, :body)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = excluded.version, body = excluded.body;
+
+-- name: last_place
+SELECT coalesce(max(place), 0) FROM run;
 
 -- name: point_at_run
 UPDATE notebook SET run_number = :number WHERE id = :notebook_id AND run_number < :number;
 
 -- name: grant
 INSERT INTO lease (gpu_uuid, run_id, granted_at) VALUES (:gpu_uuid, :run_id, :granted_at)
-ON CONFLICT (run_id, gpu_uuid) DO NOTHING;
+ON CONFLICT (run_id, gpu_uuid, granted_at) DO NOTHING;
 
 -- name: release
 UPDATE lease SET released_at = :released_at WHERE run_id = :run_id AND released_at IS NULL;
@@ -81,11 +89,9 @@ INSERT INTO event (at, notebook_id, owner, body) VALUES (:at, :notebook_id, :own
 -- name: strike_off
 UPDATE notebook SET deleted_at = :at WHERE id = :id;
 
--- name: drain
-INSERT INTO drained_gpu (gpu_uuid, drained_at) VALUES (:gpu_uuid, :at) ON CONFLICT DO NOTHING;
-
--- name: undrain
-DELETE FROM drained_gpu WHERE gpu_uuid = :gpu_uuid;
+-- name: put_gpu_marks
+INSERT INTO gpu_marks (gpu_uuid, body) VALUES (:gpu_uuid, :body)
+ON CONFLICT (gpu_uuid) DO UPDATE SET body = excluded.body;
 
 -- name: put_answer
 INSERT INTO answer (actor, key, digest, notebook_id, at) VALUES (:actor, :key, :digest, :notebook_id, :at)

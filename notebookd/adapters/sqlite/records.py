@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from notebookd.domain.event import Event
-from notebookd.domain.gpu import Lease
+from notebookd.domain.gpu import GpuMarks, Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookState, Run, RunId, RunState, notebook_state
 from notebookd.ports.store import Entry, NotebookFilter
@@ -19,6 +19,7 @@ _encoder = msgspec.json.Encoder()
 _notebooks = msgspec.json.Decoder(Notebook)
 _runs = msgspec.json.Decoder(Run)
 _events = msgspec.json.Decoder(Event)
+_gpu_marks = msgspec.json.Decoder(GpuMarks)
 
 
 def millis(at: datetime) -> int:
@@ -31,7 +32,7 @@ def moment(at: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=at)
 
 
-def body(value: Notebook | Run | Event) -> str:
+def body(value: Notebook | Run | Event | GpuMarks) -> str:
     """The JSON record of a domain value."""
     return _encoder.encode(value).decode()
 
@@ -54,6 +55,11 @@ def entry(row: tuple[str, int, str, int]) -> Entry:
 def event(row: tuple[int, str]) -> Event:
     """An event from its row."""
     return replace(_events.decode(row[1]), id=row[0])
+
+
+def gpu_marks(text: str) -> GpuMarks:
+    """What is remembered of a GPU, from its record."""
+    return _gpu_marks.decode(text)
 
 
 def lease(row: tuple[str, str, int]) -> Lease:

@@ -11,30 +11,33 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiosqlite
 
 from notebookd.adapters.sqlite import records
 from notebookd.adapters.sqlite.ballast import Ballast
+from notebookd.adapters.sqlite.ledger import LedgerReads, LedgerWrites
 from notebookd.adapters.sqlite.schema import load_queries, migrate
 from notebookd.domain.event import Event
-from notebookd.domain.gpu import Lease
+from notebookd.domain.gpu import GpuMarks, Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
 from notebookd.errors import Conflict, StoreUnavailable
-from notebookd.ports.store import ANSWER_LIFE, Entry, NotebookFilter
+from notebookd.ports.store import ANSWER_LIFE, Entry, NotebookFilter, Reader
+
+T = TypeVar("T")
 
 _BUSY_MS = 5000
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {_BUSY_MS}")
 
 
-class SqliteReader:
+class SqliteReader(LedgerReads):
     """Reads on a connection of its own."""
 
     def __init__(self, connection: sqlite3.Connection, queries: Mapping[str, str]) -> None:
@@ -76,9 +79,9 @@ class SqliteReader:
         return [records.entry(row) for row in rows], total
 
     def list_unsettled(self) -> list[Entry]:
-        """Active or deleting, oldest run first."""
+        """Active, holding compute or deleting, by their places."""
         entries = [records.entry(row) for row in self._rows("unsettled")]
-        return sorted(entries, key=lambda entry: (entry.run.queued_at, entry.run.id))
+        return sorted(entries, key=lambda entry: (entry.run.place, entry.run.number, entry.run.id))
 
     def count_notebooks(self, owner: str) -> int:
         """How many an owner has."""
@@ -96,9 +99,9 @@ class SqliteReader:
         """Active leases."""
         return [records.lease(row) for row in self._rows("leases")]
 
-    def list_drained(self) -> frozenset[str]:
-        """Drained GPUs."""
-        return frozenset(row[0] for row in self._rows("drained"))
+    def list_gpu_marks(self) -> Mapping[str, GpuMarks]:
+        """Marks by GPU."""
+        return {gpu_uuid: records.gpu_marks(text) for gpu_uuid, text in self._rows("gpu_marks")}
 
     def list_events(self, *, after: int, limit: int, notebook_id: NotebookId | None, owner: str | None) -> list[Event]:
         """Events in order."""
@@ -120,7 +123,7 @@ class SqliteReader:
         return next((row[0] for row in self._rows("meta", (key,))), None)
 
 
-class SqliteTransaction:
+class SqliteTransaction(LedgerWrites):
     """The open transaction of :meth:`SqliteStore.transaction`."""
 
     def __init__(self, connection: aiosqlite.Connection, queries: Mapping[str, str]) -> None:
@@ -150,7 +153,7 @@ class SqliteTransaction:
 
     async def put_run(self, run: Run) -> Run:
         """Insert or update, leases included."""
-        stored = replace(run, version=run.version + 1)
+        stored = replace(run, version=run.version + 1, place=run.place or await self._next_place())
         await self._run(
             "put_run",
             id=stored.id,
@@ -158,6 +161,7 @@ class SqliteTransaction:
             number=stored.number,
             state=str(stored.state),
             queued_at=records.millis(stored.queued_at),
+            place=stored.place,
             version=stored.version,
             body=records.body(stored),
         )
@@ -168,6 +172,10 @@ class SqliteTransaction:
         if stored.released_at is not None:
             await self._run("release", run_id=stored.id, released_at=records.millis(stored.released_at))
         return stored
+
+    async def _next_place(self) -> int:
+        rows = await self._connection.execute_fetchall(self._sql["last_place"])
+        return 1 + int(next(iter(rows))[0])
 
     async def _grant(self, run: Run, granted_at: int) -> None:
         for gpu_uuid in run.gpus:
@@ -191,12 +199,9 @@ class SqliteTransaction:
         """Leave a tombstone."""
         await self._run("strike_off", id=notebook_id, at=records.millis(at))
 
-    async def set_drained(self, gpu_uuid: str, *, drained: bool, at: datetime) -> None:
-        """Remember a drain."""
-        if drained:
-            await self._run("drain", gpu_uuid=gpu_uuid, at=records.millis(at))
-        else:
-            await self._run("undrain", gpu_uuid=gpu_uuid)
+    async def put_gpu_marks(self, gpu_uuid: str, marks: GpuMarks) -> None:
+        """Remember a GPU's marks."""
+        await self._run("put_gpu_marks", gpu_uuid=gpu_uuid, body=records.body(marks))
 
     async def put_answer(self, actor: str, key: str, digest: str, notebook_id: NotebookId, at: datetime) -> None:
         """Remember an idempotency key."""
@@ -300,6 +305,10 @@ class SqliteStore(SqliteReader):
             except sqlite3.Error as fault:
                 raise StoreUnavailable(f"cannot back up the database to {target}: {fault}") from fault
 
+    async def report(self, read: Callable[[Reader], T]) -> T:
+        """Read in a thread, on a connection of its own."""
+        return await asyncio.to_thread(_report, self._path, self._sql, read)
+
     def free_bytes(self) -> int:
         """Free space where the database lies."""
         space = os.statvfs(self._path.parent)
@@ -313,6 +322,16 @@ def _prepare(path: Path, now: datetime) -> None:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         migrate(connection, path, now)
+
+
+def _report(path: Path, queries: Mapping[str, str], read: Callable[[Reader], T]) -> T:
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=1)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("BEGIN")  # one state of the store for all that is read
+            return read(SqliteReader(connection, queries))
+    except sqlite3.Error as fault:
+        raise StoreUnavailable(f"cannot read the database: {fault}") from fault
 
 
 def _unopened(path: Path, fault: Exception) -> StoreUnavailable:

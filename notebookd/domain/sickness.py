@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which GPU is sick, from what the driver reports and reads, and what is remembered of it. Pure.
+
+Not every trouble is the GPU's: a program that touches memory it does not own brings an Xid too. Those of
+:data:`APPLICATION_XIDS` are noted and nothing else follows. Any other Xid, an uncorrectable memory error, a fall off
+the bus puts the GPU in quarantine, which outlives every restart of notebookd and ends with the boot or by an admin's
+word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from notebookd.domain.gpu import GpuEvent, GpuHealth, GpuMarks, Quarantine
+from notebookd.domain.run import NotebookId, RunId
+
+APPLICATION_XIDS = frozenset({13, 31, 43, 45, 68, 109})
+"""Faults of the program that ran, by NVIDIA's "Xid Errors"."""
+
+_LASTING = frozenset({"lost", "reset-required", "ecc"})
+"""Faults that need an admin or a boot even when the driver no longer shows them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who has a GPU now."""
+
+    run_id: RunId
+    notebook_id: NotebookId
+    owner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something to be put on record of a GPU: an event's type and its data."""
+
+    type: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """A GPU's marks as they shall be, and what happened to it."""
+
+    marks: GpuMarks
+    notes: tuple[Note, ...] = ()
+
+
+def ailing(health: GpuHealth, marks: GpuMarks) -> bool:
+    """Whether the driver's reading alone speaks against the GPU; memory errors that were forgiven do not."""
+    if health.fault == "ecc":
+        return (health.ecc_errors or 0) > marks.forgiven_ecc
+    return not health.ok
+
+
+def diagnose(
+    health: GpuHealth,
+    reports: Sequence[GpuEvent],
+    marks: GpuMarks,
+    *,
+    holder: Holder | None,
+    boot_id: str,
+    now: datetime,
+) -> Diagnosis:
+    """What one GPU's reading and the reports about it mean."""
+    notes: list[Note] = []
+    if marks.quarantine is not None and marks.quarantine.boot_id != boot_id:
+        notes.append(Note(type="gpu.cleared", data={"message": "the host was booted anew"}))
+        marks = replace(marks, quarantine=None, forgiven_ecc=0)
+    if health.ecc_errors is not None and health.ecc_errors < marks.forgiven_ecc:
+        marks = replace(marks, forgiven_ecc=health.ecc_errors)  # the driver was loaded anew and counts from zero
+    for report in reports:
+        if report.xid in APPLICATION_XIDS or (report.xid is not None and marks.quarantine is not None):
+            notes.append(Note(type="gpu.xid", data={"xid": report.xid}))
+        elif marks.quarantine is None:
+            marks, note = _quarantined(marks, _reported(report), report.xid, holder, boot_id, report.at)
+            notes.append(note)
+    if marks.quarantine is None and health.fault in _LASTING and ailing(health, marks):
+        marks, note = _quarantined(marks, health.reason or str(health.fault), None, holder, boot_id, now)
+        notes.append(note)
+    return Diagnosis(marks=marks, notes=tuple(notes))
+
+
+def quarantined(marks: GpuMarks, message: str, *, holder: Holder | None, boot_id: str, now: datetime) -> Diagnosis:
+    """Put a GPU in quarantine for a reason of ours; one that is there already stays as it is."""
+    if marks.quarantine is not None:
+        return Diagnosis(marks=marks)
+    marks, note = _quarantined(marks, message, None, holder, boot_id, now)
+    return Diagnosis(marks=marks, notes=(note,))
+
+
+def _reported(report: GpuEvent) -> str:
+    return "an uncorrectable memory error (double-bit ECC)" if report.xid is None else f"Xid {report.xid}"
+
+
+def _quarantined(
+    marks: GpuMarks, message: str, xid: int | None, holder: Holder | None, boot_id: str, at: datetime
+) -> tuple[GpuMarks, Note]:
+    quarantine = Quarantine(
+        at=at,
+        boot_id=boot_id,
+        message=message,
+        xid=xid,
+        run_id=holder.run_id if holder else None,
+        notebook_id=holder.notebook_id if holder else None,
+    )
+    data: dict[str, Any] = {"message": message}
+    if xid is not None:
+        data["xid"] = xid
+    return replace(marks, quarantine=quarantine), Note(type="gpu.quarantined", data=data)

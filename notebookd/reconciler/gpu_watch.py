@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looking at the GPUs and putting on record what was seen: sickness, strangers, a driver that comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from notebookd.domain.event import Event
+from notebookd.domain.gpu import HEALTHY, UNMARKED, GpuEvent, GpuMarks, GpuUnit, Occupant
+from notebookd.domain.observed import Known, Seen, Unknown
+from notebookd.domain.plan import HeldGpus
+from notebookd.domain.run import NotebookId, Run, RunId
+from notebookd.domain.sickness import Diagnosis, Holder, Note, diagnose, quarantined
+from notebookd.ports.clock import Clock
+from notebookd.ports.gpus import Gpus
+from notebookd.ports.store import Entry, Store, Transaction
+from notebookd.reconciler.inventory import Inventory
+
+log = logging.getLogger(__name__)
+
+_TROUBLE = "gpus_trouble"
+_WATCHED_FOR_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often to look: while a GPU is held or waited for or somebody looks at the board, and else."""
+
+    busy_s: float = 5.0
+    idle_s: float = 60.0
+
+
+class GpuWatch:
+    """The one who looks. Looks come one after the other; what is new is on record before a look returns."""
+
+    def __init__(self, gpus: Gpus, inventory: Inventory, store: Store, clock: Clock, pace: Pace | None = None) -> None:
+        self._gpus = gpus
+        self._inventory = inventory
+        self._store = store
+        self._clock = clock
+        self._pace = pace or Pace()
+        self._lock = asyncio.Lock()
+        self._watched_until = 0.0
+        self.dozing = False
+        """Whether the next look is far off, because nobody had a use for one."""
+        self._reports: tuple[GpuEvent, ...] = ()
+        self._told: dict[RunId, Seen[HeldGpus]] = {}
+        self._leasable: frozenset[str] = frozenset()
+        self.on_held: Callable[[NotebookId], None] = lambda _: None
+        """Called with a notebook whose GPUs are not as they were."""
+        self.on_free: Callable[[], None] = lambda: None
+        """Called when GPUs may be had that could not be before."""
+
+    def attend(self) -> None:
+        """Somebody looks at the board: look often for a while."""
+        self._watched_until = self._clock.boottime() + _WATCHED_FOR_S
+
+    async def turn(self) -> datetime:
+        """One round of watching; returns when the next is due."""
+        await self.look()
+        busy = self._clock.boottime() < self._watched_until or any(
+            entry.run.resources.gpu for entry in self._store.list_unsettled()
+        )
+        self.dozing = not busy
+        pause_s = self._pace.busy_s if busy else max(self._pace.busy_s, self._pace.idle_s)
+        return self._clock.now() + timedelta(seconds=pause_s)
+
+    async def look(self) -> Seen[tuple[GpuUnit, ...]]:
+        """Look at the GPUs now and record what is new."""
+        async with self._lock:
+            seen = await self._inventory.look()
+            holders = {entry.run.id: entry for entry in self._store.list_unsettled() if entry.run.holds}
+            self._reports += self._gpus.take_events()
+            await self._record(holders)
+            self._reports = ()
+            if isinstance(seen, Known):
+                seen = self._inventory.judge()
+            self._tell(seen, holders)
+            return seen
+
+    async def held_by(self, run: Run) -> Seen[HeldGpus]:
+        """What a look now shows of the GPUs that a run holds."""
+        await self.look()
+        return self._inventory.held_by(run)
+
+    async def quarantine(self, gpu_uuid: str, message: str, entry: Entry) -> None:
+        """Keep a GPU from everybody because of what a run left on it."""
+        async with self._store.transaction() as tx:
+            marks = self._store.list_gpu_marks().get(gpu_uuid, UNMARKED)
+            found = quarantined(
+                marks, message, holder=_holder(entry), boot_id=self._clock.boot_id(), now=self._clock.now()
+            )
+            await self._write(tx, gpu_uuid, marks, found, entry)
+
+    async def _record(self, holders: Mapping[RunId, Entry]) -> None:
+        marks = self._store.list_gpu_marks()
+        leases = {lease.gpu_uuid: lease for lease in self._store.list_leases()}
+        found: list[tuple[str, Diagnosis, Entry | None]] = []
+        for unit in self._inventory.units:
+            lease = leases.get(unit.uuid)
+            entry = holders.get(lease.run_id) if lease else None
+            before = marks.get(unit.uuid, UNMARKED)
+            diagnosis = self._diagnose(unit, before, entry)
+            if isinstance(self._inventory.seen, Known):
+                diagnosis = _with_strangers(diagnosis, self._inventory.strangers_on(unit, lease))
+            if diagnosis.notes or diagnosis.marks != before:
+                found.append((unit.uuid, diagnosis, entry))
+        trouble = self._trouble_note()
+        if not found and trouble is None:
+            return
+        async with self._store.transaction() as tx:
+            for uuid, diagnosis, entry in found:
+                await self._write(tx, uuid, marks.get(uuid, UNMARKED), diagnosis, entry)
+            if trouble is not None:
+                await tx.put_meta(_TROUBLE, self._inventory.trouble or "")
+                await tx.append(Event(type=trouble.type, at=self._clock.now(), data=trouble.data))
+
+    def _diagnose(self, unit: GpuUnit, marks: GpuMarks, entry: Entry | None) -> Diagnosis:
+        sample = self._inventory.samples.get(unit.uuid)
+        known = isinstance(self._inventory.seen, Known) and sample is not None
+        return diagnose(
+            sample.health if known and sample is not None else HEALTHY,
+            [report for report in self._reports if report.uuid == unit.uuid],
+            marks,
+            holder=_holder(entry),
+            boot_id=self._clock.boot_id(),
+            now=self._clock.now(),
+        )
+
+    def _trouble_note(self) -> Note | None:
+        """The driver went silent, or answers again, or is silent for another reason."""
+        seen, trouble = self._inventory.seen, self._inventory.trouble
+        if (trouble or "") == (self._store.find_meta(_TROUBLE) or ""):
+            return None
+        if isinstance(seen, Unknown):
+            return Note(type="gpus.unavailable", data={"trouble": trouble, "message": seen.reason})
+        return Note(type="gpus.available")
+
+    async def _write(
+        self, tx: Transaction, gpu_uuid: str, before: GpuMarks, found: Diagnosis, entry: Entry | None
+    ) -> None:
+        if found.marks != before:
+            await tx.put_gpu_marks(gpu_uuid, found.marks)
+        for note in found.notes:
+            data: dict[str, Any] = {"gpu": gpu_uuid, **note.data}
+            log.warning("GPU %s: %s %s", gpu_uuid, note.type, dict(note.data))
+            await tx.append(
+                Event(
+                    type=note.type,
+                    at=self._clock.now(),
+                    notebook_id=entry.notebook.id if entry else None,
+                    run_id=entry.run.id if entry else None,
+                    owner=entry.notebook.owner if entry else None,
+                    data=data,
+                )
+            )
+
+    def _tell(self, seen: Seen[tuple[GpuUnit, ...]], holders: Mapping[RunId, Entry]) -> None:
+        told: dict[RunId, Seen[HeldGpus]] = {}
+        for run_id, entry in holders.items():
+            if entry.run.gpus:
+                told[run_id] = self._inventory.held_by(entry.run)
+                if run_id in self._told and self._told[run_id] != told[run_id]:
+                    self.on_held(entry.notebook.id)
+        self._told = told
+        leasable = (
+            frozenset(unit.uuid for unit in seen.value if unit.leasable) if isinstance(seen, Known) else frozenset()
+        )
+        if leasable - self._leasable:
+            self.on_free()
+        self._leasable = leasable
+
+
+def _holder(entry: Entry | None) -> Holder | None:
+    if entry is None:
+        return None
+    return Holder(run_id=entry.run.id, notebook_id=entry.notebook.id, owner=entry.notebook.owner)
+
+
+def _with_strangers(diagnosis: Diagnosis, found: tuple[Occupant, ...]) -> Diagnosis:
+    """With a note when strangers came or went."""
+    marks = diagnosis.marks
+    if bool(found) is marks.foreign:
+        return diagnosis
+    people = [
+        {"pid": each.pid, "user": each.user, "command": each.command, "memory": each.memory_bytes} for each in found
+    ]
+    note = Note(type="gpu.foreign", data={"processes": people}) if found else Note(type="gpu.foreign-gone")
+    return Diagnosis(marks=replace(marks, foreign=bool(found)), notes=(*diagnosis.notes, note))

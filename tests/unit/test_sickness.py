@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the driver's readings and reports mean for a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from notebookd.domain.gpu import HEALTHY, UNMARKED, GpuEvent, GpuHealth, GpuMarks, Quarantine
+from notebookd.domain.sickness import APPLICATION_XIDS, Diagnosis, Holder, ailing, diagnose, quarantined
+from tests.values import BOOT, NOTEBOOK_ID, NOW, OTHER_BOOT, RUN_ID, after
+
+HOLDER = Holder(run_id=RUN_ID, notebook_id=NOTEBOOK_ID, owner="alice")
+LOST = GpuHealth(ok=False, reason="it has fallen off the bus", fault="lost")
+IN_QUARANTINE = GpuMarks(quarantine=Quarantine(at=NOW, boot_id=BOOT, message="Xid 79", xid=79))
+
+
+def ecc(count: int) -> GpuHealth:
+    return GpuHealth(ok=not count, reason=f"{count} memory errors", fault="ecc" if count else None, ecc_errors=count)
+
+
+def reported(xid: int | None) -> GpuEvent:
+    return GpuEvent(uuid="GPU-0", kind="ecc" if xid is None else "xid", xid=xid, at=after(1))
+
+
+def look(
+    health: GpuHealth = HEALTHY,
+    *reports: GpuEvent,
+    marks: GpuMarks = UNMARKED,
+    holder: Holder | None = HOLDER,
+    boot: str = BOOT,
+) -> Diagnosis:
+    return diagnose(health, reports, marks, holder=holder, boot_id=boot, now=after(2))
+
+
+def types(found: Diagnosis) -> list[str]:
+    return [note.type for note in found.notes]
+
+
+def test_a_healthy_gpu_is_not_news() -> None:
+    assert look() == Diagnosis(marks=UNMARKED)
+
+
+@pytest.mark.parametrize("xid", sorted(APPLICATION_XIDS))
+def test_a_fault_of_the_program_is_noted_and_nothing_follows(xid: int) -> None:
+    found = look(HEALTHY, reported(xid))
+    assert found.marks == UNMARKED
+    assert [(note.type, dict(note.data)) for note in found.notes] == [("gpu.xid", {"xid": xid})]
+
+
+@pytest.mark.parametrize("xid", [48, 62, 63, 74, 79, 94, 95, 119, 999])
+def test_any_other_xid_is_quarantine_with_its_number_time_and_notebook(xid: int) -> None:
+    found = look(HEALTHY, reported(xid))
+    assert found.marks.quarantine == Quarantine(
+        at=after(1), boot_id=BOOT, message=f"Xid {xid}", xid=xid, run_id=RUN_ID, notebook_id=NOTEBOOK_ID
+    )
+    assert types(found) == ["gpu.quarantined"]
+
+
+def test_a_double_bit_error_is_quarantine() -> None:
+    found = look(HEALTHY, reported(None), holder=None)
+    assert found.marks.quarantine is not None
+    assert (found.marks.quarantine.xid, found.marks.quarantine.notebook_id) == (None, None)
+    assert "double-bit" in found.marks.quarantine.message
+
+
+def test_the_first_reason_stays_and_later_xids_are_noted() -> None:
+    found = look(LOST, reported(63), reported(None), marks=IN_QUARANTINE)
+    assert found.marks == IN_QUARANTINE
+    assert types(found) == ["gpu.xid"]
+
+
+@pytest.mark.parametrize("health", [LOST, replace(LOST, fault="reset-required"), ecc(2)])
+def test_a_lasting_fault_is_quarantine_that_outlives_it(health: GpuHealth) -> None:
+    found = look(health)
+    assert found.marks.quarantine is not None
+    assert found.marks.quarantine.message == health.reason
+    assert look(HEALTHY, marks=found.marks) == Diagnosis(marks=found.marks)
+
+
+@pytest.mark.parametrize("fault", ["mig", "unreadable"])
+def test_a_fault_that_passes_is_not_remembered(fault: str) -> None:
+    assert look(GpuHealth(ok=False, reason="r", fault=fault)) == Diagnosis(marks=UNMARKED)  # type: ignore[arg-type]
+
+
+def test_a_boot_ends_the_quarantine_and_what_is_still_wrong_begins_another() -> None:
+    well = look(marks=IN_QUARANTINE, boot=OTHER_BOOT)
+    assert (well.marks, types(well)) == (UNMARKED, ["gpu.cleared"])
+    still = look(LOST, marks=IN_QUARANTINE, boot=OTHER_BOOT)
+    assert still.marks.quarantine is not None
+    assert still.marks.quarantine.boot_id == OTHER_BOOT
+    assert types(still) == ["gpu.cleared", "gpu.quarantined"]
+
+
+def test_a_drain_outlives_a_boot() -> None:
+    assert look(marks=replace(IN_QUARANTINE, drained=True), boot=OTHER_BOOT).marks == GpuMarks(drained=True)
+
+
+def test_forgiven_memory_errors_are_no_news_and_one_more_is() -> None:
+    forgiven = GpuMarks(forgiven_ecc=2)
+    assert look(ecc(2), marks=forgiven) == Diagnosis(marks=forgiven)
+    assert not ailing(ecc(2), forgiven)
+    assert types(look(ecc(3), marks=forgiven)) == ["gpu.quarantined"]
+
+
+def test_a_driver_loaded_anew_counts_memory_errors_from_zero() -> None:
+    anew = look(ecc(0), marks=GpuMarks(forgiven_ecc=2)).marks
+    assert anew.forgiven_ecc == 0
+    assert types(look(ecc(1), marks=anew)) == ["gpu.quarantined"]
+
+
+def test_a_gpu_is_put_in_quarantine_once() -> None:
+    first = quarantined(UNMARKED, "a process stays", holder=HOLDER, boot_id=BOOT, now=NOW)
+    assert types(first) == ["gpu.quarantined"]
+    assert quarantined(first.marks, "another", holder=None, boot_id=BOOT, now=after(9)) == Diagnosis(marks=first.marks)
