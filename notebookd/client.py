@@ -107,6 +107,10 @@ class Client:
         self._token = token
         self._timeout_s = timeout_s
 
+    def with_timeout(self, timeout_s: float) -> Client:
+        """The same, with another patience for each answer."""
+        return Client(self.path, token=self._token, timeout_s=timeout_s)
+
     # Notebooks
 
     def create_notebook(self, spec: wire.NotebookSpec, *, idempotency_key: str | None = None) -> Reply[wire.Notebook]:
@@ -243,6 +247,26 @@ class Client:
         """The board."""
         return self._get("/v1/gpu", wire.GpuList)
 
+    def drain_gpu(self, uuid: str) -> None:
+        """Grant no new lease of a GPU; a running one goes on. For admins, as the four below."""
+        self._send("PUT", _gpu(uuid, "/drain"))
+
+    def undrain_gpu(self, uuid: str) -> None:
+        """Lease a drained GPU out again."""
+        self._send("PUT", _gpu(uuid, "/undrain"))
+
+    def clear_gpu(self, uuid: str) -> None:
+        """Take a GPU out of quarantine."""
+        self._send("PUT", _gpu(uuid, "/clear"))
+
+    def release_gpus(self) -> None:
+        """Let go of the driver, so that it can be reset or upgraded. No GPU is leased out meanwhile."""
+        self._send("PUT", "/v1/gpu/release")
+
+    def acquire_gpus(self) -> None:
+        """Take the driver again."""
+        self._send("PUT", "/v1/gpu/acquire")
+
     def queue(self) -> Reply[wire.Queue]:
         """The waiting runs."""
         return self._get("/v1/queue", wire.Queue)
@@ -322,6 +346,10 @@ def _segment(text: str) -> str:
 
 def _notebook(notebook: str, below: str = "") -> str:
     return f"/v1/notebook/{_segment(notebook)}{below}"
+
+
+def _gpu(uuid: str, below: str) -> str:
+    return f"/v1/gpu/{_segment(uuid)}{below}"
 
 
 def _target(path: str, query: Query | None) -> str:

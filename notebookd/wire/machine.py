@@ -122,12 +122,14 @@ class GpuMemory(Answer, frozen=True):
 
 
 class GpuLease(Answer, frozen=True):
-    """Who holds a GPU, since when, and when it is free at the latest."""
+    """Who holds a GPU, since when, and when it is free at the latest (null: when its owner likes). ``name`` is the
+    notebook's, for its owner and admins."""
 
     notebook: str
     owner: str
     since: str
     free_at: str | None
+    name: str | UnsetType = UNSET
 
 
 class GpuProcess(Answer, frozen=True):
@@ -169,9 +171,10 @@ class Gpu(Answer, frozen=True):
 
 
 class GpuList(Answer, frozen=True):
-    """The board."""
+    """The board. ``trouble`` says why the GPUs cannot be seen now: then the rows are those that were seen last."""
 
     items: list[Gpu]
+    trouble: str | UnsetType = UNSET
 
 
 class QueueEntry(Answer, frozen=True):
