@@ -15,9 +15,10 @@ import msgspec
 
 from notebookd import wire
 
-__all__ = ["Table", "age", "clean", "emit", "size", "until"]
+__all__ = ["Table", "age", "ahead", "clean", "emit", "size", "until"]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# What moves the cursor, and what turns the direction of writing: both make a line look like another one.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Table:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.columns)
-        writer.writerows(self.rows)
+        writer.writerows([clean(cell) for cell in row] for row in self.rows)
         return out.getvalue().rstrip("\n")
 
 
@@ -77,6 +78,22 @@ def age(then: str, now: datetime) -> str:
 def until(then: str, now: datetime) -> str:
     """How long from now, in two units: ``6d23h``."""
     return _span(wire.parse_rfc3339(then) - now, units=2)
+
+
+def ahead(then: str, now: datetime) -> str:
+    """When, for people: ``in 2 h 5 min``, or ``now`` for what is due. What is no time is given back as it is."""
+    try:
+        left = int((wire.parse_rfc3339(then) - now).total_seconds())
+    except ValueError:
+        return clean(then)
+    if left <= 0:
+        return "now"
+    if left < 60:
+        return f"in {left} s"
+    days, minutes = divmod(left // 60, 1440)
+    hours, minutes = divmod(minutes, 60)
+    counts = [(days, "d"), (hours, "h")] if days else [(hours, "h"), (minutes, "min")]
+    return "in " + " ".join(f"{count} {unit}" for count, unit in counts if count)
 
 
 def _span(span: timedelta, *, units: int) -> str:

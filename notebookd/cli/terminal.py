@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -19,6 +20,10 @@ class Terminal:
         """The time. The CLI is a process of its own, without the daemon's clock: here is the one place that asks."""
         return datetime.now(UTC)  # noqa: TID251 - see above
 
+    def local_now(self) -> datetime:
+        """The same in the caller's time zone."""
+        return self.now().astimezone()
+
     def sleep(self, seconds: float) -> None:
         """Wait between two looks at the daemon."""
         time.sleep(seconds)
@@ -26,6 +31,10 @@ class Terminal:
     def watched(self) -> bool:
         """Whether somebody sees the progress: then waiting is the default."""
         return sys.stderr.isatty()
+
+    def width(self) -> int | None:
+        """How many columns there are for the result; None where it goes to a file or another program."""
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
     def answers(self) -> bool:
         """Whether somebody is there to answer a question."""

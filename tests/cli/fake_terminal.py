@@ -12,11 +12,15 @@ from notebookd.cli.terminal import Terminal
 class FakeTerminal(Terminal):
     """A terminal whose time passes only while one waits on it."""
 
-    def __init__(self, *, answers: bool = False) -> None:
+    def __init__(self, *, answers: bool = False, width: int | None = None) -> None:
         self._now = wire.parse_rfc3339("2026-11-22T20:00:00Z")
         self._answers = answers
+        self._width = width
 
     def now(self) -> datetime:
+        return self._now
+
+    def local_now(self) -> datetime:
         return self._now
 
     def sleep(self, seconds: float) -> None:
@@ -24,6 +28,9 @@ class FakeTerminal(Terminal):
 
     def watched(self) -> bool:
         return False
+
+    def width(self) -> int | None:
+        return self._width
 
     def answers(self) -> bool:
         return self._answers

@@ -184,3 +184,113 @@ EVENTS = [
         "after": "RUNNING",
     },
 ]
+GIB = 2**30
+# What moves a cursor, names a window, turns the direction of writing.
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\r\n"
+
+
+def gpu(index, state, *, used=0.0, utilisation=0, temperature=35, power=60.0, lease=None, processes=(), **more):
+    """A GPU of the workstation below."""
+    return wire.Gpu(
+        uuid=f"GPU-{index:08x}-0000-0000-0000-000000000000",
+        index=index,
+        name="NVIDIA H100 80GB HBM3",
+        memory=wire.GpuMemory(total=80 * GIB, used=int(used * GIB)),
+        utilisation=utilisation,
+        temperature=temperature,
+        power=power,
+        state=state,
+        drained=more.get("drained", False),
+        foreign=more.get("foreign", False),
+        lease=lease,
+        processes=list(processes),
+        health=more.get("health", wire.GpuHealth(status="ok")),
+    )
+
+
+def lease(notebook, owner, name=wire.UNSET):
+    """A lease until the end of November."""
+    return wire.GpuLease(
+        notebook=notebook, owner=owner, name=name, since="2026-11-22T17:00:00.000Z", free_at="2026-11-29T19:30:00.000Z"
+    )
+
+
+def board(*gpus, trouble=wire.UNSET):
+    """A board of these GPUs."""
+    return wire.encode(wire.GpuList(items=list(gpus), trouble=trouble))
+
+
+def hostile_board():
+    """A board that whoever may name a program, a notebook or a GPU wrote."""
+    process = wire.GpuProcess(pid=1, user=HOSTILE, command=HOSTILE, memory=1, notebook=None)
+    health = wire.GpuHealth(status=HOSTILE, message=HOSTILE, at=HOSTILE, notebook=HOSTILE, xid=79)
+    bad = gpu(0, HOSTILE, lease=lease(A, HOSTILE, HOSTILE), processes=[process], health=health)
+    return board(bad, trouble=HOSTILE)
+
+
+# A workstation with everything on it: a busy GPU, one shared with a stranger, one taken by one, a sick one, a free one.
+STATION = wire.encode(
+    wire.GpuList(
+        items=[
+            gpu(0, "leased", used=61.2, utilisation=97, temperature=71, power=612.4, lease=lease(A, "alice", "calm")),
+            gpu(
+                1,
+                "leased",
+                used=42.5,
+                utilisation=54,
+                temperature=84,
+                power=388,
+                lease=lease(C, "carol", "gentle"),
+                foreign=True,
+                processes=[
+                    wire.GpuProcess(pid=4242, user="bob", command="python train.py", memory=30 * GIB, notebook=None),
+                    wire.GpuProcess(pid=77, user="notebookd", command="python", memory=12 * GIB, notebook=C),
+                ],
+            ),
+            gpu(
+                2,
+                "foreign",
+                used=3.5,
+                utilisation=3,
+                foreign=True,
+                processes=[wire.GpuProcess(pid=9, user="bob", command="blender", memory=None, notebook=None)],
+            ),
+            gpu(
+                3,
+                "quarantined",
+                health=wire.GpuHealth(
+                    status="quarantined",
+                    xid=79,
+                    at="2026-11-22T19:02:03.000Z",
+                    notebook=A,
+                    message="GPU has fallen off the bus",
+                ),
+            ),
+            gpu(4, "drained", drained=True),
+            gpu(5, "free"),
+        ]
+    )
+)
+WAITING = wire.encode(
+    wire.Queue(
+        items=[
+            wire.QueueEntry(
+                notebook=B,
+                name="brave",
+                owner="alice",
+                position=1,
+                asks_for=answers.Resources(gpu=4, flavor="h100-1-gpu"),
+                waits_for="gpu: 4 GPUs of its flavor to be free at once",
+                latest_start_at="2026-11-22T22:05:00.000Z",
+                queued_at="2026-11-22T19:00:00.000Z",
+            )
+        ]
+    )
+)
+HEALTH = wire.encode(
+    wire.Health(
+        status="ok",
+        version="0.1.0",
+        dependencies={name: wire.Dependency(status="ok") for name in ("store", "engine", "gpus")},
+    )
+)

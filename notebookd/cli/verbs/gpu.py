@@ -3,65 +3,115 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from notebookd import wire
+from notebookd.cli import board
 from notebookd.cli.here import Here, Verb, output_option, pass_here
-from notebookd.cli.output import Table, emit, size
+from notebookd.cli.output import clean, emit
 from notebookd.cli.verbs.listing import CLEAR
+from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Refused, Reply
 
-COLUMNS = (
-    "INDEX",
-    "UUID",
-    "NAME",
-    "STATE",
-    "MEMORY",
-    "UTIL",
-    "TEMP",
-    "POWER",
-    "OWNER",
-    "NOTEBOOK",
-    "FREE AT",
-    "PROCESSES",
-)
+ABOUT_ONE = ("drain", "undrain", "clear")
+ABOUT_ALL = ("release", "acquire")
+_UUID = re.compile(r"GPU(-[0-9a-f]+){5}")
+
+
+def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Indices and UUIDs. No command has begun yet, so the client is made here."""
+    if ctx.params.get("action") not in ABOUT_ONE:
+        return []
+    client = Client(ctx.find_root().params.get("socket") or DEFAULT_SOCKET, timeout_s=2.0)
+    try:
+        items = client.list_gpus().value.items
+    except ClientError:
+        return []
+    words = [str(each.index) for each in items] + [each.uuid for each in items]
+    return [word for word in words if word.startswith(incomplete)]
 
 
 @click.command("gpu", cls=Verb)
-@click.argument("action", type=click.Choice(["list"]), default="list")
-@click.option("--watch", is_flag=True, help="Show it again every two seconds.")
+@click.argument("action", type=click.Choice(["list", *ABOUT_ONE, *ABOUT_ALL]), default="list")
+@click.argument("gpu", required=False, shell_complete=_complete)
+@click.option("--watch", is_flag=True, help="Show the list again every two seconds.")
 @output_option
 @pass_here
-def verb(here: Here, *, action: str, watch: bool, output: str) -> None:  # noqa: ARG001 - there is one action so far
-    """Show the GPUs: who holds them, what runs on them."""
+def verb(here: Here, *, action: str, gpu: str | None, watch: bool, output: str) -> None:
+    """Show the GPUs: who holds them, what runs on them.
+
+    \b
+    list         every GPU: state, use, holder, strangers, health
+    drain GPU    lease it to nobody new; who holds it keeps it
+    undrain GPU  lease it out again
+    clear GPU    take it out of quarantine
+    release      let go of the driver, so that it can be reset or upgraded
+    acquire      take the driver again
+
+    A GPU is named by its index, its UUID, or a unique start of that. All but list are for admins.
+    """
+    if (action in ABOUT_ONE) != (gpu is not None):
+        raise click.UsageError(f"{action} takes {'the name of a GPU' if action in ABOUT_ONE else 'no GPU'}")
+    if watch and action != "list":
+        raise click.UsageError("--watch goes with list")
+    if action == "list":
+        _list(here, watch, output)
+        return
+    _act(here, action, gpu or "")
+    if output != "table":
+        _show(here, here.client.list_gpus(), output)
+
+
+def _list(here: Here, watch: bool, output: str) -> None:
     while True:
         reply = here.client.list_gpus()
         if watch and output == "table" and here.terminal.watched():
             click.echo(CLEAR, nl=False)
-        emit(output, reply.body, Table(COLUMNS, [_row(each) for each in reply.value.items]))
+        _show(here, reply, output)
         if not watch:
             return
         here.terminal.sleep(2.0)
 
 
-def _row(gpu: wire.Gpu) -> tuple[str, ...]:
-    flags = [
-        flag for flag, is_set in (("drained", gpu.drained), ("foreign", gpu.foreign)) if is_set and flag != gpu.state
-    ]
-    return (
-        str(gpu.index),
-        gpu.uuid,
-        gpu.name,
-        "+".join([gpu.state, *flags]),
-        f"{size(gpu.memory.used)} / {size(gpu.memory.total)}" if gpu.memory else "",
-        _measure(gpu.utilisation, "%"),
-        _measure(gpu.temperature, "C"),
-        _measure(None if gpu.power is None else round(gpu.power), "W"),
-        gpu.lease.owner if gpu.lease else "",
-        gpu.lease.notebook if gpu.lease else "",
-        (gpu.lease.free_at or "") if gpu.lease else "",
-        ", ".join(f"{each.command} ({each.pid}, {each.user})" for each in gpu.processes),
+def _show(here: Here, reply: Reply[wire.GpuList], output: str) -> None:
+    found = reply.value
+    text = board.text(found, here.terminal.local_now(), here.terminal.width())
+    emit(output, reply.body, board.sheet(found), text)
+    if found.trouble and output == "csv":
+        here.terminal.note(f"note: {board.UNSEEN}: {clean(found.trouble)}")
+
+
+def _act(here: Here, action: str, word: str) -> None:
+    match action:
+        case "drain":
+            here.client.drain_gpu(gpu_uuid(here, word))
+        case "undrain":
+            here.client.undrain_gpu(gpu_uuid(here, word))
+        case "clear":
+            here.client.clear_gpu(gpu_uuid(here, word))
+        case "release":
+            here.client.release_gpus()
+        case _:
+            here.client.acquire_gpus()
+
+
+def gpu_uuid(here: Here, word: str) -> str:
+    """The UUID that a word means: an index, or the start of a UUID, with its ``GPU-`` or without."""
+    if _UUID.fullmatch(word):
+        return word
+    items = here.client.list_gpus().value.items
+    indexed = [each for each in items if str(each.index) == word]
+    begun = [each for each in items if word and each.uuid.lower().startswith((word.lower(), f"gpu-{word.lower()}"))]
+    for found in ([each for each in begun if each.uuid == word], indexed, begun):
+        if len(found) == 1:
+            return found[0].uuid
+        if found:
+            matches = ", ".join(f"{each.uuid} (index {each.index})" for each in found)
+            raise click.UsageError(clean(f"{word!r} means more than one GPU: {matches}"))
+    raise Refused(
+        status=404,
+        code="not-found",
+        message=f"cannot find GPU {word!r}: it is neither an index, nor a UUID, nor the start of one",
+        hint="notebookctl gpu list shows them",
     )
-
-
-def _measure(value: int | None, unit: str) -> str:
-    return "" if value is None else f"{value}{unit}"

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, output_option, pass_here
-from notebookd.cli.output import Table, emit
+from notebookd.cli.output import Table, ahead, emit
+
+__all__ = ["asks_for", "verb"]
 
 COLUMNS = ("POSITION", "NOTEBOOK", "NAME", "OWNER", "ASKS FOR", "WAITS FOR", "LATEST START")
 
@@ -16,20 +20,31 @@ COLUMNS = ("POSITION", "NOTEBOOK", "NAME", "OWNER", "ASKS FOR", "WAITS FOR", "LA
 @output_option
 @pass_here
 def verb(here: Here, *, output: str) -> None:
-    """Show the waiting notebooks."""
+    """Show the waiting notebooks.
+
+    The first is served first, per flavor. The latest start is an upper bound: when those ahead run as long as they may.
+    """
     reply = here.client.queue()
-    emit(output, reply.body, Table(COLUMNS, [_row(each) for each in reply.value.items]))
+    now = None if output == "csv" else here.terminal.now()
+    emit(output, reply.body, Table(COLUMNS, [_row(each, now) for each in reply.value.items]))
 
 
-def _row(entry: wire.QueueEntry) -> tuple[str, ...]:
-    asked = entry.asks_for
-    amount = f"{asked.gpu} GPU" if asked.gpu else f"{asked.cpu} CPU" if asked.cpu else ""
+def _row(entry: wire.QueueEntry, now: datetime | None) -> tuple[str, ...]:
+    """A row; with times for people where ``now`` is given."""
+    latest = entry.latest_start_at or ""
     return (
         str(entry.position),
         entry.notebook,
         entry.name,
         entry.owner,
-        " ".join(word for word in (amount, asked.flavor or "") if word),
+        asks_for(entry),
         entry.waits_for,
-        entry.latest_start_at or "",
+        ahead(latest, now) if latest and now else latest,
     )
+
+
+def asks_for(entry: wire.QueueEntry) -> str:
+    """What it asks for: ``2 GPU h100-1-gpu``."""
+    asked = entry.asks_for
+    amount = f"{asked.gpu} GPU" if asked.gpu else f"{asked.cpu} CPU" if asked.cpu else ""
+    return " ".join(word for word in (amount, asked.flavor or "") if word)

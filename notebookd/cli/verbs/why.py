@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+
 import click
 
+from notebookd import wire
 from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here
 from notebookd.cli.naming import notebook_id
-from notebookd.cli.output import Table, clean, emit
+from notebookd.cli.output import Table, ahead, clean, emit
 
 
 @click.command("why", cls=Verb)
@@ -22,5 +26,16 @@ def verb(here: Here, *, notebook: str, output: str) -> None:
     reply = here.client.why(notebook_id(here, notebook))
     why = reply.value
     rows = [(each.reason, each.at, each.why, each.moved_by or "") for each in why.deadlines]
-    text = "\n".join(clean(sentence) for sentence in why.sentences)
+    text = "\n".join(clean(line) for line in _lines(why, here.terminal.now()))
     emit(output, reply.body, Table(("DEADLINE", "AT", "WHY", "MOVED BY"), rows), text)
+
+
+def _lines(why: wire.Why, now: datetime) -> Iterator[str]:
+    yield from why.sentences
+    if wait := why.waits_for:
+        latest = wait.latest_start_at
+        bound = f"{ahead(latest, now)} ({latest})" if latest else "not known: nothing ahead of it has a deadline"
+        yield f"Place in the queue: {wait.position}. It waits for: {wait.waits_for}. Latest start: {bound}."
+    for each in why.deadlines:
+        mover = f"; moved by {each.moved_by}" if each.moved_by else ""
+        yield f"{each.reason} {ahead(each.at, now)} ({each.at}): {each.why}{mover}"
