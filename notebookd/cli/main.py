@@ -38,6 +38,7 @@ VERBS = {
     "why": ("why", "Explain a notebook's state."),
     "events": ("events", "Show what happened."),
     "gpu": ("gpu", "Show the GPUs: who holds them, what runs on them."),
+    "top": ("top", "Watch the GPUs, who uses them, and who waits."),
     "queue": ("queue", "Show the waiting notebooks."),
     "capabilities": ("capabilities", "Show what notebooks can be made of."),
     "me": ("me", "Show who you are to the daemon."),
