@@ -49,7 +49,10 @@ def test_bytes_that_are_no_text_are_a_usage_error(notebookctl):
     assert b"Traceback" not in done.stderr
 
 
-def test_a_listing_loads_nothing_heavy(notebookctl, toy):
+@pytest.mark.parametrize("verb", ["ls", "gpu", "queue"])
+def test_a_listing_loads_nothing_heavy(notebookctl, toy, verb):
+    toy.on("GET /v1/gpu", worlds.STATION)
+    toy.on("GET /v1/queue", worlds.WAITING)
     toy.on("GET /v1/me", me())
     toy.on("GET /v1/notebook", page(notebook()))
     code = (
@@ -59,7 +62,7 @@ def test_a_listing_loads_nothing_heavy(notebookctl, toy):
         "main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "ls"],
+        [sys.executable, "-c", code, verb],
         capture_output=True,
         env={**os.environ, "NOTEBOOKD_SOCKET": toy.path},
         check=True,
