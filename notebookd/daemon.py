@@ -25,7 +25,7 @@ from notebookd.adapters.api_socket import listen
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.files import LocalFiles
-from notebookd.adapters.logging import set_up_logging
+from notebookd.adapters.logging import log_events, set_up_logging
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.processes import SystemProcesses
@@ -103,11 +103,13 @@ async def serve(config: Config) -> None:
         ):
             stopping = _stop_signal()
             serving = tasks.create_task(reconciler.run(), name="reconciler")
+            telling = tasks.create_task(log_events(store), name="log")
             notifier.ready(summary())
             log.info("notebookd %s serves %s", services.version, config.api.socket)
             await stopping.wait()
             notifier.stopping()
             serving.cancel()
+            telling.cancel()
 
 
 def _stop_signal() -> asyncio.Event:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import os
@@ -8,12 +9,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from notebookd.adapters.logging import is_journal, set_up_logging
+from notebookd.adapters.logging import is_journal, log_events, set_up_logging
+from notebookd.adapters.sqlite import SqliteStore
 from notebookd.adapters.systemd import SystemdNotifier, listen_fds, named_listen_fds, watchdog_interval_s
+from notebookd.domain.event import Event
 from notebookd.ports.notifier import Notifier
 
 
@@ -112,7 +116,8 @@ def _root_logger() -> Iterator[None]:
 def test_the_journal_gets_a_priority_on_every_line(tmp_path: Path) -> None:
     with (tmp_path / "journal").open("w") as stream:
         status = os.fstat(stream.fileno())
-        set_up_logging(stream=stream, environ={"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        set_up_logging(stream=stream, environ=environ, journal=tmp_path / "absent")
         log = logging.getLogger("notebookd.reconciler")
         log.info("granted", extra={"notebook": "n1", "gpu": "GPU-1"})
         log.warning("two\nlines")
@@ -129,6 +134,84 @@ def test_the_journal_gets_a_priority_on_every_line(tmp_path: Path) -> None:
     ]
     assert lines[-1].startswith("<3>FileNotFoundError: ")
     assert all(line.startswith("<3>") for line in lines[3:])
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[socket.socket]:
+    """A datagram socket where the journal's would be, and a log that goes to it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear, (tmp_path / "stderr").open("w") as stream:
+        ear.bind(str(tmp_path / "journal"))
+        ear.settimeout(5)
+        status = os.fstat(stream.fileno())
+        environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        set_up_logging(stream=stream, environ=environ, journal=tmp_path / "journal")
+        yield ear
+        logging.getLogger().handlers[0].close()
+
+
+@pytest.mark.usefixtures("_root_logger")
+def test_the_journal_gets_what_a_line_is_about_as_fields(journal: socket.socket) -> None:
+    logging.getLogger("notebookd.event").warning(
+        "went café\nand on", extra={"notebook": "n1", "actor": "alice", "event": "notebook.state", "gpu": None}
+    )
+    entry = journal.recv(4096)
+    assert entry.startswith(b"MESSAGE\n" + (17).to_bytes(8, "little") + "went café\nand on\n".encode())
+    fields = dict(line.split("=", 1) for line in entry.decode().splitlines() if "=" in line)
+    assert (
+        fields.items()
+        >= {
+            "PRIORITY": "4",
+            "SYSLOG_IDENTIFIER": "notebookd",
+            "LOGGER": "notebookd.event",
+            "NOTEBOOK_ID": "n1",
+            "ACTOR": "alice",
+            "EVENT": "notebook.state",
+        }.items()
+    )
+    assert "GPU" not in fields
+
+
+@pytest.mark.usefixtures("_root_logger")
+def test_an_entry_too_long_for_a_datagram_arrives_all_the_same(journal: socket.socket) -> None:
+    journal.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    long = "x" * 4_000_000
+    logging.getLogger("notebookd").error(long)
+    _data, (descriptor,), _flags, _address = socket.recv_fds(journal, 16, 1)
+    with os.fdopen(descriptor, "rb") as passed:
+        passed.seek(0)
+        assert passed.read().startswith(f"MESSAGE={long}\nPRIORITY=3\n".encode())
+
+
+@pytest.mark.usefixtures("_root_logger")
+def test_a_line_that_the_journal_does_not_take_goes_to_stderr(journal: socket.socket, tmp_path: Path) -> None:
+    (tmp_path / "journal").unlink()
+    logging.getLogger("notebookd").error("no", extra={"owner": "alice"})
+    assert (tmp_path / "stderr").read_text() == "<3>notebookd: no owner=alice\n"
+
+
+async def test_every_event_is_logged_with_its_actor(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    at = datetime(2026, 3, 2, 10, tzinfo=UTC)
+    caplog.set_level(logging.INFO)
+    async with SqliteStore.open(tmp_path / "notebookd.db", at, ballast_bytes=0) as store:
+        async with store.transaction() as tx:
+            await tx.append(Event(type="gpu.drained", at=at, actor="earlier"))
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(log_events(store))
+            await tasks.create_task(_append(store, Event(type="gpu.drained", at=at, actor="root")))
+            while not caplog.records:
+                await store.next_event(0)
+            telling.cancel()
+    (record,) = caplog.records
+    assert (record.getMessage(), record.__dict__["event"], record.__dict__["actor"]) == (
+        "gpu.drained",
+        "gpu.drained",
+        "root",
+    )
+
+
+async def _append(store: SqliteStore, event: Event) -> None:
+    async with store.transaction() as tx:
+        await tx.append(event)
 
 
 @pytest.mark.usefixtures("_root_logger")
