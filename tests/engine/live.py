@@ -298,8 +298,8 @@ class Machine:
 
 
 @contextmanager
-def quickstart(*options: str) -> Iterator[Machine]:
-    """A notebookd of its own beside the one that the tests run in."""
+def quickstart(*options: str, environment: Mapping[str, str] | None = None) -> Iterator[Machine]:
+    """A notebookd of its own beside the one that the tests run in; ``environment`` is on top of the tests' own."""
     with tempfile.TemporaryDirectory(prefix="notebookd-test-") as folder:
         told, said = Path(folder, "environment"), Path(folder, "stderr")
         script = 'env -0 >"$0.new" && mv "$0.new" "$0" && exec cat'
@@ -309,6 +309,7 @@ def quickstart(*options: str) -> Iterator[Machine]:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
+                env={**os.environ, **(environment or {})},
             )
         try:
             eventually(
