@@ -50,6 +50,7 @@ from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Ports
 from notebookd.reconciler.gpu_watch import GpuWatch, Pace
 from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.metering import Meter, tariff_of
 from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.reconciler import Reconciler, Settings
 from notebookd.service.gpus import GpuBoard
@@ -200,7 +201,8 @@ async def _machine(
     )
     watch = GpuWatch(gpus, inventory, store, clock, Pace(busy_s=config.gpus.poll_s))
     await watch.look()
-    allocator = Allocator(store, inventory, watch, clock, quota, _policy(config))
+    meter = Meter(store, clock, tariff_of(config.billing))
+    allocator = Allocator(store, inventory, watch, clock, quota, _policy(config), meter)
     files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
     await files.sweep()
     catalogue = Catalogue.of(config.images)
@@ -219,6 +221,7 @@ async def _machine(
             Executor(ports, watch, policy, instance, cdi=gpus.cdi),
             allocator,
             watch,
+            meter,
             RouteFiles(config.paths),
             Settings(
                 instance=instance,
@@ -234,6 +237,7 @@ async def _machine(
             inventory,
             quota,
             reconciler.wake,
+            meter=meter,
             min_free_bytes=config.store.min_free_bytes,
         )
         services = Services(

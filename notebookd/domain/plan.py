@@ -87,9 +87,11 @@ def plan(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy, no
         return _settle(notebook, run, sight, policy, now)
     if isinstance(sight.container, Unknown) and not (run.state is RunState.PENDING and run.launched_at is None):
         return Plan(run=run, wake_at=_deadline(run, policy))
-    if run.launched_at is not None and run.boot_id != sight.boot_id and run.state is not RunState.FINALIZING:
-        return Plan(run=_ended_by_reboot(run, policy, now))
     container = sight.container.value if isinstance(sight.container, Known) else None
+    if run.state is not RunState.FINALIZING:
+        run = _seen_finished(run, container)
+        if run.launched_at is not None and run.boot_id != sight.boot_id:
+            return Plan(run=_ended_by_reboot(run, policy, now))
     return _BY_STATE[run.state](notebook, run, container, sight, policy, now)
 
 
@@ -298,6 +300,14 @@ def _ended_by_itself(run: Run, container: Container, now: datetime) -> Run:
     return end(replace(run, exit_code=container.exit_code), outcome, now, container_gone=True)
 
 
+def _seen_finished(run: Run, container: Container | None) -> Run:
+    """``run`` with the end of its container; a time before its start is that of an earlier start."""
+    finished_at = container.finished_at if container is not None else None
+    if container is None or finished_at is None or container.started_at is None or finished_at <= container.started_at:
+        return run
+    return replace(run, container_finished_at=finished_at)
+
+
 def seen_running(run: Run, container: Container) -> Run:
     """``run`` with what is worth remembering of its running container."""
     return replace(
@@ -305,6 +315,7 @@ def seen_running(run: Run, container: Container) -> Run:
         container_started_at=container.started_at,
         container_id=container.id,
         container_pid=container.pid,
+        container_finished_at=None,
         image_digest=container.image_digest or run.image_digest,
     )
 

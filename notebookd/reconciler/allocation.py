@@ -19,6 +19,7 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.record import write_entry
 
 _ENDING = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
@@ -47,7 +48,9 @@ class Allocator:
         clock: Clock,
         quota: QuotaBook,
         policy: LifecyclePolicy,
+        meter: Meter,
     ) -> None:
+        self._meter = meter
         self._policy = policy
         self._store = store
         self._inventory = inventory
@@ -96,7 +99,7 @@ class Allocator:
             for grant in queue.decision.grants:
                 entry = entries[grant.run_id]
                 run = give(entry.run, grant.gpus, now)
-                await write_entry(tx, entry, entry.notebook, run, actor=PLATFORM, at=now)
+                await write_entry(tx, entry, entry.notebook, run, meter=self._meter, actor=PLATFORM, at=now)
         return [entries[grant.run_id].notebook.id for grant in queue.decision.grants]
 
     def _decide(self, unsettled: list[Entry], leases: list[Lease]) -> Queue:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from notebookd.domain.actions import CreateContainer
-from notebookd.domain.container import Container
+from notebookd.domain.container import Container, ContainerStatus
 from notebookd.domain.event import Event
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
@@ -23,6 +23,7 @@ from notebookd.ports.store import Entry, NotebookFilter, Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_name
 from notebookd.reconciler.gpu_watch import GpuWatch
+from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.record import Stale, commit
 from notebookd.reconciler.workqueue import WorkQueue
 
@@ -55,6 +56,7 @@ class Reconciler:
         executor: Executor,
         allocator: Allocator,
         watch: GpuWatch,
+        meter: Meter,
         routes: RouteBoard,
         settings: Settings,
         *,
@@ -65,6 +67,7 @@ class Reconciler:
         self._executor = executor
         self._allocator = allocator
         self._watch = watch
+        self._meter = meter
         watch.on_held = self.wake
         watch.on_free = lambda: self.wake(ALLOCATION)
         self._routes = routes
@@ -83,8 +86,10 @@ class Reconciler:
 
     async def run(self) -> None:
         """Adopt what is there, then serve until cancelled."""
+        await self._meter.adopt()
         self._adopt()
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._meter.run(on_jump=lambda: self.wake(SURVEY)), name="meter")
             tasks.create_task(self._queue.run(), name="work queue")
             tasks.create_task(self._listen(), name="engine events")
 
@@ -170,7 +175,7 @@ class Reconciler:
     async def _commit(self, entry: Entry, run: Run, *, again: bool = False) -> Entry:
         if run == entry.run:
             return entry
-        stored = await commit(self._store, entry, run, self._ports.clock.now(), again=again)
+        stored = await commit(self._store, entry, run, self._ports.clock.now(), meter=self._meter, again=again)
         self._routes.publish(stored.notebook, stored.run)
         if stored.run.waiting or (entry.run.holds and not stored.run.holds):
             self.wake(ALLOCATION)
@@ -226,11 +231,14 @@ class Reconciler:
         self._on_turn()
         try:
             await self._mark_storage()
+            looked = self._meter.read()
             containers = await self._ports.engine.list_containers()
         except EngineError as fault:
             log.warning("cannot survey the containers: %s", fault)
             return again_at
         present = {RunId(container.labels.get("io.notebookd.run", "")): container for container in containers}
+        running = (run_id for run_id, each in present.items() if each.status is ContainerStatus.RUNNING)
+        self._meter.saw(running, looked)
         for run_id, entry in entries.items():
             if _disagrees(entry.run, present.get(run_id)):
                 self.wake(entry.notebook.id)

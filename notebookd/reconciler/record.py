@@ -13,6 +13,7 @@ from notebookd.domain.event import PLATFORM, Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import FINAL, Run, RunId, RunState, notebook_state, successor
 from notebookd.ports.store import Entry, Store, Transaction
+from notebookd.reconciler.metering import Meter
 
 
 class Stale(Exception):
@@ -20,9 +21,10 @@ class Stale(Exception):
 
 
 async def write_entry(
-    tx: Transaction, before: Entry | None, notebook: Notebook, run: Run, *, actor: str, at: datetime
+    tx: Transaction, before: Entry | None, notebook: Notebook, run: Run, *, meter: Meter, actor: str, at: datetime
 ) -> Entry:
-    """Write notebook and run inside ``tx``, and the event of the change of state, if it is one."""
+    """Write notebook and run inside ``tx``, what that means for the bill, and the event of the change of state, if it
+    is one."""
     old = notebook_state(before.run.state, deleting=before.notebook.deleting_at is not None) if before else None
     new = notebook_state(run.state, deleting=notebook.deleting_at is not None)
     moved = before is None or before.run.id != run.id or before.run.state is not run.state or old is not new
@@ -32,6 +34,7 @@ async def write_entry(
         notebook = await tx.put_notebook(notebook)
     if before is None or run != before.run:
         run = await tx.put_run(run)
+        await meter.note(tx, before, notebook, run)
     if moved:
         await tx.append(
             Event(
@@ -54,7 +57,7 @@ async def write_entry(
 
 
 async def commit(
-    store: Store, entry: Entry, run: Run, at: datetime, *, again: bool = False, actor: str = PLATFORM
+    store: Store, entry: Entry, run: Run, at: datetime, *, meter: Meter, again: bool = False, actor: str = PLATFORM
 ) -> Entry:
     """Commit ``run`` over ``entry``, and ``again`` the new run that follows it. Raises :class:`Stale` when ``entry`` is
     not the latest any more."""
@@ -62,12 +65,12 @@ async def commit(
         current = store.find_entry(entry.notebook.id)
         if current is None or current.run.id != entry.run.id or current.run.version != entry.run.version:
             raise Stale
-        ended = await write_entry(tx, current, current.notebook, run, actor=actor, at=at)
+        ended = await write_entry(tx, current, current.notebook, run, meter=meter, actor=actor, at=at)
         if not again:
             return ended
         notebook = replace(ended.notebook, token=secrets.token_urlsafe(32))
         following = successor(ended.run, RunId(str(uuid.uuid4())), at)
-        return await write_entry(tx, ended, notebook, following, actor=actor, at=at)
+        return await write_entry(tx, ended, notebook, following, meter=meter, actor=actor, at=at)
 
 
 def _data(run: Run) -> dict[str, Any]:

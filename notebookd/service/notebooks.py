@@ -54,6 +54,7 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.store import Entry, Store, Transaction
 from notebookd.reconciler.allocation import QuotaBook
 from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.reconciler import ALLOCATION
 from notebookd.reconciler.record import write_entry
 
@@ -107,8 +108,10 @@ class Notebooks:
         quota: QuotaBook,
         wake: Callable[[str], None],
         *,
+        meter: Meter,
         min_free_bytes: int,
     ) -> None:
+        self._meter = meter
         self._store = store
         self._clock = clock
         self._catalogue = catalogue
@@ -165,7 +168,9 @@ class Notebooks:
                 updated_at=now,
                 token=secrets.token_urlsafe(32),
             )
-            entry = await write_entry(tx, None, notebook, self._new_run(notebook, 1, now), actor=actor.name, at=now)
+            entry = await write_entry(
+                tx, None, notebook, self._new_run(notebook, 1, now), meter=self._meter, actor=actor.name, at=now
+            )
             if idempotency is not None:
                 await tx.put_answer(actor.name, idempotency.key, idempotency.digest, notebook.id, now)
         self._wake(entry.notebook.id)
@@ -233,7 +238,7 @@ class Notebooks:
             run = follow(earlier, self._new_run(notebook, earlier.number + 1, now), now)
             if self._lost_its_gpu(earlier):
                 run = replace(run, place=earlier.place)
-            await write_entry(tx, entry, notebook, run, actor=actor.name, at=now)
+            await write_entry(tx, entry, notebook, run, meter=self._meter, actor=actor.name, at=now)
         self._wake(notebook_id)
         self._wake(ALLOCATION)
 
@@ -259,7 +264,9 @@ class Notebooks:
         outcome = Outcome(
             state=RunState.INTERRUPTED, code="JOB_INTERRUPTED", message=f"{did} by {actor.name}", actor=actor.name
         )
-        await write_entry(tx, entry, notebook, end(entry.run, outcome, now), actor=actor.name, at=now)
+        await write_entry(
+            tx, entry, notebook, end(entry.run, outcome, now), meter=self._meter, actor=actor.name, at=now
+        )
 
     async def restart(self, actor: Actor, notebook_id: NotebookId) -> None:
         """Restart the container as it is: same GPUs, same files."""
@@ -271,7 +278,9 @@ class Notebooks:
             if state is not _S.RUNNING:
                 _refuse("restart", entry, state)
             now = self._clock.now()
-            await write_entry(tx, entry, entry.notebook, restart(entry.run, now), actor=actor.name, at=now)
+            await write_entry(
+                tx, entry, entry.notebook, restart(entry.run, now), meter=self._meter, actor=actor.name, at=now
+            )
         self._wake(notebook_id)
 
     async def delete(self, actor: Actor, notebook_id: NotebookId, *, force: bool) -> None:

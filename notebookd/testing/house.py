@@ -34,6 +34,7 @@ from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Ports
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.metering import Meter, tariff_of
 from notebookd.reconciler.reconciler import Reconciler, Settings
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.machine import Machine
@@ -166,8 +167,9 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
     inventory = Inventory(world.gpus, store, world.processes, world.host)
     watch = GpuWatch(world.gpus, inventory, store, world.clock)
     await watch.look()
+    meter = Meter(store, world.clock, tariff_of(world.config.billing))
     allocator = Allocator(
-        store, inventory, watch, world.clock, lambda owner: world.quotas.get(owner, UNBOUND), world.policy
+        store, inventory, watch, world.clock, lambda owner: world.quotas.get(owner, UNBOUND), world.policy, meter
     )
     files = CrashingFiles(world.config.paths, gate)
     engine = CrashingEngine(world.engine, instance, gate)
@@ -178,6 +180,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
         Executor(ports, watch, world.policy, instance, cdi=world.gpus.cdi),
         allocator,
         watch,
+        meter,
         RouteFiles(world.config.paths),
         Settings(instance=instance, policy=world.policy),
     )
@@ -191,6 +194,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             inventory,
             lambda owner: world.quotas.get(owner, UNBOUND),
             reconciler.wake,
+            meter=meter,
             min_free_bytes=world.min_free_bytes,
         ),
         machine=Machine(store, engine, inventory, watch, allocator),

@@ -15,8 +15,8 @@ _HERE = files("notebookd.adapters.sqlite")
 
 
 def load_queries() -> dict[str, str]:
-    """The named queries of queries.sql."""
-    text = (_HERE / "queries.sql").read_text(encoding="utf-8")
+    """The named queries of queries.sql and ledger.sql."""
+    text = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("queries.sql", "ledger.sql"))
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
     return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

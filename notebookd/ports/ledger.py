@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of the store that keeps accounts. Nothing in it is ever removed: a bill outlives its notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from notebookd.domain.billing import Bill, Interval, Stay, Window
+from notebookd.domain.clocks import Reading
+from notebookd.domain.gpu_use import GpuUse
+from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.usage import HourOfUse, Tenure
+
+
+class LedgerReader(Protocol):
+    """Reads of the accounts. An ``owner`` of None is everybody."""
+
+    def find_bill(self, run_id: RunId) -> Bill | None:
+        """Whom a run is billed to."""
+        ...
+
+    def list_bills(self, notebook_id: NotebookId) -> list[Bill]:
+        """The bills of a notebook's runs, oldest first; also of a deleted notebook."""
+        ...
+
+    def list_intervals(self, run_id: RunId) -> list[Interval]:
+        """The stays of a run, oldest first."""
+        ...
+
+    def list_open_intervals(self, owner: str | None) -> list[Interval]:
+        """The stays that go on."""
+        ...
+
+    def list_stays(self, window: Window, owner: str | None) -> Iterable[Stay]:
+        """The closed stays that may have a minute in the window."""
+        ...
+
+    def list_tenures(self, window: Window, owner: str | None, now_ms: int) -> Iterable[Tenure]:
+        """The leases that touch the window; one that goes on ends ``now_ms``."""
+        ...
+
+    def list_run_tenures(self, run_id: RunId, now_ms: int) -> list[Tenure]:
+        """The leases of a run."""
+        ...
+
+    def list_use(self, window: Window, owner: str | None) -> Iterable[HourOfUse]:
+        """The use of GPUs in the hours that begin in the window."""
+        ...
+
+    def list_run_use(self, run_id: RunId) -> Mapping[str, GpuUse]:
+        """What a run made of its GPUs, by UUID."""
+        ...
+
+
+class LedgerWriter(Protocol):
+    """Changes of the accounts, part of a transaction."""
+
+    async def put_bill(self, bill: Bill) -> None:
+        """Remember whom a run is billed to; the first word stays."""
+        ...
+
+    async def put_interval(self, interval: Interval) -> None:
+        """Insert a stay, or update when it was seen and its length."""
+        ...
+
+    async def checkpoint(self, run_ids: Collection[RunId], now: Reading) -> None:
+        """The open stays of these runs were seen to last: as :func:`~notebookd.domain.billing.checkpointed`."""
+        ...
+
+    async def add_gpu_use(self, run_id: RunId, gpu_uuid: str, at_ms: int, use: GpuUse) -> None:
+        """Add what a run made of a GPU since this was last called, in the hour of that instant."""
+        ...

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The meter: what a change of a run's state means for its bill, written with the change itself.
+
+A stay opens and closes in the transaction that changes the state, so no crash can bill it twice or forget it. Between
+the two it is marked once a minute as seen, for all runs in one transaction, where their containers were surely seen
+running: that is where a stay ends whose end nobody saw.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+
+from notebookd.config import Billing
+from notebookd.domain.billing import Bill, Departure, Interval, Tariff, amended, bill_of, checkpointed, closed, opened
+from notebookd.domain.clocks import Reading, moment, reading, troubles
+from notebookd.domain.event import Event
+from notebookd.domain.notebook import Notebook
+from notebookd.domain.run import Run, RunId, RunState
+from notebookd.errors import StoreUnavailable
+from notebookd.ports.clock import Clock
+from notebookd.ports.store import Entry, Store, Transaction
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY_S = 60.0
+_CLOCKS = "clocks"
+
+
+def tariff_of(billing: Billing) -> Tariff:
+    """What the configuration says of billing."""
+    return Tariff(
+        states=frozenset(RunState(state) for state in billing.states), currency=billing.currency, rates=billing.rates
+    )
+
+
+class Meter:
+    """Keeps the intervals of all runs."""
+
+    def __init__(self, store: Store, clock: Clock, tariff: Tariff) -> None:
+        self._store = store
+        self._clock = clock
+        self._tariff = tariff
+        self._seen: dict[RunId, Reading] = {}
+        self._last: Reading | None = None
+
+    def read(self) -> Reading:
+        """All clocks now."""
+        clock = self._clock
+        return reading(clock.now(), clock.boottime(), clock.awake(), clock.boot_id())
+
+    def saw(self, run_ids: Iterable[RunId], at: Reading) -> None:
+        """The containers of these runs were seen running at that reading."""
+        self._seen.update(dict.fromkeys(run_ids, at))
+
+    async def note(self, tx: Transaction, before: Entry | None, notebook: Notebook, run: Run) -> None:
+        """Write what the change from ``before`` to ``run`` means for the bill."""
+        was = before.run if before is not None and before.run.id == run.id else None
+        bill = bill_of(notebook, run)
+        if was is None:
+            await tx.put_bill(bill)
+        if was is not None:
+            await self._leave(tx, was, run)
+        if (was is None or was.history != run.history) and run.state in self._tariff.states:
+            await tx.put_interval(opened(bill, run, self._tariff, self.read()))
+
+    async def _leave(self, tx: Transaction, was: Run, run: Run) -> None:
+        moved = was.history != run.history
+        finished = run.container_finished_at if run.container_finished_at != was.container_finished_at else None
+        if not moved and finished is None:
+            return
+        last = next(reversed(self._store.list_intervals(run.id)), None)
+        if last is None:
+            return
+        if last.length_ms is None and moved:
+            await tx.put_interval(closed(self._freshest(last), _departure(was, run), self.read()))
+            self._seen.pop(run.id, None)
+        elif last.length_ms is not None and finished is not None and last.state is RunState.RUNNING:
+            await tx.put_interval(amended(last, finished))
+
+    def _freshest(self, interval: Interval) -> Interval:
+        seen = self._seen.get(interval.run_id)
+        return interval if seen is None else checkpointed(interval, seen)
+
+    async def adopt(self) -> None:
+        """At a start: note what befell the clocks meanwhile, and open the stays that an older notebookd did not."""
+        await self._turn()
+        kept = {interval.run_id for interval in self._store.list_open_intervals(None)}
+        for entry in self._store.list_unsettled():
+            run = entry.run
+            if run.state in self._tariff.states and run.id not in kept:
+                async with self._store.transaction() as tx:
+                    await tx.put_bill(bill_of(entry.notebook, run))
+                    await tx.put_interval(self._reopened(bill_of(entry.notebook, run), run))
+
+    def _reopened(self, bill: Bill, run: Run) -> Interval:
+        now = self.read()
+        stay = opened(bill, run, self._tariff, now)
+        earlier = replace(now, at_ms=stay.started.at_ms, boot_ms=now.boot_ms - (now.at_ms - stay.started.at_ms))
+        earlier = replace(earlier, boot_id=run.boot_id or now.boot_id)
+        return replace(stay, started=earlier, seen=earlier)
+
+    async def run(self, on_jump: Callable[[], None]) -> None:
+        """Look at the clocks and checkpoint the open stays every minute, until cancelled. ``on_jump`` is called after a
+        clock jumped: timers may stand wrong."""
+        while True:
+            await self._clock.sleep(CHECKPOINT_EVERY_S)
+            try:
+                if await self._turn():
+                    on_jump()
+            except StoreUnavailable as fault:
+                log.warning("cannot checkpoint the open intervals: %s", fault)
+
+    async def _turn(self) -> bool:
+        """One look and one checkpoint, and whether a clock jumped; nothing is written where nothing was."""
+        now = self.read()
+        before = self._last or self._remembered()
+        jumps = troubles(before, now) if before is not None else []
+        seen = dict(self._seen)
+        if jumps or seen or before is None:
+            async with self._store.transaction() as tx:
+                for jump in jumps:
+                    log.warning("%s: %s", jump.type, jump.data)
+                    await tx.append(Event(type=jump.type, at=moment(now.at_ms), data=jump.data))
+                for at in set(seen.values()):
+                    await tx.checkpoint([run_id for run_id, each in seen.items() if each == at], at)
+                await tx.put_meta(_CLOCKS, json.dumps(asdict(now)))
+        self._last = now
+        self._seen = {run_id: at for run_id, at in self._seen.items() if seen.get(run_id) != at}
+        return bool(jumps)
+
+    def _remembered(self) -> Reading | None:
+        text = self._store.find_meta(_CLOCKS)
+        return Reading(**json.loads(text)) if text is not None else None
+
+
+def _departure(was: Run, run: Run) -> Departure:
+    running = was.state is RunState.RUNNING
+    gone = run.state is RunState.FINALIZING and was.state is not RunState.INTERRUPTING
+    return Departure(
+        finished_at=run.container_finished_at if gone else None,
+        gone=gone,
+        deadline_at=was.timeout_at if running else None,
+    )
