@@ -102,6 +102,7 @@ class FakeEngineWorld:
         self._serial = 0
         self._faults: list[_Fault] = []
         self._holds: dict[str, Hold] = {}
+        self._surprises: dict[str, Callable[[], None]] = {}
         self._subscribers: dict[asyncio.Queue[EngineEvent | None], str] = {}
         self._changed = asyncio.Event()
 
@@ -129,6 +130,10 @@ class FakeEngineWorld:
     def fail(self, method: str, error: EngineError, *, times: int = 1, after: bool = False) -> None:
         """Let the next ``times`` calls of ``method`` raise; with ``after`` when the work is already done."""
         self._faults.append(_Fault(method, error, times, after))
+
+    def before(self, method: str, befall: Callable[[], None]) -> None:
+        """Have something befall the world when ``method`` is called next, before it does anything."""
+        self._surprises[method] = befall
 
     def hold(self, method: str) -> Hold:
         """Let calls of ``method`` wait until released."""
@@ -182,6 +187,7 @@ class FakeEngineWorld:
     async def call(self, method: str, subject: str = "") -> AsyncIterator[None]:
         """One call of the port: recorded, held, failed as the test said."""
         self.calls.append((method, subject))
+        self._surprises.pop(method, lambda: None)()
         if (hold := self._holds.get(method)) is not None:
             hold.entered.set()
             await hold.gate.wait()
