@@ -33,7 +33,8 @@ def seen_by_the_account(*pids: int) -> list[dict[str, object]]:
             copy.write_bytes((CHECKOUT / "notebookd" / name).read_bytes())
             copy.parent.chmod(0o755)
             copy.chmod(0o644)
-        done = as_account("env", f"PYTHONPATH={folder}", "/usr/bin/python3", "-c", LOOK, *map(str, pids))
+        program = ("setpriv", "--no-new-privs", "env", f"PYTHONPATH={folder}", "/usr/bin/python3", "-c", LOOK)
+        done = as_account(*program, *map(str, pids))
     assert done.returncode == 0, done.stderr
     seen: list[dict[str, object]] = json.loads(done.stdout)
     return seen
