@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.idleness import IDLE_STOP_LABEL, parse_window
 from notebookd.domain.notebook import NotebookSpec, ResourceRequest
 from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.errors import NotFound
@@ -20,9 +21,7 @@ MAX_LABELS = 64
 MAX_ENV_VARS = 256
 MAX_ENV_VALUE = 32 * 1024
 MAX_SSH_KEYS = 10
-IDLE_STOP_LABEL = "notebookd/idle-stop"
 _OURS = ("ovh/", "notebookd/")
-_DURATION = re.compile(r"off|[1-9][0-9]*[smhd]")
 
 ADJECTIVES = (
     "amber", "brave", "bright", "calm", "clever", "crisp", "eager", "early", "fair", "fleet", "fresh", "gentle",
@@ -135,12 +134,20 @@ def label_fault(key: str, value: str | None) -> str | None:
     """Why a person may not set or remove this label."""
     if key.startswith(_OURS) and key != IDLE_STOP_LABEL:
         return f"labels {_OURS[0]}… and {_OURS[1]}… are the platform's"
-    if key == IDLE_STOP_LABEL and value and not _DURATION.fullmatch(value):
-        return 'must be "off" or a duration such as "4h"'
+    if key == IDLE_STOP_LABEL and value:
+        return _idle_stop_fault(value)
     if not LABEL_KEY.fullmatch(key):
         return "a label's name is 1 to 128 characters of letters, digits and . _ / -"
     if value is not None and len(value) > MAX_LABEL_VALUE:
         return f"a label's value has at most {MAX_LABEL_VALUE} characters"
+    return None
+
+
+def _idle_stop_fault(value: str) -> str | None:
+    try:
+        parse_window(value)
+    except ValueError:
+        return 'must be "off" or a duration of a minute or more, such as "4h"'
     return None
 
 
