@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import cast, get_args
 
 from notebookd.config.reader import Table
-from notebookd.config.shape import CatalogueEntry, Editor, Framework, Images
+from notebookd.config.shape import ActivityApi, CatalogueEntry, Editor, Framework, Images
 
 USER_UID = 42420
 PROBE = "/api"
+ACTIVITY_APIS: tuple[str, ...] = get_args(ActivityApi)
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}")
@@ -28,8 +30,8 @@ class _Shelf:
 def read_images(root: Table, built_in: Table) -> Images:
     """The configuration's catalogue over the built-in one.
 
-    An ``[[image]]`` without a command, uid or probe takes those of the built-in image of the same editor. An editor
-    or framework that only an image names goes by its id.
+    An ``[[image]]`` without a command, uid, probe or activity takes those of the built-in image of the same editor. An
+    editor or framework that only an image names goes by its id.
     """
     below = _read(built_in, _Shelf())
     built_in.close()
@@ -105,6 +107,8 @@ def _entry(table: Table, below: _Shelf) -> CatalogueEntry:
         command=command,
         uid=table.integer("uid", like.uid if like else USER_UID, at_least=1, at_most=65_533),
         probe=table.text("probe", like.probe if like else PROBE, _probe),
+        # Of an editor that nobody described the API is asked in vain: it is then never taken for idle.
+        activity=cast(ActivityApi, table.choice("activity", ACTIVITY_APIS, like.activity if like else "jupyter")),
     )
 
 

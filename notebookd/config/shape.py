@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 GpuDriver = Literal["nvml", "simulated"]
+ActivityApi = Literal["jupyter", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,8 @@ class CatalogueEntry:
     """The image for an editor, a framework and a version of it.
 
     ``command`` serves the editor on the Unix socket ``/run/editor/editor.sock``; ``uid`` is the user it runs as
-    inside; a GET of ``probe`` answers 200 when it is up."""
+    inside; a GET of ``probe`` answers 200 when it is up. ``activity`` is how the editor tells what goes on in it: by
+    Jupyter's REST API, or not at all, and then idle stop goes by browsers and GPUs alone."""
 
     editor: str
     framework: str
@@ -203,6 +205,7 @@ class CatalogueEntry:
     command: tuple[str, ...]
     uid: int
     probe: str
+    activity: ActivityApi = "jupyter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

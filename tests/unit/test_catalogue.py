@@ -5,7 +5,7 @@ import pytest
 
 from notebookd.config import parse_config
 from notebookd.domain.catalogue import Catalogue
-from notebookd.errors import NotFound
+from notebookd.errors import ConfigError, NotFound
 
 TORCH: dict[str, object] = {"editor": "jupyterlab", "framework": "pytorch", "version": "2.5", "image": "lab/torch:2.5"}
 OLD_TORCH = TORCH | {"version": "2.4", "image": "lab/torch:2.4"}
@@ -42,6 +42,15 @@ def test_an_image_of_the_configuration_takes_the_rest_from_the_built_in_one_of_i
 def test_an_image_of_the_configuration_replaces_the_built_in_one_of_the_same_name() -> None:
     offer = catalogue({"editor": "jupyterlab", "framework": "conda", "version": "py311", "image": "mine:2"})
     assert [entry.image for entry in offer.entries] == ["mine:2"]
+
+
+def test_what_an_editor_tells_of_itself_is_said_by_its_image_and_never_guessed_to_be_nothing() -> None:
+    offer = catalogue(TORCH, VSCODE, VSCODE | {"version": "py312", "activity": "none"})
+    assert offer.get("jupyterlab", "pytorch").activity == "jupyter"
+    assert offer.get("vscode", "conda", "py311").activity == "jupyter"
+    assert offer.get("vscode", "conda", "py312").activity == "none"
+    with pytest.raises(ConfigError, match="activity"):
+        catalogue(TORCH | {"activity": "some"})
 
 
 def test_the_first_version_is_the_default_and_the_configuration_comes_first() -> None:
