@@ -61,8 +61,10 @@ def ailment(gpu: wire.Gpu, known: Mapping[str, str], now: datetime) -> str:
         f"hit {_notebook(health.notebook, known)}" if health.notebook else "",
     ]
     found = ", ".join(fact for fact in facts if fact)
-    status = "noted" if health.status == "ok" else "" if health.status == gpu.state else health.status
-    return ": ".join(part for part in (status, found, health.message or "") if part)
+    message = "" if not health.message or health.message == facts[0] else health.message
+    known_already = health.status == gpu.state or bool(found)
+    status = "noted" if health.status == "ok" else "" if known_already else health.status
+    return ": ".join(part for part in (status, found, message) if part)
 
 
 def _moment(at: str, now: datetime) -> str:

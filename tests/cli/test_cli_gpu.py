@@ -126,6 +126,21 @@ def test_a_program_s_own_xid_is_noted_only(notebookctl, toy):
     assert notebookctl("gpu").stdout.splitlines()[-1] == "GPU 0: noted: Xid 31, Nov 21 19:00, hit 0abbbbbb"
 
 
+@pytest.mark.parametrize(
+    ("health", "said"),
+    [
+        (wire.GpuHealth(status="failed", xid=79, message="Xid 79"), "GPU 0: Xid 79"),
+        (wire.GpuHealth(status="failed", message="a double-bit ECC error"), "GPU 0: failed: a double-bit ECC error"),
+        (wire.GpuHealth(status="failed"), "GPU 0: failed"),
+        (wire.GpuHealth(status="quarantined"), None),
+        (wire.GpuHealth(status="unknown"), None),
+    ],
+)
+def test_what_ails_a_gpu_is_said_once(notebookctl, toy, health, said):
+    toy.on("GET /v1/gpu", board(worlds.gpu(0, "quarantined", health=health)))
+    assert notebookctl("gpu").stdout.splitlines()[2:] == (["", said] if said else [])
+
+
 @pytest.mark.parametrize("args", [("gpu",), ("gpu", "-o", "csv")])
 @pytest.mark.parametrize("width", [None, 80])
 def test_what_others_wrote_does_not_steer_the_terminal(notebookctl, toy, args, width):

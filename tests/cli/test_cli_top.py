@@ -125,7 +125,7 @@ def test_an_ill_daemon_names_what_ails_it():
         dependencies={"engine": wire.Dependency(status="degraded", message="it lacks cgroup controllers")},
     )
     head = drawn(seen(health=wire.encode(ill)), 140)[0]
-    assert "▲ degraded  engine degraded: it lacks cgroup controllers" in head
+    assert "▲ degraded  engine: it lacks cgroup controllers" in head
 
 
 def test_hostile_words_steer_nothing():

@@ -71,7 +71,7 @@ def _health(seen: Seen, sheet: Sheet) -> Text:
     title.append(f"  {sign} {clean(health.status)}", _HEALTH_STYLES.get(health.status, ""))
     for name, each in health.dependencies.items():
         if each.status != "ok":
-            text = f"  {name} {each.status}" + (f": {each.message}" if each.message else "")
+            text = f"  {name}: {each.message or each.status}"
             title.append(clean(text), _HEALTH_STYLES.get(each.status, ""))
     return title
 
@@ -179,10 +179,10 @@ def _cells(words: Sequence[str], sheet: Sheet) -> list[Text]:
     """The columns that queue and notebooks share; the last takes what is left, and in a narrow frame they fall away."""
     widths = [2, 15, 9, 16, 13, 12]
     if sheet.width >= 100:
-        widths = [2, 24, 14, 20, 13, 12]
+        widths = [2, 17, 9, 26, 13, 12]
     while len(widths) > 2 and sum(widths) + 2 * len(widths) > sheet.width:
         widths.pop()
-    widths[-1] += max(0, sheet.width - sum(widths) - 2 * len(widths) + 1)
+    widths[-1] += max(0, sheet.width - sum(widths) - 2 * len(widths))
     return [
         cell(word, width, right=column == 0) for column, (word, width) in enumerate(zip(words, widths, strict=False))
     ]
