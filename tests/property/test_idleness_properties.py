@@ -28,6 +28,8 @@ WINDOW_S = 600.0
 RULE = IdleRule(window_s=WINDOW_S)
 BOOT_S = 5000.0
 BLIND = Unknown("nobody answers")
+LEAVES_ITS_STAMP_ON = {"connected": "browser", "busy": "a"}
+"""A gateway stamps every connection that opens or closes, Jupyter every kernel that begins or ends a cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ class World:
         self.boot_s += turn.passes_s / 2
         for thing in turn.acts:
             self.used_s[thing] = self.boot_s
-            self.stamps[thing] = self.boot_s - BOOT_S + self.stepped_s
+            self.stamps[LEAVES_ITS_STAMP_ON.get(thing, thing)] = self.boot_s - BOOT_S + self.stepped_s
         if turn.forgets:
             self.record = IdleRecord()
         if "gpus" in turn.hidden:
