@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was used and what it costs: reports over a window, and the receipt of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from notebookd.domain.actor import Actor
+from notebookd.domain.billing import Bill, Stay, Tariff, Window, minutes, stay
+from notebookd.domain.clocks import Reading
+from notebookd.domain.gpu_use import GpuUse
+from notebookd.domain.run import NotebookId, Run
+from notebookd.domain.usage import GroupKey, Line, Tally, month_of
+from notebookd.errors import Forbidden, NotFound
+from notebookd.ports.store import Reader, Store
+from notebookd.reconciler.metering import Meter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a window holds by groups, in their order. ``names`` are those of the notebooks; ``currency`` is today's."""
+
+    window: Window
+    keys: tuple[GroupKey, ...]
+    lines: list[tuple[tuple[str, ...], Line]]
+    total: Line
+    names: dict[str, str]
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuReceipt:
+    """What a run had of a GPU."""
+
+    uuid: str
+    leased_ms: int
+    use: GpuUse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The bill of a run: its stays, oldest first (the last goes on where ``open``), and what it had of its GPUs."""
+
+    bill: Bill
+    run: Run
+    stays: tuple[tuple[str, Stay], ...]
+    open: bool
+    gpus: tuple[GpuReceipt, ...]
+    total: Line
+
+
+class Usage:
+    """Reads of the accounts: one's own, or everybody's for an admin."""
+
+    def __init__(self, store: Store, meter: Meter, tariff: Tariff) -> None:
+        self._store = store
+        self._meter = meter
+        self._tariff = tariff
+
+    def this_month(self) -> Window:
+        """The month UTC that holds now."""
+        return month_of(self._meter.read().at_ms)
+
+    async def report(self, actor: Actor, window: Window, keys: Sequence[GroupKey], owner: str | None = None) -> Report:
+        """What the actor may see of a window; of one ``owner``, or of all that is the actor's to see."""
+        if not actor.admin:
+            if owner not in {None, actor.name}:
+                raise Forbidden(f"cannot report the usage of {owner}: it is not yours")
+            owner = actor.name
+        now = self._meter.read()
+        tally = await self._store.report(lambda reader: _tally(reader, window, keys, owner, now))
+        return Report(
+            window=window,
+            keys=tuple(keys),
+            lines=sorted(tally.lines.items(), key=lambda each: each[0]),
+            total=tally.total,
+            names=tally.names,
+            currency=self._tariff.currency,
+        )
+
+    def receipt(self, actor: Actor, notebook_id: NotebookId, number: int | None = None) -> Receipt:
+        """The bill of a notebook's latest run, or of the run of that number; also of a deleted notebook."""
+        bills = self._store.list_bills(notebook_id)
+        if not bills:
+            raise NotFound(f"cannot get the receipt of notebook {notebook_id}: there is none of that id")
+        if not actor.may_operate(bills[-1].owner):
+            raise Forbidden(f"cannot get the receipt of notebook {notebook_id}: it is not yours")
+        bill = bills[-1] if number is None else next((each for each in bills if each.number == number), None)
+        run = next((each for each in self._store.list_runs(notebook_id) if bill and each.id == bill.run_id), None)
+        if bill is None or run is None:
+            raise NotFound(
+                f"cannot get the receipt of run {number} of notebook {notebook_id}: it had {len(bills)} runs"
+            )
+        return self._receipt(bill, run)
+
+    def _receipt(self, bill: Bill, run: Run) -> Receipt:
+        now = self._meter.read()
+        intervals = self._store.list_intervals(bill.run_id)
+        stays = tuple((str(each.state), stay(each, bill, now)) for each in intervals)
+        used = self._store.list_run_use(bill.run_id)
+        leased: dict[str, int] = {}
+        for tenure in self._store.list_run_tenures(bill.run_id, now.at_ms):
+            held = max(0, tenure.released_ms - tenure.granted_ms)
+            leased[tenure.gpu_uuid] = leased.get(tenure.gpu_uuid, 0) + held
+        total = Line(leased_ms=sum(leased.values()))
+        for _, each in stays:
+            total.bill(each, 0, minutes(each.length_ms), each.units)
+        for use in used.values():
+            total.use = total.use.plus(use)
+        return Receipt(
+            bill=bill,
+            run=run,
+            stays=stays,
+            open=any(each.length_ms is None for each in intervals),
+            gpus=tuple(GpuReceipt(uuid=uuid, leased_ms=leased[uuid], use=used.get(uuid, GpuUse())) for uuid in leased),
+            total=total,
+        )
+
+
+def _tally(reader: Reader, window: Window, keys: Sequence[GroupKey], owner: str | None, now: Reading) -> Tally:
+    tally = Tally(window, keys)
+    _add_stays(tally, reader, window, owner, now)
+    for tenure in reader.list_tenures(window, owner, now.at_ms):
+        tally.add_tenure(tenure)
+    for hour in reader.list_use(window, owner):
+        tally.add_use(hour)
+    return tally
+
+
+def _add_stays(tally: Tally, reader: Reader, window: Window, owner: str | None, now: Reading) -> None:
+    for row in reader.list_stays(window, owner):
+        tally.add_stay(row)
+    for interval in reader.list_open_intervals(owner):
+        bill = reader.find_bill(interval.run_id)
+        if bill is not None:
+            tally.add_stay(stay(interval, bill, now))
+
+
+def spent_gpu_minutes(reader: Reader, owner: str, now: Reading) -> int:
+    """GPU minutes that an owner has commenced in this month (UTC)."""
+    tally = Tally(month_of(now.at_ms), ())
+    _add_stays(tally, reader, month_of(now.at_ms), owner, now)
+    return tally.total.gpu_minutes
