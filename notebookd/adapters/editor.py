@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Probing an editor on the socket that its container made."""
+"""Asking an editor on the socket that its container made."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import asyncio
 from pathlib import Path
 
 from notebookd import nofollow
+from notebookd.adapters.editor_activity import jupyter_activity
+from notebookd.domain.activity import ActivityApi, EditorActivity
+from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import NotebookId
 
 SOCKET = "editor.sock"
@@ -28,6 +31,20 @@ class SocketEditor:
                     return await _get(nofollow.socket_path(fd), path)
         except (OSError, TimeoutError, ValueError):
             return False
+
+    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorActivity | None]:
+        """What goes on in the editor now."""
+        if api is ActivityApi.NONE:
+            return Known(None)
+        try:
+            with nofollow.open_socket(self._editors, notebook_id, SOCKET) as fd:
+                return Known(await jupyter_activity(nofollow.socket_path(fd)))
+        except TimeoutError:
+            return Unknown("the editor did not answer in time")
+        except OSError as fault:
+            return Unknown(f"the editor cannot be reached: {fault.strerror or fault}")
+        except ValueError as fault:
+            return Unknown(f"the editor gave no answer to go by: {fault}")
 
 
 async def _get(socket_path: str, path: str) -> bool:

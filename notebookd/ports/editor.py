@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The editor port: whether the editor in a container answers."""
+"""The editor port: whether the editor in a container answers, and what goes on in it.
+
+Implementations: :mod:`notebookd.adapters.editor` and :mod:`notebookd.testing.editor`. Both pass
+``tests/contract/test_editor_contract.py``.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from notebookd.domain.activity import ActivityApi, EditorActivity
+from notebookd.domain.observed import Seen
 from notebookd.domain.run import NotebookId
 
 
@@ -14,4 +20,10 @@ class Editor(Protocol):
     async def answers(self, notebook_id: NotebookId, path: str) -> bool:
         """Whether a GET of ``path`` on the notebook's editor socket gives 200 now. A socket that is absent, no
         socket, refuses, or does not answer in a second is False."""
+        ...
+
+    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorActivity | None]:
+        """What goes on in the notebook's editor now, in two seconds at the most. Asking is no activity and moves none
+        of the times. Known(None) is an editor without such an API: it is not asked. Whatever else is not a plain
+        answer in full (silence, too much, a redirect, another shape) is Unknown, never an idle editor."""
         ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from notebookd.domain.activity import ActivityApi, EditorActivity
+from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import NotebookId
 from notebookd.ports.engine import LABEL_PREFIX, ContainerStatus
 from notebookd.testing.engine import FakeEngineWorld
@@ -14,17 +16,30 @@ class FakeEditor:
     """An :class:`~notebookd.ports.editor.Editor` that answers while its notebook's container runs.
 
     ``silent`` is for editors that never answer, ``boot_s`` for how long one takes from its container's start.
-    ``probed`` lists every question, as (notebook, path)."""
+    ``probed`` lists every question of :meth:`answers`, as (notebook, path). ``activities`` says what goes on in each
+    notebook, nothing unless told."""
 
     def __init__(self, world: FakeEngineWorld) -> None:
         self._world = world
         self.silent = False
         self.boot_s = 0.0
         self.probed: list[tuple[NotebookId, str]] = []
+        self.activities: dict[NotebookId, EditorActivity] = {}
 
     async def answers(self, notebook_id: NotebookId, path: str) -> bool:
         """See :meth:`Editor.answers`."""
         self.probed.append((notebook_id, path))
+        return self._up(notebook_id)
+
+    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorActivity | None]:
+        """See :meth:`Editor.activity`."""
+        if api is ActivityApi.NONE:
+            return Known(None)
+        if not self._up(notebook_id):
+            return Unknown("the editor did not answer in time")
+        return Known(self.activities.get(notebook_id, EditorActivity()))
+
+    def _up(self, notebook_id: NotebookId) -> bool:
         return not self.silent and any(
             container.labels.get(f"{LABEL_PREFIX}notebook") == notebook_id
             and container.status is ContainerStatus.RUNNING

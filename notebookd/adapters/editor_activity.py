@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asking a Jupyter server what goes on in it, without that being activity.
+
+The server is in a container and says what it likes: what it says is bounded in size, time and shape before any of it is
+believed. ``no_track_activity`` keeps the questions from moving the times that they ask for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Final, TypeVar
+
+import aiohttp
+import msgspec
+
+from notebookd.domain.activity import EditorActivity, Kernel, Terminal
+
+__all__ = ["jupyter_activity"]
+
+TIMEOUT_S: Final = 2.0
+BODY_BYTES: Final = 256 * 1024
+MOST: Final = 512
+"""Kernels, or terminals, of one notebook."""
+
+_KERNELS: Final = "/api/kernels?no_track_activity=1"
+_TERMINALS: Final = "/api/terminals?no_track_activity=1"
+
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+_Text = Annotated[str, msgspec.Meta(max_length=256)]
+T = TypeVar("T")
+
+
+class _Kernel(msgspec.Struct):
+    id: _Text
+    name: _Text
+    execution_state: _Text
+    last_activity: _Time
+
+
+class _Terminal(msgspec.Struct):
+    name: _Text
+    last_activity: _Time
+
+
+_KERNEL_LIST: Final = msgspec.json.Decoder(Annotated[list[_Kernel], msgspec.Meta(max_length=MOST)])
+_TERMINAL_LIST: Final = msgspec.json.Decoder(Annotated[list[_Terminal], msgspec.Meta(max_length=MOST)])
+
+
+async def jupyter_activity(socket_path: str) -> EditorActivity:
+    """What the Jupyter server at ``socket_path`` tells. Raises ValueError, in words fit to show, for every answer that
+    is not whole and plain, OSError where nobody answers, TimeoutError after :data:`TIMEOUT_S`."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S), _session(socket_path) as session:
+            kernels = _decoded(_KERNEL_LIST, await _body(session, _KERNELS), "kernels")
+            terminals = _decoded(_TERMINAL_LIST, await _body(session, _TERMINALS, absent=b"[]"), "terminals")
+    except aiohttp.ClientConnectorError as fault:
+        raise fault.os_error from fault
+    except aiohttp.ClientError as fault:
+        raise ValueError(f"its answer broke off or was no HTTP ({type(fault).__name__})") from fault
+    return EditorActivity(
+        kernels=tuple(
+            Kernel(id=each.id, name=each.name, state=each.execution_state, last_activity_at=each.last_activity)
+            for each in kernels
+        ),
+        terminals=tuple(Terminal(name=each.name, last_activity_at=each.last_activity) for each in terminals),
+    )
+
+
+def _session(socket_path: str) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        "http://localhost",
+        connector=aiohttp.UnixConnector(socket_path),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,  # a small body that unpacks to a large one is refused as no JSON
+    )
+
+
+async def _body(session: aiohttp.ClientSession, path: str, *, absent: bytes | None = None) -> bytes:
+    """The whole body of a 200. A server whose terminals are turned off has no such page: 404 is then ``absent``."""
+    async with session.get(path, allow_redirects=False) as answer:
+        if answer.status == 404 and absent is not None:
+            return absent
+        if answer.status != 200:
+            raise ValueError(f"it answered {answer.status} to {path.partition('?')[0]}")
+        body = bytearray()
+        async for chunk in answer.content.iter_any():
+            body += chunk
+            if len(body) > BODY_BYTES:
+                raise ValueError(f"it answered more than {BODY_BYTES} bytes to {path.partition('?')[0]}")
+        return bytes(body)
+
+
+def _decoded(decoder: msgspec.json.Decoder[list[T]], body: bytes, what: str) -> list[T]:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise ValueError(f"it does not list its {what} as Jupyter does") from fault
