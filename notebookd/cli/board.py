@@ -19,10 +19,11 @@ _SPARE = ("NAME", "POWER", "TEMP", "FREE AT", "UUID", "UTIL", "MEMORY")
 _SHORTEST_UUID = 8  # as many letters as still look like a UUID: GPU-3f2a
 
 
-def states(gpu: wire.Gpu) -> str:
-    """The state, and what else holds: ``leased+foreign``."""
+def states(gpu: wire.Gpu, *, unseen: bool = False) -> str:
+    """The state, and what else holds: ``leased+foreign``; with a question mark where it is ``unseen`` whether still."""
     flags = (("drained", gpu.drained), ("foreign", gpu.foreign))
-    return "+".join([gpu.state, *(flag for flag, is_set in flags if is_set and flag != gpu.state)])
+    words = "+".join([gpu.state, *(flag for flag, is_set in flags if is_set and flag != gpu.state)])
+    return f"{words}?" if unseen else words
 
 
 def names(board: wire.GpuList) -> dict[str, str]:
@@ -62,9 +63,9 @@ def ailment(gpu: wire.Gpu, known: Mapping[str, str], now: datetime) -> str:
     ]
     found = ", ".join(fact for fact in facts if fact)
     message = "" if not health.message or health.message == facts[0] else health.message
-    known_already = health.status == gpu.state or bool(found)
-    status = "noted" if health.status == "ok" else "" if known_already else health.status
-    return ": ".join(part for part in (status, found, message) if part)
+    if not found and not message and health.status != gpu.state:
+        message = health.status
+    return ": ".join(part for part in ("noted" if health.status == "ok" else "", found, message) if part)
 
 
 def _moment(at: str, now: datetime) -> str:
@@ -146,7 +147,7 @@ def _columns(
             str(each.index),
             each.uuid,
             each.name,
-            states(each),
+            states(each, unseen=bool(board.trouble)),
             *_measures(each),
             holder(each.lease, known) if each.lease else "",
             ahead(each.lease.free_at, now) if each.lease and each.lease.free_at else "",

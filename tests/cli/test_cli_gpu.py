@@ -115,6 +115,7 @@ def test_the_board_says_that_it_cannot_see(notebookctl, toy):
     toy.on("GET /v1/gpu", board(worlds.gpu(0, "free"), trouble="the driver is not loaded"))
     out = notebookctl("gpu").stdout
     assert "the GPUs cannot be seen: the driver is not loaded; the rows tell what was seen last" in out
+    assert "  free?  " in out
     assert "cannot be seen: the driver is not loaded" in notebookctl("gpu", "-o", "csv").stderr
     toy.on("GET /v1/gpu", board(trouble="the driver is not loaded"))
     assert notebookctl("gpu").stdout.splitlines()[-1] == "the GPUs cannot be seen: the driver is not loaded"
@@ -130,7 +131,7 @@ def test_a_program_s_own_xid_is_noted_only(notebookctl, toy):
     ("health", "said"),
     [
         (wire.GpuHealth(status="failed", xid=79, message="Xid 79"), "GPU 0: Xid 79"),
-        (wire.GpuHealth(status="failed", message="a double-bit ECC error"), "GPU 0: failed: a double-bit ECC error"),
+        (wire.GpuHealth(status="failed", message="a double-bit ECC error"), "GPU 0: a double-bit ECC error"),
         (wire.GpuHealth(status="failed"), "GPU 0: failed"),
         (wire.GpuHealth(status="quarantined"), None),
         (wire.GpuHealth(status="unknown"), None),

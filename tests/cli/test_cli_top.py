@@ -116,16 +116,22 @@ def test_a_daemon_that_never_answered_leaves_no_empty_board():
 def test_gpus_that_cannot_be_seen_are_said():
     text = "\n".join(drawn(seen(gpu=board(worlds.gpu(0, "free"), trouble="the driver is not loaded"))))
     assert "▲ the GPUs cannot be seen: the driver is not loaded" in text
+    assert "○ free?" in text
+    assert " 1 free? " in text
 
 
 def test_an_ill_daemon_names_what_ails_it():
     ill = wire.Health(
         status="degraded",
         version="0.1.0",
-        dependencies={"engine": wire.Dependency(status="degraded", message="it lacks cgroup controllers")},
+        dependencies={
+            "store": wire.Dependency(status="ok"),
+            "engine": wire.Dependency(status="degraded", message="it lacks cgroup controllers"),
+            "gpus": wire.Dependency(status="failed"),
+        },
     )
     head = drawn(seen(health=wire.encode(ill)), 140)[0]
-    assert "▲ degraded  engine: it lacks cgroup controllers" in head
+    assert "▲ degraded  gpus: failed  engine: it lacks cgroup controllers" in head
 
 
 def test_hostile_words_steer_nothing():

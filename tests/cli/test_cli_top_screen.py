@@ -218,10 +218,10 @@ def test_a_daemon_that_hangs_holds_up_no_key(tmp_path):
 
 def test_no_color_is_honoured(station):
     with top(station.path, env={"NO_COLOR": "1"}) as screen:
-        screen.until("gentle.*q quit")
+        screen.until("97%.*q quit")
         assert not re.search(r"\x1b\[[0-9;]*3[0-9][;m]", screen.written)
     with top(station.path) as screen:
-        screen.until("gentle.*q quit")
+        screen.until("97%.*q quit")
         assert re.search(r"\x1b\[[0-9;]*3[0-9][;m]", screen.written)
 
 

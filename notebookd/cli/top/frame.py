@@ -64,15 +64,15 @@ def _head(seen: Seen, sheet: Sheet) -> list[Text]:
 def _health(seen: Seen, sheet: Sheet) -> Text:
     title = Text(" ", no_wrap=True).append("notebookd", "bold")
     health = seen.health.value
-    if seen.health.trouble or health is None:
+    if seen.health.trouble or seen.gpu.trouble or health is None:
         return title
-    sign = sheet.signs.states["leased" if health.status == "ok" else "foreign"]
+    signs = sheet.signs
+    sign = {"ok": signs.states["leased"], "failed": signs.ill}.get(health.status, signs.states["foreign"])
     title.append(f" {clean(health.version)}", "dim")
     title.append(f"  {sign} {clean(health.status)}", _HEALTH_STYLES.get(health.status, ""))
-    for name, each in health.dependencies.items():
-        if each.status != "ok":
-            text = f"  {name}: {each.message or each.status}"
-            title.append(clean(text), _HEALTH_STYLES.get(each.status, ""))
+    ill = [(name, each) for name, each in health.dependencies.items() if each.status != "ok"]
+    for name, each in sorted(ill, key=lambda pair: pair[1].status != "failed"):
+        title.append(clean(f"  {name}: {each.message or each.status}"), _HEALTH_STYLES.get(each.status, ""))
     return title
 
 
@@ -101,7 +101,7 @@ def _summary(seen: Seen) -> Text:
     items = seen.gpu.value.items
     models = Counter(each.name for each in items)
     counts = Counter(each.state for each in items)
-    told = [f"{count} {state}" for state, count in counts.items()]
+    told = [f"{count} {state}{'?' if seen.gpu.value.trouble else ''}" for state, count in counts.items()]
     if seen.queue.value is not None and seen.queue.value.items:
         told.append(f"{len(seen.queue.value.items)} waiting")
     told.append(", ".join(f"{count} x {model}" for model, count in models.items()) or "no GPU")

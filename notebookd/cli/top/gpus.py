@@ -68,14 +68,14 @@ def header(sheet: Sheet) -> Text:
 
 def blocks(found: wire.GpuList, sheet: Sheet) -> list[list[Text]]:
     """The lines of each GPU."""
-    return [[_gpu(each, sheet), *_remarks(each, sheet)] for each in found.items]
+    return [[_gpu(each, sheet, unseen=bool(found.trouble)), *_remarks(each, sheet)] for each in found.items]
 
 
-def _gpu(gpu: wire.Gpu, sheet: Sheet) -> Text:
+def _gpu(gpu: wire.Gpu, sheet: Sheet, *, unseen: bool) -> Text:
     lease = gpu.lease
     cells = [
         cell(str(gpu.index), 2, "bold", right=True),
-        _state(gpu, sheet),
+        _state(gpu, sheet, unseen=unseen),
         _beside(_utilisation_bar(gpu, sheet), _percent(gpu)),
         _beside(_memory_bar(gpu, sheet), _memory(gpu)),
         *([_temperature(gpu), _power(gpu)] if sheet.measured else []),
@@ -91,12 +91,14 @@ def _beside(picture: Text, figure: Text) -> Text:
     return Text(" ").join([picture, figure]) if picture.cell_len else figure
 
 
-def _state(gpu: wire.Gpu, sheet: Sheet) -> Text:
+def _state(gpu: wire.Gpu, sheet: Sheet, *, unseen: bool) -> Text:
     sign, style = ink.state(gpu.state, sheet.signs)
-    words = board.states(gpu)
+    words = board.states(gpu, unseen=unseen)
+    if unseen:
+        style = "dim"
     if len(words) + 2 <= sheet.state:
         return cell(f"{sign} {words}", sheet.state, style)
-    flags = "".join(ink.state(flag, sheet.signs)[0] for flag in words.split("+")[1:])
+    flags = "".join(ink.state(flag.rstrip("?"), sheet.signs)[0] for flag in words.split("+")[1:])
     return cell(f"{sign} {gpu.state} {flags}".rstrip(), sheet.state, style)
 
 

@@ -25,6 +25,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 ACTIVE = ("STARTING", "RUNNING", "RESTARTING", "STOPPING")
 PARTS = ("gpu", "queue", "notebook", "health")
+HEALTHY_S = 5.0  # between two looks at the health of a daemon that is well: it asks the engine each time
 PATIENCE_S = 5.0  # for one answer: a daemon that is slower than this is as good as away
 
 
@@ -100,7 +101,8 @@ def looking(
             found[name] = _ask(question, now, found[name])
             if not left.is_set():
                 news()
-            left.wait(interval_s)
+            well = name == "health" and not found[name].trouble
+            left.wait(max(interval_s, HEALTHY_S) if well else interval_s)
 
     for each in _questions(client).items():
         threading.Thread(target=ask, args=each, daemon=True).start()
