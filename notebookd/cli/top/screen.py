@@ -29,7 +29,7 @@ def _quits(keys: bytes) -> bool:
 
 
 class Bell:
-    """Wakes who waits on it, from any thread and from a signal's handler."""
+    """Wakes who waits on it, from any thread and from a signal's handler. It hangs as long as the program runs."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -49,11 +49,6 @@ class Bell:
         if keys is None or keys not in ready:
             return b""
         return os.read(keys, 64) or b"q"  # the terminal is gone: there is nobody to show anything to
-
-    def close(self) -> None:
-        """Take the bell down."""
-        os.close(self._read)
-        os.close(self._write)
 
 
 class _Signals:
