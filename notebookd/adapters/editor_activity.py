@@ -47,11 +47,11 @@ _KERNEL_LIST: Final = msgspec.json.Decoder(Annotated[list[_Kernel], msgspec.Meta
 _TERMINAL_LIST: Final = msgspec.json.Decoder(Annotated[list[_Terminal], msgspec.Meta(max_length=MOST)])
 
 
-async def jupyter_activity(socket_path: str) -> EditorActivity:
+async def jupyter_activity(socket_path: str, *, timeout_s: float = TIMEOUT_S) -> EditorActivity:
     """What the Jupyter server at ``socket_path`` tells. Raises ValueError, in words fit to show, for every answer that
-    is not whole and plain, OSError where nobody answers, TimeoutError after :data:`TIMEOUT_S`."""
+    is not whole and plain, OSError where nobody answers, TimeoutError after ``timeout_s``."""
     try:
-        async with asyncio.timeout(TIMEOUT_S), _session(socket_path) as session:
+        async with asyncio.timeout(timeout_s), _session(socket_path) as session:
             kernels = _decoded(_KERNEL_LIST, await _body(session, _KERNELS), "kernels")
             terminals = _decoded(_TERMINAL_LIST, await _body(session, _TERMINALS, absent=b"[]"), "terminals")
     except aiohttp.ClientConnectorError as fault:

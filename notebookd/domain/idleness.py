@@ -147,8 +147,14 @@ def idle_window(labels: Mapping[str, str], default_s: float | None) -> float | N
 
 
 def look_every_s(window_s: float) -> float:
-    """How often to look at a notebook with this window, in seconds."""
+    """How often to take a sample of the GPUs under this window, and to try again what was not seen; in seconds."""
     return min(max(window_s / 10, 1.0), 30.0)
+
+
+def look_again_at(verdict: Verdict, rule: IdleRule, now: Moment) -> datetime:
+    """When the next look can find anything else: when the window is over, or soon where something was not seen."""
+    soon = now.at + timedelta(seconds=look_every_s(rule.window_s))
+    return soon if verdict.stops_at is None else max(verdict.stops_at, now.at + timedelta(seconds=1))
 
 
 def longest_blink_s(window_s: float) -> float:

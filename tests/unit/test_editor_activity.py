@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from notebookd.adapters.editor import SocketEditor
-from notebookd.adapters.editor_activity import BODY_BYTES, MOST, TIMEOUT_S
+from notebookd.adapters.editor_activity import BODY_BYTES, MOST, TIMEOUT_S, jupyter_activity
 from notebookd.domain.activity import ActivityApi, EditorActivity
 from notebookd.domain.observed import Known, Seen, Unknown
 from tests.values import NOTEBOOK_ID
@@ -196,7 +196,9 @@ async def test_a_slow_drip_is_not_waited_for(folder: Path, drip: bytes) -> None:
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    assert await ask_of(folder, serve) == Unknown("the editor did not answer in time")
+    async with editor(folder / "editor.sock", serve):
+        with pytest.raises(TimeoutError):
+            await jupyter_activity(str(folder / "editor.sock"), timeout_s=0.3)
 
 
 async def test_an_editor_that_says_nothing_is_not_waited_for(folder: Path) -> None:
