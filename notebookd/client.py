@@ -162,6 +162,15 @@ class Client:
         """Restart a notebook's container in place."""
         self._send("PUT", _notebook(notebook, "/restart"))
 
+    def extend_notebook(
+        self, notebook: str, *, duration: str | None = None, until: str | None = None
+    ) -> Reply[wire.Extended]:
+        """Move the deadline of a running notebook by a duration (``2d``), or to a time (RFC 3339)."""
+        wish = wire.ExtendRequest(
+            duration=wire.UNSET if duration is None else duration, until=wire.UNSET if until is None else until
+        )
+        return Reply(self._send("PUT", _notebook(notebook, "/extend"), body=wire.encode(wish)), wire.Extended)
+
     def label_notebook(self, notebook: str, name: str, value: str | None) -> None:
         """Set a label, or remove it (None)."""
         update = wire.LabelUpdate(name=name, value=wire.UNSET if value is None else value)

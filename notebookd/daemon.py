@@ -12,8 +12,7 @@ import pwd
 import signal
 import socket
 import sys
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -36,31 +35,19 @@ from notebookd.adapters.systemd import SystemdNotifier, listen_fds, watchdog_int
 from notebookd.api.app import make_app
 from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
-from notebookd.api.shapes import url_of
+from notebookd.assembly import Assembly, Parts, assemble, instance_of
 from notebookd.config import Config, load_config
-from notebookd.domain.catalogue import Catalogue
-from notebookd.domain.gpu import ForeignRule
-from notebookd.domain.plan import LifecyclePolicy
-from notebookd.domain.resources import FlavorShare, HostCompute
+from notebookd.domain.resources import HostCompute
 from notebookd.errors import ConfigError, NotebookdError
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.store import Store
-from notebookd.reconciler.allocation import Allocator
-from notebookd.reconciler.execute import Executor, Ports
-from notebookd.reconciler.gpu_watch import GpuWatch, Pace
-from notebookd.reconciler.inventory import Inventory
-from notebookd.reconciler.metering import Meter, tariff_of
 from notebookd.reconciler.occupants import Account
-from notebookd.reconciler.reconciler import Reconciler, Settings
-from notebookd.service.gpus import GpuBoard
-from notebookd.service.machine import Machine
-from notebookd.service.notebooks import Notebooks
+from notebookd.reconciler.reconciler import SURVEY_EVERY_S
 
 log = logging.getLogger(__name__)
 
 GATEWAY_ACCOUNT = "notebookd-gateway"
-_SURVEY_EVERY_S = 10.0
 _FOLDER_MODE = 0o700
 
 
@@ -98,15 +85,15 @@ async def serve(config: Config) -> None:
         async with (
             SqliteStore.open(config.paths.database, clock.now(), ballast_bytes=config.store.ballast_bytes) as store,
             _gpus_of(config, store, clock) as gpus,
-            _machine(config, store, clock, notifier, gpus) as (services, reconciler, summary),
-            _api(config, services),
+            _assembly(config, store, clock, notifier, gpus) as assembly,
+            _api(config, assembly.services),
             asyncio.TaskGroup() as tasks,
         ):
             stopping = _stop_signal()
-            serving = tasks.create_task(reconciler.run(), name="reconciler")
+            serving = tasks.create_task(assembly.reconciler.run(), name="reconciler")
             telling = tasks.create_task(log_events(store), name="log")
-            notifier.ready(summary())
-            log.info("notebookd %s serves %s", services.version, config.api.socket)
+            notifier.ready(assembly.summary())
+            log.info("notebookd %s serves %s", assembly.services.version, config.api.socket)
             await stopping.wait()
             notifier.stopping()
             serving.cancel()
@@ -159,20 +146,10 @@ def _only_one(state: Path) -> Iterator[None]:
         os.close(handle)
 
 
-async def _instance_of(store: Store) -> str:
-    known = store.find_meta("instance")
-    if known is not None:
-        return known
-    made = str(uuid.uuid4())
-    async with store.transaction() as tx:
-        await tx.put_meta("instance", made)
-    return made
-
-
 @asynccontextmanager
 async def _gpus_of(config: Config, store: Store, clock: Clock) -> AsyncIterator[Gpus]:
     if config.gpus.driver == "simulated":
-        yield SimulatedGpus(config.gpus.simulated, await _instance_of(store))
+        yield SimulatedGpus(config.gpus.simulated, await instance_of(store))
         return
     async with NvmlGpus.open(clock) as gpus:
         yield gpus
@@ -185,101 +162,39 @@ def host_compute() -> HostCompute:
 
 
 @asynccontextmanager
-async def _machine(
+async def _assembly(
     config: Config, store: SqliteStore, clock: Clock, notifier: SystemdNotifier, gpus: Gpus
-) -> AsyncIterator[tuple[Services, Reconciler, Callable[[], str]]]:
-    instance = await _instance_of(store)
-    quota = AccountQuotas(config.quota, config.api.admin_group)
-    inventory = Inventory(
-        gpus,
-        store,
-        SystemProcesses(),
-        host_compute(),
-        _shares(config),
-        ForeignRule(memory_bytes=config.gpus.foreign_memory_bytes, ignored=frozenset(config.gpus.ignore_processes)),
-        Account(user=_own_name(), pid=os.getpid()),
-    )
-    watch = GpuWatch(gpus, inventory, store, clock, Pace(busy_s=config.gpus.poll_s))
-    await watch.look()
-    meter = Meter(store, clock, tariff_of(config.billing))
-    allocator = Allocator(store, inventory, watch, clock, quota, _policy(config), meter)
+) -> AsyncIterator[Assembly]:
+    instance = await instance_of(store)
     files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
     await files.sweep()
-    catalogue = Catalogue.of(config.images)
+
+    def turned(summary: str) -> None:
+        notifier.watchdog()
+        notifier.status(summary)
+
     async with PodmanEngine.open(config.engine.socket, instance) as engine:
-        ports = Ports(engine=engine, editor=SocketEditor(config.paths.editors), files=files, clock=clock)
-        policy = _policy(config)
-        machine = Machine(store, engine, inventory, watch, allocator)
-
-        def turned() -> None:
-            notifier.watchdog()
-            notifier.status(machine.summary())
-
-        reconciler = Reconciler(
-            store,
-            ports,
-            Executor(ports, watch, policy, instance, cdi=gpus.cdi),
-            allocator,
-            watch,
-            meter,
-            RouteFiles(config.paths),
-            Settings(
+        yield await assemble(
+            Parts(
+                config=config,
+                store=store,
+                clock=clock,
+                gpus=gpus,
+                processes=SystemProcesses(),
+                engine=engine,
+                editor=SocketEditor(config.paths.editors),
+                files=files,
+                routes=RouteFiles(config.paths),
+                quota=AccountQuotas(config.quota, config.api.admin_group),
+                host=host_compute(),
                 instance=instance,
-                policy=policy,
-                survey_every_s=min(_SURVEY_EVERY_S, watchdog_interval_s() or _SURVEY_EVERY_S),
-            ),
-            on_turn=turned,
+                version=__version__,
+                account=Account(user=_own_name(), pid=os.getpid()),
+                survey_every_s=min(SURVEY_EVERY_S, watchdog_interval_s() or SURVEY_EVERY_S),
+                min_free_bytes=config.store.min_free_bytes,
+                on_turn=turned,
+            )
         )
-        notebooks = Notebooks(
-            store,
-            clock,
-            catalogue,
-            inventory,
-            quota,
-            reconciler.wake,
-            meter=meter,
-            min_free_bytes=config.store.min_free_bytes,
-        )
-        services = Services(
-            notebooks=notebooks,
-            machine=machine,
-            gpus=GpuBoard(store, clock, gpus, inventory, watch, reconciler.wake),
-            catalogue=catalogue,
-            store=store,
-            engine=engine,
-            files=files,
-            clock=clock,
-            quota=quota,
-            url_of=lambda notebook: url_of(notebook, config.gateway.domain, config.gateway.listen_port),
-            instance=instance,
-            version=__version__,
-        )
-        yield services, reconciler, machine.summary
-
-
-def _shares(config: Config) -> tuple[FlavorShare, ...]:
-    return tuple(
-        FlavorShare(
-            id=each.id,
-            description=each.description,
-            cpus=round(each.cpus) if each.cpus else None,
-            memory_bytes=each.memory_bytes,
-            limit=each.max_units,
-            default=each.default,
-        )
-        for each in config.flavors
-    )
-
-
-def _policy(config: Config) -> LifecyclePolicy:
-    lifecycle = config.lifecycle
-    return LifecyclePolicy(
-        max_running_s=lifecycle.max_running_s,
-        stop_grace_s=lifecycle.stop_grace_s,
-        start_timeout_s=lifecycle.start_timeout_s,
-        queue_timeout_s=lifecycle.queue_timeout_s,
-        start_after_boot=lifecycle.start_after_boot,
-    )
 
 
 @asynccontextmanager

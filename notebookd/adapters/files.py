@@ -27,6 +27,7 @@ from notebookd.ports.files import NotebookFolders, Usage
 log = logging.getLogger(__name__)
 
 MARKER = ".workspace.initialized"
+NOTICE = "NOTICE.notebookd.txt"
 _EDITOR_MODE = 0o2770  # setgid: what the editor makes belongs to the gateway's group
 
 
@@ -71,6 +72,11 @@ class LocalFiles:
     async def sweep(self) -> None:
         """Empty the trash that an earlier life left."""
         await _in_thread("empty the trash", _remove_tree, self._paths.trash)
+
+    async def leave_notice(self, notebook_id: NotebookId, text: str | None) -> None:
+        """Replace or remove the notice, whatever stands in its place now."""
+        workspace = self.folders(notebook_id).workspace
+        await _in_thread(f"leave a notice in {workspace}", _leave_notice, workspace, text)
 
     async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:
         """Keep a container's output; a log kept already stays."""
@@ -135,6 +141,14 @@ def _require_marker(workspace: Path) -> None:
 def _leave_marker(workspace: Path) -> None:
     with nofollow.open_directory(workspace) as folder, suppress(FileExistsError):
         nofollow.create_file(folder, MARKER, mode=0o600)
+
+
+def _leave_notice(workspace: Path, text: str | None) -> None:
+    with nofollow.open_directory(workspace) as folder:
+        if text is not None:
+            nofollow.replace_file(folder, NOTICE, text.encode())
+        else:
+            nofollow.remove_file(folder, NOTICE)
 
 
 def _write_log(path: Path, lines: list[str]) -> None:

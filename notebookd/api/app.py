@@ -55,6 +55,7 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/v1/notebook/{id}/start", _MEMBER, notebooks.start),
     Route("PUT", "/v1/notebook/{id}/stop", _MEMBER, notebooks.stop),
     Route("PUT", "/v1/notebook/{id}/restart", _MEMBER, notebooks.restart),
+    Route("PUT", "/v1/notebook/{id}/extend", _MEMBER, notebooks.extend),
     Route("PUT", "/v1/notebook/{id}/label", _MEMBER, notebooks.label),
     Route("GET", "/v1/notebook/{id}/log", _MEMBER, streams.log),
     Route("GET", "/v1/notebook/{id}/exec", _MEMBER, streams.run_in_notebook),

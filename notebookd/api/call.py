@@ -24,6 +24,8 @@ from notebookd.reconciler.allocation import QuotaBook
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
+from notebookd.service.usage import Usage
+from notebookd.service.why import Reasons
 
 MAX_BODY = 1024 * 1024
 
@@ -35,6 +37,8 @@ class Services:
     notebooks: Notebooks
     machine: Machine
     gpus: GpuBoard
+    reasons: Reasons
+    usage: Usage
     catalogue: Catalogue
     store: Store
     engine: Engine

@@ -169,6 +169,7 @@ async def extensions(call: Call) -> web.Response:
             "PUT /v1/gpu/{uuid}/clear",
             "PUT /v1/gpu/{uuid}/drain",
             "PUT /v1/gpu/{uuid}/undrain",
+            "PUT /v1/notebook/{id}/extend",
             "PUT /v1/notebook/{id}/restart",
         ],
     }

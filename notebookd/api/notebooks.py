@@ -117,6 +117,15 @@ async def restart(call: Call) -> web.Response:
     return done()
 
 
+async def extend(call: Call) -> web.Response:
+    """PUT /v1/notebook/{id}/extend."""
+    notebook_id = call.notebook_id
+    what = f"extend notebook {notebook_id}"
+    wish = wishes.extension(wishes.require(wire.ExtendRequest, await call.body(), what), what)
+    timeout_at = await call.services.notebooks.extend(call.actor, notebook_id, by=wish.by, until=wish.until)
+    return answer(wire.Extended(timeout_at=wire.rfc3339(timeout_at)))
+
+
 async def label(call: Call) -> web.Response:
     """PUT /v1/notebook/{id}/label."""
     notebook_id = call.notebook_id
@@ -150,15 +159,15 @@ async def access(call: Call) -> web.Response:
 async def why(call: Call) -> web.Response:
     """GET /v1/notebook/{id}/why."""
     entry = call.entry("explain")
-    machine = call.services.machine
-    row = next((row for row in machine.queue() if row.entry.run.id == entry.run.id), None)
+    reasons = call.services.reasons
+    row = next((row for row in call.services.machine.queue() if row.entry.run.id == entry.run.id), None)
     shaped = _shape(call, entry)
     return answer(
         wire.Why(
             notebook=entry.notebook.id,
             state=shaped.status.state,
-            sentences=machine.why(entry),
-            deadlines=[shapes.deadline(each) for each in machine.deadlines(entry)],
+            sentences=reasons.sentences(entry),
+            deadlines=[shapes.deadline(each) for each in reasons.deadlines(entry)],
             waits_for=shapes.queue_row(row) if row else wire.UNSET,
         )
     )

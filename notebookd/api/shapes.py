@@ -7,6 +7,7 @@ from datetime import datetime
 
 from notebookd import wire
 from notebookd.domain.catalogue import Catalogue, Editor, Framework
+from notebookd.domain.deadlines import Deadline
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.resources import Flavor, brand_and_model
@@ -14,7 +15,7 @@ from notebookd.domain.run import FINAL, Resources, Run, RunState, stopped_at
 from notebookd.ports.files import Usage
 from notebookd.ports.store import Entry
 from notebookd.service.gpus import BoardRow
-from notebookd.service.machine import DeadlineRow, QueueRow
+from notebookd.service.machine import QueueRow
 from notebookd.service.notebooks import entry_state
 from notebookd.wire import UNSET, UnsetType, answers
 
@@ -269,9 +270,9 @@ def queue_row(row: QueueRow) -> wire.QueueEntry:
     )
 
 
-def deadline(row: DeadlineRow) -> wire.Deadline:
+def deadline(row: Deadline) -> wire.Deadline:
     """Something that will happen by itself."""
-    return wire.Deadline(reason=row.reason, at=wire.rfc3339(row.at), why=row.why, moved_by=row.moved_by or UNSET)
+    return wire.Deadline(reason=str(row.reason), at=wire.rfc3339(row.at), why=row.why, moved_by=row.moved_by or UNSET)
 
 
 def event(happened: Event) -> wire.Event:

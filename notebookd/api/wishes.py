@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -70,6 +71,34 @@ def patch(body: wire.NotebookPatch) -> Patch:
         volumes=len(_given(body.volumes) or ()),
     )
     return Patch(wish=wish, given=given)
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """By how much, or until when, a deadline is to be moved: one of the two."""
+
+    by: timedelta | None
+    until: datetime | None
+
+
+def extension(body: wire.ExtendRequest, what: str) -> Extension:
+    """What an extension asks for."""
+    duration, until = _given(body.duration), _given(body.until)
+    if (duration is None) == (until is None):
+        raise invalid(what, [Fault("$", "give a duration or until, one of the two")])
+    try:
+        if duration is not None:
+            return Extension(timedelta(seconds=parse_duration(duration)), None)
+        return Extension(None, _instant(until or ""))
+    except ValueError as fault:
+        raise invalid(what, [Fault("$.until" if duration is None else "$.duration", str(fault))]) from fault
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone: write it as in 2026-11-29T10:00:00Z")
+    return at.astimezone(UTC)
 
 
 V = TypeVar("V")

@@ -28,6 +28,7 @@ VERBS = {
     "start": ("start", "Start a notebook."),
     "stop": ("stop", "Stop a notebook; its workspace stays."),
     "restart": ("restart", "Restart a running notebook in place."),
+    "extend": ("extend", "Let a running notebook run longer."),
     "delete": ("delete", "Delete a notebook and its workspace."),
     "patch": ("patch", "Change a notebook's spec."),
     "label": ("label", "Set or remove labels of a notebook."),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from notebookd.domain.run import Warned
+
 
 @dataclass(frozen=True, slots=True)
 class PrepareFiles:
@@ -38,6 +40,19 @@ class StopContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveNotice:
+    """Leave a text for the user in the workspace, and remember that he was warned."""
+
+    text: str
+    warned: Warned
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNotice:
+    """Take the notice away: what it says is no longer so."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeepLog:
     """Copy the container's log to the run's log file before the container goes."""
 
@@ -66,6 +81,8 @@ Action: TypeAlias = (
     | StartContainer
     | AwaitEditor
     | StopContainer
+    | LeaveNotice
+    | RemoveNotice
     | KeepLog
     | RemoveContainer
     | QuarantineGpu

@@ -15,19 +15,16 @@ from typing import assert_never
 
 from notebookd.domain import actions as act
 from notebookd.domain.container import Container, ContainerStatus
+from notebookd.domain.deadlines import Patience, deadline_of, due_warning, next_look, notice
 from notebookd.domain.notebook import Notebook, Wanted
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.run import FINAL, Outcome, Run, RunState, advance, end, give_back, release
+from notebookd.domain.run import FINAL, IllegalTransition, Outcome, Run, RunState, advance, end, give_back, release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LifecyclePolicy:
-    """The clock of a run; durations in seconds."""
+class LifecyclePolicy(Patience):
+    """How long things may take, and what follows; durations in seconds."""
 
-    max_running_s: float = 7 * 86400
-    stop_grace_s: float = 30
-    start_timeout_s: float = 900
-    queue_timeout_s: float = 7 * 86400
     release_timeout_s: float = 30
     """How long a process may stay on a GPU after its container is gone, before the GPU is put in quarantine."""
     start_after_boot: bool = True
@@ -86,7 +83,8 @@ def plan(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy, no
     if run.state in FINAL:
         return _settle(notebook, run, sight, policy, now)
     if isinstance(sight.container, Unknown) and not (run.state is RunState.PENDING and run.launched_at is None):
-        return Plan(run=run, wake_at=_deadline(run, policy))
+        deadline = deadline_of(notebook, run, policy)
+        return Plan(run=run, wake_at=deadline.at if deadline is not None else None)
     container = sight.container.value if isinstance(sight.container, Known) else None
     if run.state is not RunState.FINALIZING:
         run = _seen_finished(run, container)
@@ -103,13 +101,13 @@ def _queued(_n: Notebook, run: Run, _c: Container | None, _s: Sight, _p: Lifecyc
 def _pending(
     notebook: Notebook, run: Run, container: Container | None, sight: Sight, policy: LifecyclePolicy, now: datetime
 ) -> Plan:
-    deadline = _deadline(run, policy)
+    deadline = _due_at(notebook, run, policy)
     if run.granted_at is None:
-        if deadline is not None and now >= deadline:
+        if now >= deadline:
             waited = f"no compute became free within {policy.queue_timeout_s:.0f} s"
             return Plan(run=end(run, _by_platform(waited), now))
         return Plan(run=run, wake_at=deadline)
-    if deadline is None or now >= deadline:
+    if now >= deadline:
         return Plan(run=end(run, _too_slow(policy), now))
     if container is None and run.container_started_at is None and run.gpus:
         if isinstance(sight.gpus, Unknown):
@@ -147,17 +145,24 @@ def _running(
         return Plan(run=end(run, VANISHED, now, container_gone=True))
     if container.status is not ContainerStatus.RUNNING:
         return Plan(run=_ended_by_itself(run, container, now))
-    if run.timeout_at is not None and now >= run.timeout_at:
+    deadline = deadline_of(notebook, run, policy)
+    if deadline is None:
+        return Plan(run=run)
+    if now >= deadline.at:
         if notebook.spec.timeout_auto_restart:
             return Plan(run=restart(run, now))
         return Plan(run=end(run, TIMED_OUT, now))
-    return Plan(run=run, wake_at=run.timeout_at)
+    if run.warned is not None and run.warned.deadline_at != deadline.at:
+        return Plan(run=run, actions=(act.RemoveNotice(),))
+    if warned := due_warning(run, deadline, policy, now):
+        return Plan(run=run, actions=(act.LeaveNotice(notice(notebook, deadline), warned),))
+    return Plan(run=run, wake_at=next_look(run, deadline, policy, now))
 
 
 def _restarting(
-    _n: Notebook, run: Run, container: Container | None, sight: Sight, policy: LifecyclePolicy, now: datetime
+    notebook: Notebook, run: Run, container: Container | None, sight: Sight, policy: LifecyclePolicy, now: datetime
 ) -> Plan:
-    deadline = run.state_since + timedelta(seconds=policy.start_timeout_s + policy.stop_grace_s)
+    deadline = _due_at(notebook, run, policy)
     if container is None:
         return Plan(run=end(run, VANISHED, now, container_gone=True))
     if now >= deadline:
@@ -252,16 +257,11 @@ def _settle(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy,
     return Plan(run=run)
 
 
-def _deadline(run: Run, policy: LifecyclePolicy) -> datetime | None:
-    match run.state:
-        case RunState.PENDING if run.granted_at is None:
-            return run.state_since + timedelta(seconds=policy.queue_timeout_s)
-        case RunState.PENDING if run.granted_at is not None:
-            return run.granted_at + timedelta(seconds=policy.start_timeout_s)
-        case RunState.RUNNING:
-            return run.timeout_at
-        case _:
-            return None
+def _due_at(notebook: Notebook, run: Run, policy: LifecyclePolicy) -> datetime:
+    deadline = deadline_of(notebook, run, policy)
+    if deadline is None:
+        raise IllegalTransition(f"a run in {run.state} has no deadline")
+    return deadline.at
 
 
 VANISHED = Outcome(state=RunState.ERROR, code="JOB_ERROR", message="the container is gone and nobody of us removed it")
@@ -326,6 +326,19 @@ def answered(run: Run, policy: LifecyclePolicy, now: datetime) -> Run:
         return run
     timeout_at = now + timedelta(seconds=policy.max_running_s)
     return replace(advance(run, RunState.RUNNING, now), timeout_at=timeout_at, restart_from=None)
+
+
+def extended(run: Run, until: datetime, patience: Patience) -> Run | str:
+    """``run`` with its deadline moved to ``until``, or why that is not possible."""
+    begun = run.last(RunState.RUNNING)
+    if run.state is not RunState.RUNNING or begun is None or run.timeout_at is None:
+        return "it is not running"
+    latest = begun + timedelta(seconds=patience.max_extension_s)
+    if until < run.timeout_at:
+        return f"that is before its deadline as it stands, {run.timeout_at:%Y-%m-%d %H:%M:%S} UTC"
+    if until > latest:
+        return f"it may run until {latest:%Y-%m-%d %H:%M:%S} UTC at the latest"
+    return replace(run, timeout_at=until)
 
 
 def restart(run: Run, now: datetime) -> Run:

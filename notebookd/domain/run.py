@@ -143,6 +143,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """The warning that was given last: of the deadline at that time, that many seconds before it."""
+
+    deadline_at: datetime
+    before_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """Compute that a run holds: ``units`` of a flavor, and what they amount to."""
 
@@ -187,6 +195,7 @@ class Run:
     restart_from: datetime | None = None
     """StartedAt of the container that a restart wants to see replaced."""
     timeout_at: datetime | None = None
+    warned: Warned | None = None
     outcome: Outcome | None = None
     exit_code: int | None = None
     released_at: datetime | None = None

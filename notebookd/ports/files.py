@@ -48,6 +48,10 @@ class Files(Protocol):
         """Remove workspace (renamed to the trash first), editor folder and logs. Idempotent."""
         ...
 
+    async def leave_notice(self, notebook_id: NotebookId, text: str | None) -> None:
+        """Leave ``text`` in the workspace for whoever works there, in place of an earlier one; None takes it away."""
+        ...
+
     async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:
         """Keep a container's output beyond the container."""
         ...

@@ -102,6 +102,12 @@ class Executor:
                 return await self._await_editor(action, entry, disturbed)
             case act.StopContainer():
                 return await self._stop(run, name, action.grace_s)
+            case act.LeaveNotice(text, warned):
+                await self._leave_notice(entry, text)
+                return replace(run, warned=warned)
+            case act.RemoveNotice():
+                await self._leave_notice(entry, None)
+                return replace(run, warned=None)
             case act.KeepLog():
                 await self._keep_log(entry, name)
             case act.RemoveContainer():
@@ -177,6 +183,13 @@ class Executor:
             return run
         ended = container.status is ContainerStatus.EXITED
         return replace(run, exit_code=container.exit_code if ended else None)
+
+    async def _leave_notice(self, entry: Entry, text: str | None) -> None:
+        """A workspace that takes no notice is its user's own doing, or full: the event tells him all the same."""
+        try:
+            await self._ports.files.leave_notice(entry.notebook.id, text)
+        except WorkspaceFault as fault:
+            log.warning("no notice for notebook %s: %s", entry.notebook.id, fault)
 
     async def _keep_log(self, entry: Entry, name: str) -> None:
         """Keep the log if there is room for it: a full disk must not hold up a stop."""

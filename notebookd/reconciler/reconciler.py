@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 ALLOCATION = "allocation"
 SURVEY = "survey"
 GPUS = "gpus"
-_SURVEY_EVERY_S = 10.0
+SURVEY_EVERY_S = 10.0
 _EVENTS_RETRY_S = 1.0
 _ANCHOR = "storage_marked"
 
@@ -43,7 +43,7 @@ class Settings:
 
     instance: str
     policy: LifecyclePolicy
-    survey_every_s: float = _SURVEY_EVERY_S
+    survey_every_s: float = SURVEY_EVERY_S
 
 
 class Reconciler:

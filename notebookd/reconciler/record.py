@@ -49,6 +49,8 @@ async def write_entry(
                 data=_data(run),
             )
         )
+    if run.warned is not None and before is not None and run.warned != before.run.warned:
+        await tx.append(_warning_event(notebook, run, at))
     if run.granted_at is not None and (before is None or before.run.granted_at is None):
         await tx.append(_lease_event("lease.granted", notebook, run, at))
     if run.released_at is not None and before is not None and before.run.holds:
@@ -80,6 +82,23 @@ def _data(run: Run) -> dict[str, Any]:
     if run.exit_code is not None:
         data["exitCode"] = run.exit_code
     return data
+
+
+def _warning_event(notebook: Notebook, run: Run, at: datetime) -> Event:
+    deadline_at = run.timeout_at or at
+    return Event(
+        type="notebook.warning",
+        at=at,
+        notebook_id=notebook.id,
+        run_id=run.id,
+        owner=notebook.owner,
+        data={
+            "reason": "timeout",
+            "at": deadline_at.isoformat(),
+            "leftSeconds": max(0, round((deadline_at - at).total_seconds())),
+            "restarts": notebook.spec.timeout_auto_restart,
+        },
+    )
 
 
 def _lease_event(kind: str, notebook: Notebook, run: Run, at: datetime) -> Event:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a caller may know of the machine: flavors and what is free of them, the queue, health, why."""
+"""What a caller may know of the machine: flavors and what is free of them, the queue, health."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from datetime import datetime
 from notebookd.domain.leasing import Wait, WaitReason
 from notebookd.domain.observed import Known, Unknown
 from notebookd.domain.resources import Flavor
-from notebookd.domain.run import FINAL, NotebookState, Run, RunState
+from notebookd.domain.run import NotebookState
 from notebookd.errors import EngineUnavailable, StoreUnavailable
 from notebookd.ports.engine import Engine
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
-from notebookd.service.notebooks import entry_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +27,6 @@ class QueueRow:
     wait: Wait
     sentence: str
     latest_start_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadlineRow:
-    """Something that will happen by itself."""
-
-    reason: str
-    at: datetime
-    why: str
-    moved_by: str | None = None
 
 
 _WAITS_FOR: Mapping[WaitReason, str] = {
@@ -95,63 +84,6 @@ class Machine:
             )
             for wait in queue.decision.waits
         ]
-
-    def deadlines(self, entry: Entry) -> list[DeadlineRow]:
-        """What will happen to a notebook by itself."""
-        if entry_state(entry) is NotebookState.RUNNING and entry.run.timeout_at is not None:
-            after = "restarted as it is" if entry.notebook.spec.timeout_auto_restart else "stopped"
-            return [
-                DeadlineRow(
-                    reason="timeout",
-                    at=entry.run.timeout_at,
-                    why=f"after the longest running time it is {after}",
-                    moved_by="notebookctl restart",
-                )
-            ]
-        return []
-
-    def why(self, entry: Entry) -> list[str]:
-        """Sentences saying why a notebook is in its state."""
-        run, state = entry.run, entry_state(entry)
-        if run.waiting:
-            row = next((row for row in self.queue() if row.entry.run.id == run.id), None)
-            if row is not None:
-                return [f"It waits for {row.sentence}, at position {row.wait.position}."]
-        match state:
-            case NotebookState.STARTING:
-                sentences = ["It has its compute; its container boots and has yet to answer."]
-            case NotebookState.RUNNING:
-                sentences = ["Its editor answers."]
-            case NotebookState.RESTARTING:
-                sentences = ["Its container is being restarted as it is."]
-            case _:
-                verb = "ends" if run.active else "ended"
-                sentences = [f"It {verb}: {run.outcome.message} ({run.outcome.code})."] if run.outcome else []
-                if run.exit_code is not None:
-                    sentences.append(f"Its editor exited with status {run.exit_code}.")
-        return [*sentences, *self._why_gpus(run)]
-
-    def _why_gpus(self, run: Run) -> list[str]:
-        """What there is to say of the GPUs that it holds."""
-        if not (run.holds and run.gpus):
-            return []
-        seen = self._inventory.held_by(run)
-        over = run.state in FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
-        if isinstance(seen, Unknown):
-            wait = (
-                " Its GPUs are given back when the driver can tell that none of its processes is on them."
-                if over
-                else ""
-            )
-            return [f"Its GPUs cannot be seen: {seen.reason}.{wait}"]
-        sentences: list[str] = []
-        if seen.value.sick is not None:
-            sentences.append(f"{seen.value.sick}. A restart moves it to another.")
-        if seen.value.taken is not None:
-            sentences.append(f"{seen.value.taken}, which nobody gave it to.")
-        if over:
-            sentences += [f"GPU {uuid} is not given back: {words}." for uuid, words in seen.value.lingering]
-        return sentences
 
     async def health(self) -> dict[str, tuple[str, str | None]]:
         """Every dependency with its state (ok, degraded, failed) and, where it is not ok, a sentence."""

@@ -7,15 +7,16 @@ import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from notebookd.domain.actor import Actor
 from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.deadlines import Patience
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
 from notebookd.domain.observed import Unknown
-from notebookd.domain.plan import restart
+from notebookd.domain.plan import extended, restart
 from notebookd.domain.quota import UNBOUND
 from notebookd.domain.resources import amount
 from notebookd.domain.run import (
@@ -109,9 +110,11 @@ class Notebooks:
         wake: Callable[[str], None],
         *,
         meter: Meter,
+        patience: Patience,
         min_free_bytes: int,
     ) -> None:
         self._meter = meter
+        self._patience = patience
         self._store = store
         self._clock = clock
         self._catalogue = catalogue
@@ -283,6 +286,26 @@ class Notebooks:
             )
         self._wake(notebook_id)
 
+    async def extend(
+        self, actor: Actor, notebook_id: NotebookId, *, by: timedelta | None = None, until: datetime | None = None
+    ) -> datetime:
+        """Move the deadline of a running notebook by so much, or to that time; returns where it stands then."""
+        async with self._store.transaction() as tx:
+            entry = self.get(actor, notebook_id, "extend")
+            if entry_state(entry) is not _S.RUNNING or entry.run.timeout_at is None:
+                _refuse("extend", entry, entry_state(entry), hint="only a running notebook has a deadline to extend")
+            moved = extended(entry.run, until or entry.run.timeout_at + (by or timedelta()), self._patience)
+            if isinstance(moved, str):
+                path = "$.until" if until else "$.duration"
+                raise invalid(f"extend notebook {notebook_id}", [Fault(path, moved)])
+            now = self._clock.now()
+            touched = replace(entry.notebook, updated_at=max(now, entry.notebook.updated_at))
+            await write_entry(tx, entry, touched, moved, meter=self._meter, actor=actor.name, at=now)
+            if moved != entry.run:
+                await tx.append(_extension(entry, moved, actor, now))
+        self._wake(notebook_id)
+        return moved.timeout_at or now
+
     async def delete(self, actor: Actor, notebook_id: NotebookId, *, force: bool) -> None:
         """Delete a notebook with its workspace; with ``force`` also one that is not stopped."""
         async with self._store.transaction() as tx:
@@ -376,6 +399,19 @@ class Notebooks:
             raise StoreUnavailable(
                 f"cannot {verb}: {free} bytes of disk are free, {self._min_free} are kept", hint="free some disk space"
             )
+
+
+def _extension(entry: Entry, moved: Run, actor: Actor, at: datetime) -> Event:
+    before, after = entry.run.timeout_at or at, moved.timeout_at or at
+    return Event(
+        type="notebook.extended",
+        at=at,
+        actor=actor.name,
+        notebook_id=entry.notebook.id,
+        run_id=moved.id,
+        owner=entry.notebook.owner,
+        data={"from": before.isoformat(), "until": after.isoformat()},
+    )
 
 
 def _needs_stop(stored: NotebookSpec, wanted: NotebookSpec) -> bool:

@@ -9,7 +9,6 @@ same world: database, containers and folders are as the first life left them.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,21 +22,14 @@ from notebookd.adapters.route_board import RouteFiles
 from notebookd.api.app import make_app
 from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
-from notebookd.api.shapes import url_of
+from notebookd.assembly import Parts, assemble, instance_of, policy_of
 from notebookd.config import Config, parse_config
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.domain.resources import GIB, HostCompute
-from notebookd.ports.store import Store
-from notebookd.reconciler.allocation import Allocator
-from notebookd.reconciler.execute import Executor, Ports
-from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
-from notebookd.reconciler.metering import Meter, tariff_of
-from notebookd.reconciler.reconciler import Reconciler, Settings
-from notebookd.service.gpus import GpuBoard
-from notebookd.service.machine import Machine
+from notebookd.reconciler.reconciler import Reconciler
 from notebookd.service.notebooks import Notebooks
 from notebookd.testing.clock import FakeClock
 from notebookd.testing.crashing import Crash, CrashingEngine, CrashingFiles, CrashingStore, Turnstile
@@ -67,14 +59,7 @@ class World:
     @property
     def policy(self) -> LifecyclePolicy:
         """The clock of a run, from the configuration."""
-        lifecycle = self.config.lifecycle
-        return LifecyclePolicy(
-            max_running_s=lifecycle.max_running_s,
-            stop_grace_s=lifecycle.stop_grace_s,
-            start_timeout_s=lifecycle.start_timeout_s,
-            queue_timeout_s=lifecycle.queue_timeout_s,
-            start_after_boot=lifecycle.start_after_boot,
-        )
+        return policy_of(self.config)
 
 
 def make_world(folder: Path, *, gpus: int = 2, settings: Mapping[str, Any] | None = None) -> World:
@@ -163,64 +148,33 @@ def _crashed(fault: BaseException) -> bool:
 
 
 async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House:
-    instance = await _instance_of(store)
-    inventory = Inventory(world.gpus, store, world.processes, world.host)
-    watch = GpuWatch(world.gpus, inventory, store, world.clock)
-    await watch.look()
-    meter = Meter(store, world.clock, tariff_of(world.config.billing))
-    allocator = Allocator(
-        store, inventory, watch, world.clock, lambda owner: world.quotas.get(owner, UNBOUND), world.policy, meter
-    )
-    files = CrashingFiles(world.config.paths, gate)
-    engine = CrashingEngine(world.engine, instance, gate)
-    ports = Ports(engine=engine, editor=world.editor, files=files, clock=world.clock)
-    reconciler = Reconciler(
-        store,
-        ports,
-        Executor(ports, watch, world.policy, instance, cdi=world.gpus.cdi),
-        allocator,
-        watch,
-        meter,
-        RouteFiles(world.config.paths),
-        Settings(instance=instance, policy=world.policy),
-    )
-    catalogue = Catalogue.of(world.config.images)
-    gateway = world.config.gateway
-    services = Services(
-        notebooks=Notebooks(
-            store,
-            world.clock,
-            catalogue,
-            inventory,
-            lambda owner: world.quotas.get(owner, UNBOUND),
-            reconciler.wake,
-            meter=meter,
+    instance = await instance_of(store)
+    assembly = await assemble(
+        Parts(
+            config=world.config,
+            store=store,
+            clock=world.clock,
+            gpus=world.gpus,
+            processes=world.processes,
+            engine=CrashingEngine(world.engine, instance, gate),
+            editor=world.editor,
+            files=CrashingFiles(world.config.paths, gate),
+            routes=RouteFiles(world.config.paths),
+            quota=lambda owner: world.quotas.get(owner, UNBOUND),
+            host=world.host,
+            instance=instance,
+            version="0-testing",
             min_free_bytes=world.min_free_bytes,
-        ),
-        machine=Machine(store, engine, inventory, watch, allocator),
-        gpus=GpuBoard(store, world.clock, world.gpus, inventory, watch, reconciler.wake),
-        catalogue=catalogue,
-        store=store,
-        engine=engine,
-        files=files,
-        clock=world.clock,
-        quota=lambda owner: world.quotas.get(owner, UNBOUND),
-        url_of=lambda notebook: url_of(notebook, gateway.domain, gateway.listen_port),
-        instance=instance,
-        version="0-testing",
+        )
     )
     return House(
-        world=world, store=store, services=services, reconciler=reconciler, inventory=inventory, turnstile=gate
+        world=world,
+        store=store,
+        services=assembly.services,
+        reconciler=assembly.reconciler,
+        inventory=assembly.inventory,
+        turnstile=gate,
     )
-
-
-async def _instance_of(store: Store) -> str:
-    known = store.find_meta("instance")
-    if known is None:
-        known = str(uuid.uuid4())
-        async with store.transaction() as tx:
-            await tx.put_meta("instance", known)
-    return known
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ __all__ = [
     "Dependency",
     "Editor",
     "Event",
+    "Extended",
     "FaultRow",
     "Flavor",
     "Framework",
@@ -203,6 +204,12 @@ class Deadline(Answer, frozen=True):
     at: str
     why: str
     moved_by: str | UnsetType = UNSET
+
+
+class Extended(Answer, frozen=True):
+    """Where a notebook's deadline stands after an extension."""
+
+    timeout_at: str
 
 
 class Why(Answer, frozen=True):

@@ -137,7 +137,7 @@ async def test_a_stranger_that_arrives_on_a_leased_gpu_is_shown_told_and_explain
         assert {each.pid: each.notebook_id for each in row.unit.occupants} == {500: notebook, STRANGER: None}
         (event,) = [each for each in events(house, notebook) if each.type == "gpu.foreign"]
         assert event.data["processes"] == [{"pid": STRANGER, "user": "carol", "command": "python3", "memory": GIB}]
-        assert any("carol's python3" in sentence for sentence in house.services.machine.why(entry(house, notebook)))
+        assert any("carol's python3" in sentence for sentence in house.services.reasons.sentences(entry(house, notebook)))
         assert state(house, notebook) is NotebookState.RUNNING
 
 
@@ -333,7 +333,7 @@ async def test_a_gpu_is_given_on_only_when_no_process_of_the_run_is_left(world: 
         await house.pass_time(5)
         assert state(house, notebook) is NotebookState.STOPPING
         assert leased(house, notebook) == [first]
-        assert any("still on it" in sentence for sentence in house.services.machine.why(entry(house, notebook)))
+        assert any("still on it" in sentence for sentence in house.services.reasons.sentences(entry(house, notebook)))
         world.gpus.end_process(500)
         await house.pass_time(6)
         assert state(house, notebook) is NotebookState.STOPPED

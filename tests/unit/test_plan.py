@@ -39,7 +39,9 @@ from tests.values import (
 )
 
 _S, _C = RunState, ContainerStatus
-POLICY = LifecyclePolicy(max_running_s=1000, stop_grace_s=30, start_timeout_s=100, queue_timeout_s=500)
+POLICY = LifecyclePolicy(
+    max_running_s=1000, stop_grace_s=30, start_timeout_s=100, queue_timeout_s=500, warn_before_s=()
+)
 SOON = after(5)
 NOTHING_WRONG = Known(HeldGpus())
 CLEAR = (act.KeepLog(), act.RemoveContainer())

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Putting a notebookd together from its parts: the same wiring for the daemon and for the house that tests live in."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from notebookd.api.call import Services
+from notebookd.api.shapes import url_of
+from notebookd.config import Config
+from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.gpu import ForeignRule
+from notebookd.domain.plan import LifecyclePolicy
+from notebookd.domain.resources import FlavorShare, HostCompute
+from notebookd.ports.board import RouteBoard
+from notebookd.ports.clock import Clock
+from notebookd.ports.editor import Editor
+from notebookd.ports.engine import Engine
+from notebookd.ports.files import Files
+from notebookd.ports.gpus import Gpus
+from notebookd.ports.processes import Processes
+from notebookd.ports.store import Store
+from notebookd.reconciler.allocation import Allocator, QuotaBook
+from notebookd.reconciler.execute import Executor, Ports
+from notebookd.reconciler.gpu_watch import GpuWatch, Pace
+from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.metering import Meter, tariff_of
+from notebookd.reconciler.occupants import Account
+from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, Settings
+from notebookd.service.gpus import GpuBoard
+from notebookd.service.machine import Machine
+from notebookd.service.notebooks import Notebooks
+from notebookd.service.usage import Usage
+from notebookd.service.why import Reasons
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a notebookd stands on: the adapters, and the few facts of the machine that no port tells."""
+
+    config: Config
+    store: Store
+    clock: Clock
+    gpus: Gpus
+    processes: Processes
+    engine: Engine
+    editor: Editor
+    files: Files
+    routes: RouteBoard
+    quota: QuotaBook
+    host: HostCompute
+    instance: str
+    version: str
+    account: Account = field(default_factory=Account)
+    survey_every_s: float = SURVEY_EVERY_S
+    min_free_bytes: int = 0
+    on_turn: Callable[[str], None] = lambda _: None
+    """Called with a line for people after each loop turn that read the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """A notebookd, put together and not running yet."""
+
+    services: Services
+    reconciler: Reconciler
+    inventory: Inventory
+    summary: Callable[[], str]
+
+
+async def instance_of(store: Store) -> str:
+    """This instance's id, made at the first start."""
+    known = store.find_meta("instance")
+    if known is not None:
+        return known
+    made = str(uuid.uuid4())
+    async with store.transaction() as tx:
+        await tx.put_meta("instance", made)
+    return made
+
+
+def policy_of(config: Config) -> LifecyclePolicy:
+    """The clock of a run, from the configuration."""
+    lifecycle = config.lifecycle
+    return LifecyclePolicy(
+        max_running_s=lifecycle.max_running_s,
+        max_extension_s=lifecycle.max_extension_s,
+        stop_grace_s=lifecycle.stop_grace_s,
+        start_timeout_s=lifecycle.start_timeout_s,
+        queue_timeout_s=lifecycle.queue_timeout_s,
+        warn_before_s=lifecycle.warn_before_s,
+        start_after_boot=lifecycle.start_after_boot,
+    )
+
+
+async def assemble(parts: Parts) -> Assembly:
+    """Wire the parts; the GPUs are looked at once on the way."""
+    config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
+    inventory = _inventory(parts)
+    watch = GpuWatch(parts.gpus, inventory, store, clock, Pace(busy_s=config.gpus.poll_s))
+    await watch.look()
+    tariff = tariff_of(config.billing)
+    meter = Meter(store, clock, tariff)
+    allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter)
+    machine = Machine(store, parts.engine, inventory, watch, allocator)
+    ports = Ports(engine=parts.engine, editor=parts.editor, files=parts.files, clock=clock)
+    reconciler = Reconciler(
+        store,
+        ports,
+        Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi),
+        allocator,
+        watch,
+        meter,
+        parts.routes,
+        Settings(instance=parts.instance, policy=policy, survey_every_s=parts.survey_every_s),
+        on_turn=lambda: parts.on_turn(machine.summary()),
+    )
+    catalogue = Catalogue.of(config.images)
+    services = Services(
+        notebooks=Notebooks(
+            store,
+            clock,
+            catalogue,
+            inventory,
+            parts.quota,
+            reconciler.wake,
+            meter=meter,
+            patience=policy,
+            min_free_bytes=parts.min_free_bytes,
+        ),
+        machine=machine,
+        gpus=GpuBoard(store, clock, parts.gpus, inventory, watch, reconciler.wake),
+        reasons=Reasons(machine, inventory, policy),
+        usage=Usage(store, meter, tariff),
+        catalogue=catalogue,
+        store=store,
+        engine=parts.engine,
+        files=parts.files,
+        clock=clock,
+        quota=parts.quota,
+        url_of=lambda notebook: url_of(notebook, config.gateway.domain, config.gateway.listen_port),
+        instance=parts.instance,
+        version=parts.version,
+    )
+    return Assembly(services=services, reconciler=reconciler, inventory=inventory, summary=machine.summary)
+
+
+def _inventory(parts: Parts) -> Inventory:
+    gpus = parts.config.gpus
+    return Inventory(
+        parts.gpus,
+        parts.store,
+        parts.processes,
+        parts.host,
+        _shares(parts.config),
+        ForeignRule(memory_bytes=gpus.foreign_memory_bytes, ignored=frozenset(gpus.ignore_processes)),
+        parts.account,
+    )
+
+
+def _shares(config: Config) -> tuple[FlavorShare, ...]:
+    return tuple(
+        FlavorShare(
+            id=each.id,
+            description=each.description,
+            cpus=round(each.cpus) if each.cpus else None,
+            memory_bytes=each.memory_bytes,
+            limit=each.max_units,
+            default=each.default,
+        )
+        for each in config.flavors
+    )

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why a notebook is in its state, what it waits for, and what will happen to it by itself."""
+
+from __future__ import annotations
+
+from notebookd.domain.deadlines import Deadline, Patience, deadline_of
+from notebookd.domain.observed import Unknown
+from notebookd.domain.run import FINAL, NotebookState, Run, RunState
+from notebookd.ports.store import Entry
+from notebookd.reconciler.inventory import Inventory
+from notebookd.service.machine import Machine
+from notebookd.service.notebooks import entry_state
+
+_OVER = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
+
+
+class Reasons:
+    """The answers to "why?"."""
+
+    def __init__(self, machine: Machine, inventory: Inventory, patience: Patience) -> None:
+        self._machine = machine
+        self._inventory = inventory
+        self._patience = patience
+
+    def deadlines(self, entry: Entry) -> list[Deadline]:
+        """What will happen to a notebook by itself, in order."""
+        deadline = deadline_of(entry.notebook, entry.run, self._patience)
+        return [] if deadline is None else [deadline]
+
+    def sentences(self, entry: Entry) -> list[str]:
+        """Why a notebook is in its state."""
+        run = entry.run
+        if run.waiting:
+            row = next((row for row in self._machine.queue() if row.entry.run.id == run.id), None)
+            if row is not None:
+                return [f"It waits for {row.sentence}, at position {row.wait.position}."]
+        match entry_state(entry):
+            case NotebookState.STARTING:
+                sentences = ["It has its compute; its container boots and has yet to answer."]
+            case NotebookState.RUNNING:
+                sentences = ["Its editor answers."]
+            case NotebookState.RESTARTING:
+                sentences = ["Its container is being restarted as it is."]
+            case _:
+                sentences = _ending(run)
+        return [*sentences, *self._gpus(run)]
+
+    def _gpus(self, run: Run) -> list[str]:
+        """What there is to say of the GPUs that it holds."""
+        if not (run.holds and run.gpus):
+            return []
+        seen = self._inventory.held_by(run)
+        if isinstance(seen, Unknown):
+            sentences = [f"Its GPUs cannot be seen: {seen.reason}."]
+            if run.state in _OVER:
+                sentences.append("They are given back when the driver shows that none of its processes is on them.")
+            return sentences
+        sentences = []
+        if seen.value.sick is not None:
+            sentences.append(f"{seen.value.sick}. A restart moves it to another.")
+        if seen.value.taken is not None:
+            sentences.append(f"{seen.value.taken}, and was not given it.")
+        if run.state in _OVER:
+            sentences += [f"GPU {uuid} is not given back: {words}." for uuid, words in seen.value.lingering]
+        return sentences
+
+
+def _ending(run: Run) -> list[str]:
+    verb = "ends" if run.active else "ended"
+    sentences = [f"It {verb}: {run.outcome.message} ({run.outcome.code})."] if run.outcome else []
+    if run.exit_code is not None:
+        sentences.append(f"Its editor exited with status {run.exit_code}.")
+    return sentences
