@@ -60,7 +60,7 @@ class EditorActivity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GpuUse:
+class GpuLoad:
     """How busy a leased GPU is now, 0 to 1; None when it does not tell."""
 
     index: int
@@ -74,4 +74,4 @@ class Signals:
 
     browser: Seen[GatewayUse]
     editor: Seen[EditorActivity | None]
-    gpus: Seen[tuple[GpuUse, ...]]
+    gpus: Seen[tuple[GpuLoad, ...]]

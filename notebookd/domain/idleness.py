@@ -25,7 +25,7 @@ from enum import StrEnum
 from typing import Literal
 
 from notebookd.config.units import format_duration, parse_duration
-from notebookd.domain.activity import EditorActivity, GatewayUse, GpuUse, Kernel, Moment, Signals, Terminal
+from notebookd.domain.activity import EditorActivity, GatewayUse, GpuLoad, Kernel, Moment, Signals, Terminal
 from notebookd.domain.observed import Known, Seen, Unknown
 
 IDLE_STOP_LABEL = "notebookd/idle-stop"
@@ -226,7 +226,7 @@ def _terminals(terminals: tuple[Terminal, ...]) -> _Reading:
     return _Reading(busy=None, quiet=quiet, stamps=stamps)
 
 
-def _gpus(gpus: Seen[tuple[GpuUse, ...]], rule: IdleRule) -> _Reading | Unknown | None:
+def _gpus(gpus: Seen[tuple[GpuLoad, ...]], rule: IdleRule) -> _Reading | Unknown | None:
     """None: the run holds no GPU."""
     if isinstance(gpus, Unknown):
         return gpus

@@ -14,7 +14,7 @@ from pathlib import Path
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.gateway_activity import GatewayNotes
-from notebookd.domain.activity import ActivityApi, GpuUse, Moment, Signals
+from notebookd.domain.activity import ActivityApi, GpuLoad, Moment, Signals
 from notebookd.domain.idleness import IdleRecord, IdleRule, Since, look
 from notebookd.domain.observed import Known
 from notebookd.domain.run import NotebookId
@@ -30,7 +30,7 @@ async def main(editors: str, activity: str, notebook: str, window_s: float, seco
         signals = Signals(
             browser=traffic.use(notebook_id),
             editor=await editor.activity(notebook_id, ActivityApi.JUPYTER),
-            gpus=Known((GpuUse(index=0, utilisation=0.0),)),
+            gpus=Known((GpuLoad(index=0, utilisation=0.0),)),
         )
         now = Moment(at=clock.now(), boot_s=clock.boottime())
         record, verdict = look(record, signals, IdleRule(window_s=window_s), since, now)

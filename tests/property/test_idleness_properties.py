@@ -10,7 +10,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notebookd.domain.activity import EditorActivity, GatewayUse, GpuUse, Kernel, Moment, Signals, Terminal
+from notebookd.domain.activity import EditorActivity, GatewayUse, GpuLoad, Kernel, Moment, Signals, Terminal
 from notebookd.domain.idleness import (
     IdleRecord,
     IdleRule,
@@ -99,7 +99,7 @@ class World:
             connections=int("connected" in turn.acts),
             last_used_at=self.stamp("browser") if "browser" in self.stamps else None,
         )
-        sampled = (GpuUse(index=0, utilisation=0.9 if "gpu" in turn.acts else 0.01),) if self.gpu else ()
+        sampled = (GpuLoad(index=0, utilisation=0.9 if "gpu" in turn.acts else 0.01),) if self.gpu else ()
         return Signals(
             browser=BLIND if "browser" in turn.hidden else Known(use),
             editor=BLIND if "editor" in turn.hidden else editor,

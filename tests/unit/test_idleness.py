@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notebookd.domain.activity import EditorActivity, GatewayUse, GpuUse, Kernel, Moment, Signals, Terminal
+from notebookd.domain.activity import EditorActivity, GatewayUse, GpuLoad, Kernel, Moment, Signals, Terminal
 from notebookd.domain.idleness import (
     IDLE_STOP_LABEL,
     IdleRecord,
@@ -51,7 +51,7 @@ def browser(connections: int, last_s: float | None = None) -> Signals:
 
 
 def gpus(*utilisations: float | None) -> Signals:
-    each = tuple(GpuUse(index=index, utilisation=used) for index, used in enumerate(utilisations))
+    each = tuple(GpuLoad(index=index, utilisation=used) for index, used in enumerate(utilisations))
     return replace(BARE, gpus=Known(each))
 
 
@@ -107,7 +107,7 @@ def test_the_reason_names_every_signal_with_when_it_was_seen_last() -> None:
         editor=Known(
             EditorActivity(kernels=(kernel("idle", -60),), terminals=(Terminal(name="1", last_activity_at=after(0)),))
         ),
-        gpus=Known((GpuUse(index=0, utilisation=0.03),)),
+        gpus=Known((GpuLoad(index=0, utilisation=0.03),)),
     )
     watch = Watch(since_s=-600)
     verdict = watch.every(100, HOUR, seen)
