@@ -63,7 +63,11 @@ class JournalFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The whole message, each line with its priority."""
         priority = _priority(record)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines() or [""])
+        return "\n".join(f"<{priority}>{line}" for line in self.plain(record).splitlines() or [""])
+
+    def plain(self, record: logging.LogRecord) -> str:
+        """The whole message without."""
+        return super().format(record)
 
 
 class JournalHandler(logging.Handler):
@@ -113,7 +117,7 @@ def _seal(descriptor: int) -> None:
 
 
 def _entry(record: logging.LogRecord) -> dict[str, str]:
-    message = logging.Formatter("%(message)s").format(record)  # with the traceback, where there is one
+    message = JournalFormatter().plain(record)
     entry = {"MESSAGE": message, "PRIORITY": str(_priority(record)), "SYSLOG_IDENTIFIER": "notebookd"}
     entry |= {"LOGGER": record.name, "CODE_FILE": record.pathname, "CODE_LINE": str(record.lineno)}
     given = record.__dict__

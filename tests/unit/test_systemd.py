@@ -155,7 +155,8 @@ def test_the_journal_gets_what_a_line_is_about_as_fields(journal: socket.socket)
         "went café\nand on", extra={"notebook": "n1", "actor": "alice", "event": "notebook.state", "gpu": None}
     )
     entry = journal.recv(4096)
-    assert entry.startswith(b"MESSAGE\n" + (17).to_bytes(8, "little") + "went café\nand on\n".encode())
+    message = "notebookd.event: went café\nand on notebook=n1 actor=alice event=notebook.state".encode()
+    assert entry.startswith(b"MESSAGE\n" + len(message).to_bytes(8, "little") + message + b"\nPRIORITY=4\n")
     fields = dict(line.split("=", 1) for line in entry.decode().splitlines() if "=" in line)
     assert (
         fields.items()
@@ -179,7 +180,7 @@ def test_an_entry_too_long_for_a_datagram_arrives_all_the_same(journal: socket.s
     _data, (descriptor,), _flags, _address = socket.recv_fds(journal, 16, 1)
     with os.fdopen(descriptor, "rb") as passed:
         passed.seek(0)
-        assert passed.read().startswith(f"MESSAGE={long}\nPRIORITY=3\n".encode())
+        assert passed.read().startswith(f"MESSAGE=notebookd: {long}\nPRIORITY=3\n".encode())
 
 
 @pytest.mark.usefixtures("_root_logger")
