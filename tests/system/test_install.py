@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an admin has after ``apt install ./notebookd_*.deb``."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.system.workstation import PORT, Workstation
+
+UNITS = (
+    "notebookd.socket",
+    "notebookd.service",
+    "notebookd-gateway.socket",
+    "notebookd-gateway.service",
+    "notebookd-containers.service",
+)
+MOST_EXPOSURE = 2.0
+
+
+def test_everything_is_up_and_comes_up_at_boot(workstation: Workstation) -> None:
+    for unit in UNITS:
+        assert workstation.root("systemctl", "is-active", unit).strip() == "active", unit
+        assert workstation.root("systemctl", "is-enabled", unit).strip() == "enabled", unit
+    assert workstation.root("systemctl", "--failed", "--quiet") == ""
+    engine = workstation.show("notebookd-engine.service", "ActiveState", "--user", "--machine=notebookd@")
+    assert engine == "active"
+
+
+def test_the_units_are_well_formed(workstation: Workstation) -> None:
+    paths = [f"/usr/lib/systemd/system/{unit}" for unit in UNITS]
+    done = workstation.machine.run("systemd-analyze", "verify", *paths, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", ["notebookd.service", "notebookd-gateway.service"])
+def test_services_are_shut_in(workstation: Workstation, unit: str) -> None:
+    line = workstation.root("systemd-analyze", "security", "--no-pager", unit).strip().splitlines()[-1]
+    figure = re.search(r"exposure level for [\w.-]+: ([0-9.]+)", line)
+    assert figure is not None, line
+    print(f"\n{unit}: exposure {figure[1]}")
+    assert float(figure[1]) <= MOST_EXPOSURE
+
+
+def test_the_status_says_what_goes_on(workstation: Workstation) -> None:
+    assert re.fullmatch(
+        r"\d+ running, \d+ waiting, 0/0 GPUs leased", workstation.show("notebookd.service", "StatusText")
+    )
+
+
+def test_a_member_runs_a_notebook_and_opens_it(workstation: Workstation) -> None:
+    workstation.run_notebook("alice", "first")
+    url = workstation.ctl("alice", "url", "first")
+    assert url.startswith(f"http://{workstation.notebook('alice', 'first')['id']}.localhost:{PORT}/?token=")
+    for loopback in ("127.0.0.1", "[::1]"):
+        host = url.split("/")[2].partition(":")[0]
+        status, page = workstation.fetch("alice", url, "--resolve", f"{host}:{PORT}:{loopback}")
+        assert (status, "<title>JupyterLab" in page) == (200, True), page[:500]
+    assert workstation.fetch("mallory", url.partition("?")[0])[0] in {401, 403}
+    workstation.ctl("alice", "stop", "first", "--wait")
+
+
+def test_a_container_has_a_cgroup_of_its_own(workstation: Workstation) -> None:
+    notebook = workstation.run_notebook("alice", "own")
+    container = workstation.container(notebook)
+    assert container is not None
+    cgroup = workstation.root("cat", f"/proc/{container.pid}/cgroup")
+    assert f"/libpod-{container.id}.scope" in cgroup
+    assert "notebookd-engine.service" not in cgroup
+    workstation.ctl("alice", "delete", "own", "--force", "--yes")
+
+
+def test_what_happened_can_be_found_in_the_journal(workstation: Workstation) -> None:
+    notebook = workstation.notebook("alice", "first")["id"]
+    entries = workstation.journal("EVENT=notebook.state", f"NOTEBOOK_ID={notebook}")
+    assert {entry["ACTOR"] for entry in entries} >= {"alice"}
+    assert {entry["OWNER"] for entry in entries} == {"alice"}
+    assert any("RUNNING" in entry["MESSAGE"] for entry in entries)
+
+
+def test_the_doctor_finds_nothing_that_the_package_should_have_seen_to(workstation: Workstation) -> None:
+    findings = json.loads(workstation.machine.run("notebookd", "doctor", "--json", check=False).stdout)["findings"]
+    # No GPU here, and the controllers that this machine can have are the host's.
+    ill = {each["name"] for each in findings if each["status"] != "ok"} - {"gpus", "cdi", "cgroups"}
+    assert not ill, [each for each in findings if each["name"] in ill]
+
+
+def test_nobody_else_can_have_the_port_while_the_gateway_is_down(workstation: Workstation) -> None:
+    workstation.root("systemctl", "stop", "notebookd-gateway.service")
+    try:
+        for address in ("127.0.0.1", "::1"):
+            family = "AF_INET6" if ":" in address else "AF_INET"
+            script = f"import socket; socket.socket(socket.{family}).bind(('{address}', {PORT}))"
+            done = workstation.machine.run("python3", "-c", script, user="mallory", check=False)
+            assert "Address already in use" in done.stderr
+    finally:
+        workstation.root("systemctl", "start", "notebookd-gateway.service")
+
+
+def test_manuals_and_completions_are_there(workstation: Workstation) -> None:
+    for page in ("notebookctl", "notebookctl-run", "notebookd", "notebookd-gateway"):
+        done = workstation.machine.run("man", "--warnings", page)
+        assert (page.upper() in done.stdout, done.stderr) == (True, "")
+    completions = "/usr/share/bash-completion/completions/notebookctl"
+    words = "COMP_WORDS='notebookctl st' COMP_CWORD=1 _NOTEBOOKCTL_COMPLETE=bash_complete notebookctl"
+    said = workstation.root("bash", "-c", f"source {completions} && complete -p notebookctl && {words}")
+    assert "plain,start" in said

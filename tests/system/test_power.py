@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine goes down, in order or not, and comes up again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.system.workstation import Workstation, eventually
+
+
+@pytest.fixture(scope="module")
+def notebooks(workstation: Workstation) -> Iterator[None]:
+    """One that runs and shall run, one that its owner stopped."""
+    workstation.run_notebook("alice", "wanted")
+    workstation.run_notebook("bob", "unwanted")
+    workstation.ctl("bob", "stop", "unwanted", "--wait")
+    workstation.ctl("alice", "exec", "wanted", "--", "sh", "-c", "echo kept >/workspace/notes; sync /workspace/notes")
+    yield
+    for user, name in (("alice", "wanted"), ("bob", "unwanted")):
+        workstation.ctl(user, "delete", name, "--force", "--yes")
+
+
+def _boot_id(workstation: Workstation) -> str:
+    return workstation.root("cat", "/proc/sys/kernel/random/boot_id").strip()
+
+
+def _stopped_at(workstation: Workstation, unit: str) -> int:
+    """When a unit's stop was complete in the boot before this one, in microseconds of its clock."""
+    # The id of "A stop job for unit … has finished", see systemd's catalogue.
+    entries = workstation.journal("--boot=-1", f"UNIT={unit}", "MESSAGE_ID=9d1aaa27d60140bd96365438aad20286")
+    assert entries, f"{unit} was not stopped"
+    return int(entries[-1]["__MONOTONIC_TIMESTAMP"])
+
+
+@pytest.mark.usefixtures("notebooks")
+@pytest.mark.parametrize("way", ["clean", "unclean"])
+def test_after_a_boot_what_shall_run_runs_again(workstation: Workstation, way: str) -> None:
+    before, boot = workstation.notebook("alice", "wanted"), _boot_id(workstation)
+    down: Callable[[], None] = workstation.machine.power_off if way == "clean" else workstation.machine.cut_power
+    down()
+    workstation.machine.start()
+    assert _boot_id(workstation) != boot
+    assert workstation.root("systemctl", "--failed", "--quiet") == ""
+
+    def look() -> dict[str, Any]:
+        return workstation.notebook("alice", "wanted")
+
+    after = eventually(look, lambda now: now["status"]["state"] == "RUNNING", within_s=60, what=f"after a {way} end")
+    assert (after["id"], after["status"]["url"]) == (before["id"], before["status"]["url"])
+    assert after["status"]["lastStartedAt"] > before["status"]["lastStartedAt"]
+    assert workstation.ctl("alice", "exec", "wanted", "--", "cat", "/workspace/notes") == "kept"
+    status, page = workstation.fetch("alice", workstation.ctl("alice", "url", "wanted"))
+    assert (status, "<title>JupyterLab" in page) == (200, True)
+    assert workstation.state("bob", "unwanted") == "STOPPED"
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_at_shutdown_notebookd_goes_first_then_containers_then_the_engine(workstation: Workstation) -> None:
+    uid = workstation.root("id", "-u", "notebookd").strip()
+    began = len(workstation.journal("--boot=0", "--lines=1"))
+    assert began == 1
+    workstation.machine.power_off()
+    workstation.machine.start()
+    order = ("notebookd.service", "notebookd-containers.service", f"user@{uid}.service")
+    times = [_stopped_at(workstation, unit) for unit in order]
+    assert times == sorted(times), dict(zip(order, times, strict=True))
+    failed = workstation.journal("--boot=-1", "_SYSTEMD_UNIT=init.scope", "PRIORITY=3")
+    assert not [entry["MESSAGE"] for entry in failed if "notebookd" in str(entry["MESSAGE"])]
