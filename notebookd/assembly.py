@@ -14,6 +14,7 @@ from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.gpu import ForeignRule
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.resources import FlavorShare, HostCompute
+from notebookd.ports.activity import Traffic
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.clock import Clock
 from notebookd.ports.editor import Editor
@@ -25,6 +26,7 @@ from notebookd.ports.store import Store
 from notebookd.reconciler.allocation import Allocator, QuotaBook
 from notebookd.reconciler.execute import Executor, Ports
 from notebookd.reconciler.gpu_watch import GpuWatch, Pace
+from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.metering import Meter, tariff_of
 from notebookd.reconciler.occupants import Account
@@ -47,6 +49,7 @@ class Parts:
     processes: Processes
     engine: Engine
     editor: Editor
+    traffic: Traffic
     files: Files
     routes: RouteBoard
     quota: QuotaBook
@@ -106,12 +109,14 @@ async def assemble(parts: Parts) -> Assembly:
     allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter)
     machine = Machine(store, parts.engine, inventory, watch, allocator)
     ports = Ports(engine=parts.engine, editor=parts.editor, files=parts.files, clock=clock)
+    idle = IdleWatch(store, ports, parts.traffic, inventory, meter, policy, config.lifecycle.idle_stop_s)
     reconciler = Reconciler(
         store,
         ports,
         Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi),
         allocator,
         watch,
+        idle,
         meter,
         parts.routes,
         Settings(instance=parts.instance, policy=policy, survey_every_s=parts.survey_every_s),
@@ -132,7 +137,7 @@ async def assemble(parts: Parts) -> Assembly:
         ),
         machine=machine,
         gpus=GpuBoard(store, clock, parts.gpus, inventory, watch, reconciler.wake),
-        reasons=Reasons(machine, inventory, policy),
+        reasons=Reasons(machine, inventory, idle, policy),
         usage=Usage(store, meter, tariff),
         catalogue=catalogue,
         store=store,

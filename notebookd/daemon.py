@@ -24,6 +24,7 @@ from notebookd.adapters.api_socket import listen
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.files import LocalFiles
+from notebookd.adapters.gateway_activity import GatewayNotes
 from notebookd.adapters.logging import log_events, set_up_logging
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
@@ -183,6 +184,7 @@ async def _assembly(
                 processes=SystemProcesses(),
                 engine=engine,
                 editor=SocketEditor(config.paths.editors),
+                traffic=GatewayNotes(config.paths.activity),
                 files=files,
                 routes=RouteFiles(config.paths),
                 quota=AccountQuotas(config.quota, config.api.admin_group),

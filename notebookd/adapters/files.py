@@ -19,6 +19,7 @@ from typing import Any
 
 from notebookd import nofollow
 from notebookd.config import Paths
+from notebookd.domain.deadlines import Reason
 from notebookd.domain.run import NotebookId, RunId
 from notebookd.errors import WorkspaceFault
 from notebookd.ports.engine import LogLine
@@ -27,7 +28,7 @@ from notebookd.ports.files import NotebookFolders, Usage
 log = logging.getLogger(__name__)
 
 MARKER = ".workspace.initialized"
-NOTICE = "NOTICE.notebookd.txt"
+NOTICES = {reason: f"NOTICE.notebookd.{reason}.txt" for reason in (Reason.TIMEOUT, Reason.IDLE_STOP)}
 _EDITOR_MODE = 0o2770  # setgid: what the editor makes belongs to the gateway's group
 
 
@@ -73,10 +74,10 @@ class LocalFiles:
         """Empty the trash that an earlier life left."""
         await _in_thread("empty the trash", _remove_tree, self._paths.trash)
 
-    async def leave_notice(self, notebook_id: NotebookId, text: str | None) -> None:
+    async def leave_notice(self, notebook_id: NotebookId, reason: str, text: str | None) -> None:
         """Replace or remove the notice, whatever stands in its place now."""
         workspace = self.folders(notebook_id).workspace
-        await _in_thread(f"leave a notice in {workspace}", _leave_notice, workspace, text)
+        await _in_thread(f"leave a notice in {workspace}", _leave_notice, workspace, NOTICES[Reason(reason)], text)
 
     async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:
         """Keep a container's output; a log kept already stays."""
@@ -119,6 +120,9 @@ async def _in_thread(what: str, work: Callable[..., None], *args: Any) -> None:
 def _prepare(folders: NotebookFolders, made: bool) -> None:
     if made:
         _require_marker(folders.workspace)
+        for name in NOTICES.values():
+            with suppress(OSError):  # of an earlier run; whatever else has that name is its user's
+                _leave_notice(folders.workspace, name, None)
     else:
         folders.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
         _leave_marker(folders.workspace)
@@ -143,12 +147,12 @@ def _leave_marker(workspace: Path) -> None:
         nofollow.create_file(folder, MARKER, mode=0o600)
 
 
-def _leave_notice(workspace: Path, text: str | None) -> None:
+def _leave_notice(workspace: Path, name: str, text: str | None) -> None:
     with nofollow.open_directory(workspace) as folder:
         if text is not None:
-            nofollow.replace_file(folder, NOTICE, text.encode())
+            nofollow.replace_file(folder, name, text.encode())
         else:
-            nofollow.remove_file(folder, NOTICE)
+            nofollow.remove_file(folder, name)
 
 
 def _write_log(path: Path, lines: list[str]) -> None:

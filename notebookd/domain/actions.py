@@ -43,6 +43,7 @@ class StopContainer:
 class LeaveNotice:
     """Leave a text for the user in the workspace, and remember that he was warned."""
 
+    reason: str
     text: str
     warned: Warned
 
@@ -50,6 +51,8 @@ class LeaveNotice:
 @dataclass(frozen=True, slots=True)
 class RemoveNotice:
     """Take the notice away: what it says is no longer so."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

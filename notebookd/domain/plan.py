@@ -153,9 +153,9 @@ def _running(
             return Plan(run=restart(run, now))
         return Plan(run=end(run, TIMED_OUT, now))
     if run.warned is not None and run.warned.deadline_at != deadline.at:
-        return Plan(run=run, actions=(act.RemoveNotice(),))
+        return Plan(run=run, actions=(act.RemoveNotice(deadline.reason),))
     if warned := due_warning(run, deadline, policy, now):
-        return Plan(run=run, actions=(act.LeaveNotice(notice(notebook, deadline), warned),))
+        return Plan(run=run, actions=(act.LeaveNotice(deadline.reason, notice(notebook, deadline), warned),))
     return Plan(run=run, wake_at=next_look(run, deadline, policy, now))
 
 

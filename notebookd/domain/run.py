@@ -199,6 +199,8 @@ class Run:
     outcome: Outcome | None = None
     exit_code: int | None = None
     released_at: datetime | None = None
+    activity: str = "jupyter"
+    """How its editor tells what goes on in it: an :class:`~notebookd.domain.activity.ActivityApi`."""
     earlier_running_s: float = 0.0
     """Seconds that all runs before this one spent in RUNNING."""
     earlier_started_at: datetime | None = None
@@ -319,6 +321,7 @@ def successor(earlier: Run, run_id: RunId, at: datetime) -> Run:
         command=earlier.command,
         uid=earlier.uid,
         probe=earlier.probe,
+        activity=earlier.activity,
         history=((at, RunState.PENDING),),
         place=earlier.place,
     )

@@ -48,8 +48,9 @@ class Files(Protocol):
         """Remove workspace (renamed to the trash first), editor folder and logs. Idempotent."""
         ...
 
-    async def leave_notice(self, notebook_id: NotebookId, text: str | None) -> None:
-        """Leave ``text`` in the workspace for whoever works there, in place of an earlier one; None takes it away."""
+    async def leave_notice(self, notebook_id: NotebookId, reason: str, text: str | None) -> None:
+        """Leave ``text`` in the workspace for whoever works there, in place of an earlier one of the same ``reason`` (a
+        plain word); None takes it away. :meth:`prepare` takes all away."""
         ...
 
     async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:

@@ -102,11 +102,11 @@ class Executor:
                 return await self._await_editor(action, entry, disturbed)
             case act.StopContainer():
                 return await self._stop(run, name, action.grace_s)
-            case act.LeaveNotice(text, warned):
-                await self._leave_notice(entry, text)
+            case act.LeaveNotice(reason, text, warned):
+                await self._leave_notice(entry, reason, text)
                 return replace(run, warned=warned)
-            case act.RemoveNotice():
-                await self._leave_notice(entry, None)
+            case act.RemoveNotice(reason):
+                await self._leave_notice(entry, reason, None)
                 return replace(run, warned=None)
             case act.KeepLog():
                 await self._keep_log(entry, name)
@@ -184,10 +184,10 @@ class Executor:
         ended = container.status is ContainerStatus.EXITED
         return replace(run, exit_code=container.exit_code if ended else None)
 
-    async def _leave_notice(self, entry: Entry, text: str | None) -> None:
+    async def _leave_notice(self, entry: Entry, reason: str, text: str | None) -> None:
         """A workspace that takes no notice is its user's own doing, or full: the event tells him all the same."""
         try:
-            await self._ports.files.leave_notice(entry.notebook.id, text)
+            await self._ports.files.leave_notice(entry.notebook.id, reason, text)
         except WorkspaceFault as fault:
             log.warning("no notice for notebook %s: %s", entry.notebook.id, fault)
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from notebookd.domain.actions import CreateContainer
 from notebookd.domain.container import Container, ContainerStatus
+from notebookd.domain.deadlines import deadline_of
 from notebookd.domain.event import Event
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
@@ -23,6 +24,7 @@ from notebookd.ports.store import Entry, NotebookFilter, Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_name
 from notebookd.reconciler.gpu_watch import GpuWatch
+from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.record import Stale, commit
 from notebookd.reconciler.workqueue import WorkQueue
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 ALLOCATION = "allocation"
 SURVEY = "survey"
 GPUS = "gpus"
+IDLE = "idle"
 SURVEY_EVERY_S = 10.0
 _EVENTS_RETRY_S = 1.0
 _ANCHOR = "storage_marked"
@@ -56,6 +59,7 @@ class Reconciler:
         executor: Executor,
         allocator: Allocator,
         watch: GpuWatch,
+        idle: IdleWatch,
         meter: Meter,
         routes: RouteBoard,
         settings: Settings,
@@ -67,6 +71,8 @@ class Reconciler:
         self._executor = executor
         self._allocator = allocator
         self._watch = watch
+        self._idle = idle
+        idle.on_stop = self.wake
         self._meter = meter
         watch.on_held = self.wake
         watch.on_free = lambda: self.wake(ALLOCATION)
@@ -76,7 +82,7 @@ class Reconciler:
         self._queue = WorkQueue(ports.clock, self._work)
 
     def wake(self, key: str) -> None:
-        """Have a notebook (by id), ALLOCATION, SURVEY or GPUS looked at."""
+        """Have a notebook (by id), ALLOCATION, SURVEY, GPUS or IDLE looked at."""
         self._queue.wake(key)
 
     @property
@@ -102,11 +108,17 @@ class Reconciler:
             if page * 1000 >= total:
                 break
             page += 1
-        for entry in self._store.list_unsettled():
+        for entry in sorted(self._store.list_unsettled(), key=self._deadline):
             self.wake(entry.notebook.id)
         self.wake(GPUS)
+        self.wake(IDLE)
         self.wake(ALLOCATION)
         self.wake(SURVEY)
+
+    def _deadline(self, entry: Entry) -> tuple[bool, datetime]:
+        """What orders overdue deadlines: theirs first, by their times; then what has none, by its age."""
+        deadline = deadline_of(entry.notebook, entry.run, self._settings.policy)
+        return (False, deadline.at) if deadline is not None else (True, entry.run.state_since)
 
     async def _work(self, key: str, disturbed: asyncio.Event) -> datetime | None:
         if key == ALLOCATION:
@@ -119,6 +131,8 @@ class Reconciler:
             return await self._survey()
         if key == GPUS:
             return await self._watch.turn()
+        if key == IDLE:
+            return await self._idle.turn()
         try:
             return await self._reconcile(NotebookId(key), disturbed)
         except Stale:
@@ -229,6 +243,8 @@ class Reconciler:
         again_at = self._ports.clock.now() + timedelta(seconds=self._settings.survey_every_s)
         entries = {entry.run.id: entry for entry in self._store.list_unsettled()}
         self._on_turn()
+        if self._idle.dozing:
+            self.wake(IDLE)
         try:
             await self._mark_storage()
             looked = self._meter.read()

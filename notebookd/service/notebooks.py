@@ -215,6 +215,7 @@ class Notebooks:
             command=image.command,
             uid=image.uid,
             probe=image.probe,
+            activity=image.activity,
             history=((now, RunState.PENDING),),
         )
 

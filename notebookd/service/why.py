@@ -7,6 +7,7 @@ from notebookd.domain.deadlines import Deadline, Patience, deadline_of
 from notebookd.domain.observed import Unknown
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
 from notebookd.ports.store import Entry
+from notebookd.reconciler.idle_watch import IdleWatch, idle_deadline
 from notebookd.reconciler.inventory import Inventory
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import entry_state
@@ -17,7 +18,8 @@ _OVER = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
 class Reasons:
     """The answers to "why?"."""
 
-    def __init__(self, machine: Machine, inventory: Inventory, patience: Patience) -> None:
+    def __init__(self, machine: Machine, inventory: Inventory, idle: IdleWatch, patience: Patience) -> None:
+        self._idle = idle
         self._machine = machine
         self._inventory = inventory
         self._patience = patience
@@ -25,7 +27,9 @@ class Reasons:
     def deadlines(self, entry: Entry) -> list[Deadline]:
         """What will happen to a notebook by itself, in order."""
         deadline = deadline_of(entry.notebook, entry.run, self._patience)
-        return [] if deadline is None else [deadline]
+        verdict = self._idle.verdict_of(entry.run)
+        idle = idle_deadline(verdict.stops_at) if verdict is not None and verdict.stops_at is not None else None
+        return sorted((each for each in (deadline, idle) if each is not None), key=lambda each: each.at)
 
     def sentences(self, entry: Entry) -> list[str]:
         """Why a notebook is in its state."""
@@ -43,7 +47,15 @@ class Reasons:
                 sentences = ["Its container is being restarted as it is."]
             case _:
                 sentences = _ending(run)
-        return [*sentences, *self._gpus(run)]
+        return [*sentences, *self._gpus(run), *self._idleness(run)]
+
+    def _idleness(self, run: Run) -> list[str]:
+        """What there is to say of a run that may not idle: every signal with its last-seen time."""
+        verdict = self._idle.verdict_of(run)
+        if verdict is None:
+            return []
+        signals = [f"{each.signal}: {each.sentence}" for each in verdict.findings]
+        return [f"For its idle stop it is {verdict.state}: {verdict.reason}.", *signals]
 
     def _gpus(self, run: Run) -> list[str]:
         """What there is to say of the GPUs that it holds."""

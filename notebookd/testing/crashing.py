@@ -125,6 +125,11 @@ class CrashingFiles(LocalFiles):
         async with self._turnstile.threaded("files.remove"):
             await super().remove(notebook_id)
 
+    async def leave_notice(self, notebook_id: NotebookId, reason: str, text: str | None) -> None:
+        """See :meth:`Files.leave_notice`."""
+        async with self._turnstile.threaded("files.leave_notice"):
+            await super().leave_notice(notebook_id, reason, text)
+
     async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:
         """See :meth:`Files.keep_log`."""
         async with self._turnstile.threaded("files.keep_log"):

@@ -31,6 +31,7 @@ from notebookd.domain.resources import GIB, HostCompute
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.reconciler import Reconciler
 from notebookd.service.notebooks import Notebooks
+from notebookd.testing.activity import FakeTraffic
 from notebookd.testing.clock import FakeClock
 from notebookd.testing.crashing import Crash, CrashingEngine, CrashingFiles, CrashingStore, Turnstile
 from notebookd.testing.editor import FakeEditor
@@ -52,6 +53,7 @@ class World:
     gpus: FakeGpus
     processes: FakeProcesses
     editor: FakeEditor
+    traffic: FakeTraffic
     host: HostCompute
     quotas: dict[str, QuotaRule] = field(default_factory=dict)
     min_free_bytes: int = 0
@@ -79,6 +81,7 @@ def make_world(folder: Path, *, gpus: int = 2, settings: Mapping[str, Any] | Non
         gpus=FakeGpus(gpus),
         processes=FakeProcesses(),
         editor=FakeEditor(engine),
+        traffic=FakeTraffic(),
         host=HostCompute(cpus=16, memory_bytes=64 * GIB),
     )
 
@@ -158,6 +161,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             processes=world.processes,
             engine=CrashingEngine(world.engine, instance, gate),
             editor=world.editor,
+            traffic=world.traffic,
             files=CrashingFiles(world.config.paths, gate),
             routes=RouteFiles(world.config.paths),
             quota=lambda owner: world.quotas.get(owner, UNBOUND),

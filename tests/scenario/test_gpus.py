@@ -137,7 +137,9 @@ async def test_a_stranger_that_arrives_on_a_leased_gpu_is_shown_told_and_explain
         assert {each.pid: each.notebook_id for each in row.unit.occupants} == {500: notebook, STRANGER: None}
         (event,) = [each for each in events(house, notebook) if each.type == "gpu.foreign"]
         assert event.data["processes"] == [{"pid": STRANGER, "user": "carol", "command": "python3", "memory": GIB}]
-        assert any("carol's python3" in sentence for sentence in house.services.reasons.sentences(entry(house, notebook)))
+        assert any(
+            "carol's python3" in sentence for sentence in house.services.reasons.sentences(entry(house, notebook))
+        )
         assert state(house, notebook) is NotebookState.RUNNING
 
 

@@ -104,7 +104,7 @@ def test_nobody_is_warned_a_day_before_the_end_of_what_lasts_an_hour() -> None:
 def test_a_deadline_that_moved_takes_its_notice_back_and_warns_anew() -> None:
     warned = replace(run(_S.RUNNING), warned=Warned(deadline_at=END, before_s=600))
     moved = replace(warned, timeout_at=after(8 * DAY))
-    assert decide(moved, before_end(60)).actions == (act.RemoveNotice(),)
+    assert decide(moved, before_end(60)).actions == (act.RemoveNotice(Reason.TIMEOUT),)
     again = replace(moved, warned=None)
     (left_notice,) = decide(again, END).actions
     assert isinstance(left_notice, act.LeaveNotice)

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looking at running notebooks that may not idle, and stopping those that do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from notebookd.domain.activity import ActivityApi, GpuLoad, Moment, Signals
+from notebookd.domain.deadlines import Deadline, Patience, Reason, notice, warning_times
+from notebookd.domain.event import Event
+from notebookd.domain.idleness import (
+    IdleRecord,
+    IdleRule,
+    IdleState,
+    Since,
+    Verdict,
+    idle_window,
+    look,
+    look_every_s,
+)
+from notebookd.domain.observed import Known, Seen, Unknown
+from notebookd.domain.run import NotebookId, Outcome, Run, RunId, RunState, end
+from notebookd.errors import WorkspaceFault
+from notebookd.ports.activity import Traffic
+from notebookd.ports.store import Entry, Store
+from notebookd.reconciler.execute import Ports
+from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.metering import Meter
+from notebookd.reconciler.record import Stale, commit
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What is carried from look to look for one run. It is not kept over restarts: what is lost with it makes a
+    notebook look busier, never idler."""
+
+    touched_at: datetime
+    since: Since
+    record: IdleRecord = field(default_factory=IdleRecord)
+    verdict: Verdict | None = None
+    warned: tuple[float, float] | None = None
+    """Boot time of the activity that the last warning counted from, and how long before the stop it was."""
+
+
+class IdleWatch:
+    """The one who looks for idleness. ``default_s`` is the configuration's window, None for none."""
+
+    def __init__(
+        self,
+        store: Store,
+        ports: Ports,
+        traffic: Traffic,
+        inventory: Inventory,
+        meter: Meter,
+        patience: Patience,
+        default_s: float | None,
+    ) -> None:
+        self._store = store
+        self._ports = ports
+        self._traffic = traffic
+        self._inventory = inventory
+        self._meter = meter
+        self._patience = patience
+        self._default_s = default_s
+        self._watched: dict[RunId, _Watched] = {}
+        self.dozing = False
+        """Whether no look is due, because there was nobody to look at."""
+        self.on_stop: Callable[[NotebookId], None] = lambda _: None
+        """Called with a notebook that is to be stopped."""
+
+    def verdict_of(self, run: Run) -> Verdict | None:
+        """What the last look found; None for a run that may idle, or was not looked at yet."""
+        watched = self._watched.get(run.id)
+        return watched.verdict if watched is not None and run.state is RunState.RUNNING else None
+
+    async def turn(self) -> datetime | None:
+        """Look at every notebook that may not idle; returns when to look again."""
+        windows = {
+            entry.run.id: (entry, window_s)
+            for entry in self._store.list_unsettled()
+            if entry.run.state is RunState.RUNNING
+            and (window_s := idle_window(entry.notebook.spec.labels, self._default_s)) is not None
+        }
+        self._watched = {run_id: each for run_id, each in self._watched.items() if run_id in windows}
+        self.dozing = not windows
+        await asyncio.gather(*(self._look(entry, window_s) for entry, window_s in windows.values()))
+        if not windows:
+            return None
+        pause_s = min(look_every_s(window_s) for _, window_s in windows.values())
+        return self._ports.clock.now() + timedelta(seconds=pause_s)
+
+    async def _look(self, entry: Entry, window_s: float) -> None:
+        watched = self._watch(entry)
+        signals = await self._signals(entry)
+        rule = IdleRule(window_s=window_s)
+        watched.record, watched.verdict = look(watched.record, signals, rule, watched.since, self._moment())
+        if watched.verdict.state is IdleState.IDLE:
+            await self._stop(entry, watched.verdict)
+        else:
+            await self._warn(entry, watched, watched.verdict)
+
+    def _watch(self, entry: Entry) -> _Watched:
+        """The run's watch; it begins anew when somebody changed the notebook, or it was restarted."""
+        run, notebook = entry.run, entry.notebook
+        touched_at = max(notebook.updated_at, run.state_since)
+        watched = self._watched.get(run.id)
+        if watched is None or watched.touched_at != touched_at:
+            now = self._moment()
+            age_s = min(max((now.at - touched_at).total_seconds(), 0.0), now.boot_s)
+            why = "running since" if touched_at == run.state_since else "last changed by a person at"
+            since = Since(moment=Moment(at=touched_at, boot_s=now.boot_s - age_s), why=why)
+            watched = _Watched(touched_at=touched_at, since=since, record=watched.record if watched else IdleRecord())
+            self._watched[run.id] = watched
+        return watched
+
+    async def _signals(self, entry: Entry) -> Signals:
+        return Signals(
+            browser=self._traffic.use(entry.notebook.id),
+            editor=await self._ports.editor.activity(entry.notebook.id, ActivityApi(entry.run.activity)),
+            gpus=self._gpus(entry.run),
+        )
+
+    def _gpus(self, run: Run) -> Seen[tuple[GpuLoad, ...]]:
+        seen = self._inventory.seen
+        if not run.gpus:
+            return Known(())
+        if isinstance(seen, Unknown):
+            return seen
+        loads = []
+        for unit in (unit for unit in seen.value if unit.uuid in run.gpus):
+            sample = self._inventory.samples.get(unit.uuid)
+            loads.append(GpuLoad(index=unit.index, utilisation=sample.utilisation if sample else None))
+        return Known(tuple(loads))
+
+    def _moment(self) -> Moment:
+        clock = self._ports.clock
+        return Moment(at=clock.now(), boot_s=clock.boottime())
+
+    async def _stop(self, entry: Entry, verdict: Verdict) -> None:
+        outcome = Outcome(
+            state=RunState.INTERRUPTED, code="JOB_INTERRUPTED_BY_PLATFORM", message=f"stopped: {verdict.reason}"
+        )
+        now = self._ports.clock.now()
+        try:
+            await commit(self._store, entry, end(entry.run, outcome, now), now, meter=self._meter)
+        except Stale:
+            return  # it changed meanwhile: the next look sees how
+        self.on_stop(entry.notebook.id)
+
+    async def _warn(self, entry: Entry, watched: _Watched, verdict: Verdict) -> None:
+        """Tell that it will be stopped, once for each time before; take that back when somebody came."""
+        counted_from = verdict.since.boot_s
+        if watched.warned is not None and watched.warned[0] != counted_from:
+            watched.warned = None
+            await self._leave_notice(entry.notebook.id, None)
+        if verdict.stops_at is None:
+            return
+        deadline = idle_deadline(verdict.stops_at)
+        now = self._ports.clock.now()
+        times = warning_times(deadline, verdict.since.at, self._patience.warn_before_s)
+        due = [before_s for at, before_s in times if at <= now]
+        if not due or (watched.warned is not None and watched.warned[1] <= due[-1]):
+            return
+        async with self._store.transaction() as tx:
+            await tx.append(
+                Event(
+                    type="notebook.warning",
+                    at=now,
+                    notebook_id=entry.notebook.id,
+                    run_id=entry.run.id,
+                    owner=entry.notebook.owner,
+                    data={
+                        "reason": str(deadline.reason),
+                        "at": deadline.at.isoformat(),
+                        "leftSeconds": max(0, round((deadline.at - now).total_seconds())),
+                    },
+                )
+            )
+        watched.warned = (counted_from, due[-1])
+        await self._leave_notice(entry.notebook.id, notice(entry.notebook, deadline))
+
+    async def _leave_notice(self, notebook_id: NotebookId, text: str | None) -> None:
+        try:
+            await self._ports.files.leave_notice(notebook_id, Reason.IDLE_STOP, text)
+        except WorkspaceFault as fault:
+            log.warning("no notice for notebook %s: %s", notebook_id, fault)
+
+
+def idle_deadline(stops_at: datetime) -> Deadline:
+    """The deadline of a notebook that nobody uses."""
+    return Deadline(
+        reason=Reason.IDLE_STOP,
+        at=stops_at,
+        why="it will have been idle for as long as it may: it is stopped",
+        moved_by="any use of it, or notebookctl label NAME notebookd/idle-stop=off",
+    )
