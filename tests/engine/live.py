@@ -339,10 +339,10 @@ def open_folder(*, size: str | None = None) -> Iterator[Path]:
         root("rm", "-rf", str(folder))
 
 
-def odd_configuration() -> str:
+def odd_configuration(*, start_timeout: str = "6s") -> str:
     """A catalogue of misbehaving editors, and little patience with them."""
     toy = json.dumps((Path(__file__).parent / "toy_editor.py").read_text())
-    lines = ["[lifecycle]", 'start_timeout = "6s"', 'stop_grace = "2s"']
+    lines = ["[lifecycle]", f'start_timeout = "{start_timeout}"', 'stop_grace = "2s"']
     commands = {
         "toy": f'["python3", "-c", {toy}]',
         "exit3": '["sh", "-c", "echo leaving; exit 3"]',

@@ -52,6 +52,7 @@ def main() -> None:
         Path(SOCKET).symlink_to(argument)
     if deed in {"link", "mute"}:
         signal.pause()
+    Path(SOCKET).unlink(missing_ok=True)  # of the time before a restart
     server = Server(SOCKET, Answer)
     Path(SOCKET).chmod(0o660)
     threading.Thread(target=server.serve_forever, daemon=True).start()
