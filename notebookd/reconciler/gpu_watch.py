@@ -19,6 +19,7 @@ from notebookd.domain.sickness import Diagnosis, Holder, Note, diagnose, quarant
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.store import Entry, Store, Transaction
+from notebookd.reconciler.gpu_meter import GpuMeter
 from notebookd.reconciler.inventory import Inventory
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class GpuWatch:
         self._store = store
         self._clock = clock
         self._pace = pace or Pace()
+        self._meter = GpuMeter(store, clock)
         self._lock = asyncio.Lock()
         self._watched_until = 0.0
         self.dozing = False
@@ -80,6 +82,7 @@ class GpuWatch:
             self._reports = ()
             if isinstance(seen, Known):
                 seen = self._inventory.judge()
+                await self._meter.add(self._store.list_leases(), self._inventory.samples)
             self._tell(seen, holders)
             return seen
 

@@ -443,3 +443,25 @@ async def test_the_driver_is_asked_rarely_while_nobody_needs_to_know(world: Worl
         assert await asked_in_a_minute() <= 2
         await create(house)
         assert await asked_in_a_minute() >= 11
+
+
+async def test_what_a_run_makes_of_its_gpus_is_kept(world: World, first: str, second: str) -> None:
+    async with open_house(world) as house:
+        notebook = await create(house)
+        run_id = run_of(house, notebook).id
+        compute(world, notebook, 500)
+        world.gpus.work(first, 0.5, energy_j=100)
+        world.gpus.work(second, 1.0, energy_j=10_000)
+        for _ in range(20):
+            await house.pass_time(5)
+            world.gpus.work(first, 0.5, energy_j=1000)
+        await house.notebooks.stop(ALICE, notebook)
+        world.gpus.end_process(500)
+        await house.quiet()
+        await house.pass_time(6)
+        (use,) = house.store.list_run_use(run_id).items()
+        assert use[0] == first
+        assert use[1].sampled_s >= 95
+        assert use[1].busy_s == pytest.approx(use[1].sampled_s / 2, rel=0.05)
+        assert (use[1].peak_utilisation, use[1].peak_memory_bytes) == (0.5, GIB)
+        assert 18_000 <= use[1].energy_j <= 20_100
