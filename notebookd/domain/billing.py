@@ -26,21 +26,15 @@ MINUTE_MS = 60_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """Whom a run is billed to and for what, as it was when the run was made. It outlives the notebook."""
+    """Whom a run is billed to and for what. It outlives the notebook."""
 
     run_id: RunId
     notebook_id: NotebookId
-    number: int
     name: str
     owner: str
     flavor: str
     units: int
     gpu: bool
-
-    @property
-    def gpus(self) -> int:
-        """GPUs billed; 0 for a CPU flavor."""
-        return self.units if self.gpu else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +54,8 @@ class Interval:
     ``seen`` is the last reading at which it surely lasted, of the same boot as ``started``. ``length_ms`` is None
     while it is open. The rate is the one of the day on which it opened."""
 
-    run_id: RunId
+    bill: Bill
     position: int
-    owner: str
     state: RunState
     gpus: tuple[str, ...]
     started: Reading
@@ -92,7 +85,6 @@ def bill_of(notebook: Notebook, run: Run) -> Bill:
     return Bill(
         run_id=run.id,
         notebook_id=notebook.id,
-        number=run.number,
         name=notebook.spec.name,
         owner=notebook.owner,
         flavor=run.resources.flavor,
@@ -105,9 +97,8 @@ def opened(bill: Bill, run: Run, tariff: Tariff, now: Reading) -> Interval:
     """The stay of a run in the state that it is in, at today's rate."""
     started = replace(now, at_ms=min(wall_ms(run.state_since), now.at_ms))
     return Interval(
-        run_id=run.id,
+        bill=bill,
         position=len(run.history) - 1,
-        owner=bill.owner,
         state=run.state,
         gpus=run.gpus,
         started=started,
@@ -173,7 +164,7 @@ def length_ms(interval: Interval, now: Reading) -> int:
 
 def minutes(length: int) -> int:
     """The minutes that commenced in a stay of so many milliseconds: at least one."""
-    return max(1, -(-length // MINUTE_MS))
+    return -(-length // MINUTE_MS) or 1
 
 
 def price(count: int, units: int, rate: int) -> int:
@@ -190,33 +181,35 @@ class Window(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """What a report needs of a stay. A plain tuple: a month's report makes a hundred thousand of them."""
+    """What a report needs of a stay, whom it is billed to first. A plain tuple of a row's values: a month's report goes
+    through a hundred thousand of them. ``gpus`` are UUIDs with spaces between them."""
 
-    run_id: str
     notebook_id: str
     name: str
     owner: str
     flavor: str
+    run_id: str
     units: int
     gpu: bool
-    gpus: tuple[str, ...]
+    gpus: str
     started_ms: int
     length_ms: int
     rate: int | None
     currency: str
 
 
-def stay(interval: Interval, bill: Bill, now: Reading) -> Stay:
+def stay(interval: Interval, now: Reading) -> Stay:
     """An interval as a report sees it ``now``."""
+    bill = interval.bill
     return Stay(
-        run_id=bill.run_id,
         notebook_id=bill.notebook_id,
         name=bill.name,
         owner=bill.owner,
         flavor=bill.flavor,
+        run_id=bill.run_id,
         units=bill.units,
         gpu=bill.gpu,
-        gpus=interval.gpus,
+        gpus=" ".join(interval.gpus),
         started_ms=interval.started.at_ms,
         length_ms=length_ms(interval, now),
         rate=interval.rate,
@@ -226,10 +219,10 @@ def stay(interval: Interval, bill: Bill, now: Reading) -> Stay:
 
 def commenced(started_ms: int, count: int, before_ms: int) -> int:
     """How many of a stay's ``count`` minutes commence before that instant."""
-    return min(max(0, -((started_ms - before_ms) // MINUTE_MS)), count)
+    begun = -((started_ms - before_ms) // MINUTE_MS)
+    return count if begun > count else max(0, begun)  # quicker than min and max, and much called
 
 
-def minutes_within(started_ms: int, length: int, window: Window) -> tuple[int, int]:
-    """The minutes of a stay that commence in a window, as a range of their numbers: first, and one after the last."""
-    count = minutes(length)
+def minutes_within(started_ms: int, count: int, window: Window) -> tuple[int, int]:
+    """Which of a stay's ``count`` minutes commence in a window: the number of the first, and one after the last."""
     return commenced(started_ms, count, window.start_ms), commenced(started_ms, count, window.end_ms)

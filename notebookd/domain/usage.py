@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,11 +15,7 @@ from notebookd.domain.clocks import moment, wall_ms
 from notebookd.domain.gpu_use import GpuUse
 
 DAY_MS = 86_400_000
-
-
-@lru_cache(maxsize=4096)
-def _day(day: int) -> str:
-    return moment(day * DAY_MS).date().isoformat()
+_FAR_MS = 1 << 60
 
 
 class GroupKey(StrEnum):
@@ -33,13 +29,19 @@ class GroupKey(StrEnum):
     MONTH = "month"
 
 
-class Tenure(NamedTuple):
-    """The time from the grant of a GPU to its release."""
+class Party(NamedTuple):
+    """Whom and what a run is billed to: the first fields of a :class:`~notebookd.domain.billing.Stay`."""
 
     notebook_id: str
     name: str
     owner: str
     flavor: str
+
+
+class Tenure(NamedTuple):
+    """The time from the grant of a GPU to its release."""
+
+    run_id: str
     gpu_uuid: str
     granted_ms: int
     released_ms: int
@@ -48,10 +50,7 @@ class Tenure(NamedTuple):
 class HourOfUse(NamedTuple):
     """What a run made of a GPU in an hour of the wall clock."""
 
-    notebook_id: str
-    name: str
-    owner: str
-    flavor: str
+    run_id: str
     gpu_uuid: str
     hour_ms: int
     use: GpuUse
@@ -76,77 +75,120 @@ class Line:
             part = price(last, units, stay.rate) - price(first, units, stay.rate)
             self.price[stay.currency] = self.price.get(stay.currency, 0) + part
 
+    def add(self, other: Line) -> None:
+        """Add another line."""
+        self.minutes += other.minutes
+        self.gpu_minutes += other.gpu_minutes
+        self.leased_ms += other.leased_ms
+        self.use = self.use.plus(other.use)
+        for currency, part in other.price.items():
+            self.price[currency] = self.price.get(currency, 0) + part
 
-Row = Stay | Tenure | HourOfUse
+
 Group = tuple[str, ...]
-_VALUE: dict[GroupKey, Callable[[Row, str, int], str]] = {
-    GroupKey.USER: lambda row, _gpu, _at: row.owner,
-    GroupKey.NOTEBOOK: lambda row, _gpu, _at: row.notebook_id,
-    GroupKey.FLAVOR: lambda row, _gpu, _at: row.flavor,
-    GroupKey.GPU: lambda _row, gpu, _at: gpu,
-    GroupKey.DAY: lambda _row, _gpu, at: _day(at // DAY_MS),
-    GroupKey.MONTH: lambda _row, _gpu, at: _day(at // DAY_MS)[:7],
+Cell = tuple[tuple[str, ...], str, int]
+_VALUE: dict[GroupKey, Callable[[Party, str, int], str]] = {
+    GroupKey.USER: lambda party, _gpu, _last_ms: party.owner,
+    GroupKey.NOTEBOOK: lambda party, _gpu, _last_ms: party.notebook_id,
+    GroupKey.FLAVOR: lambda party, _gpu, _last_ms: party.flavor,
+    GroupKey.GPU: lambda _party, gpu, _last_ms: gpu,
+    GroupKey.DAY: lambda _party, _gpu, last_ms: moment(last_ms).date().isoformat(),
+    GroupKey.MONTH: lambda _party, _gpu, last_ms: moment(last_ms).date().isoformat()[:7],
 }
 
 
 class Tally:
-    """Sums what falls into ``window`` by the keys. A stay on several GPUs counts its minutes on each of them where the
-    report is by GPU; ``total`` counts them once. ``names`` are the notebooks' latest."""
+    """Sums what falls into ``window`` by the keys; ``party_of`` tells whom a run is billed to.
 
-    def __init__(self, window: Window, keys: Sequence[GroupKey]) -> None:
-        self.lines: dict[Group, Line] = {}
-        self.total = Line()
-        self.names: dict[str, str] = {}
+    A stay on several GPUs counts its minutes on each of them where the report is by GPU; ``total`` counts them once.
+    It sums by party, GPU and day or month first, and makes groups of that in the end."""
+
+    def __init__(self, window: Window, keys: Sequence[GroupKey], party_of: Callable[[str], Party]) -> None:
         self._window = window
-        self._values = tuple(_VALUE[key] for key in keys)
+        self._keys = tuple(keys)
         self._by_gpu = GroupKey.GPU in keys
         days, months = GroupKey.DAY in keys, GroupKey.MONTH in keys
-        self._next = next_day if days else next_month if months else None
+        self._edge = next_day if days else next_month if months else _never
+        self._party_of = party_of
+        self._parties: dict[str, tuple[str, ...]] = {}
+        self._cells: dict[Cell, Line] = {}
+        self._minutes = 0
 
     def add_stay(self, stay: Stay) -> None:
         """Add the minutes of a stay that commence in the window."""
-        first, last = minutes_within(stay.started_ms, stay.length_ms, self._window)
+        started_ms, count = stay.started_ms, minutes(stay.length_ms)
+        first, last = minutes_within(started_ms, count, self._window)
         if first >= last:
             return
-        self.names[stay.notebook_id] = stay.name
-        self.total.bill(stay, first, last, stay.units)
-        shares = [(gpu, 1) for gpu in stay.gpus] if self._by_gpu and stay.gpus else [("", stay.units)]
-        count = minutes(stay.length_ms)
-        begun, ended = stay.started_ms + first * MINUTE_MS, stay.started_ms + (last - 1) * MINUTE_MS + 1
-        for part in self._parts(begun, ended):
-            after = commenced(stay.started_ms, count, part.end_ms)
-            for gpu, units in shares:
-                self._line(stay, gpu, part.start_ms).bill(stay, first, after, units)
+        self._minutes += last - first
+        party = self._parties[stay.run_id] = stay[:4]
+        gpus = stay.gpus.split() if self._by_gpu else ()
+        while first < last:
+            edge_ms = self._edge(started_ms + first * MINUTE_MS)
+            after = commenced(started_ms, last, edge_ms)
+            for gpu in gpus:
+                self._line(party, gpu, edge_ms).bill(stay, first, after, 1)
+            if not gpus:
+                self._line(party, "", edge_ms).bill(stay, first, after, stay.units)
             first = after
 
     def add_tenure(self, tenure: Tenure) -> None:
         """Add the time for which a GPU was leased in the window."""
-        begun = max(tenure.granted_ms, self._window.start_ms)
-        for part in self._parts(begun, min(tenure.released_ms, self._window.end_ms)):
-            self.names.setdefault(tenure.notebook_id, tenure.name)
-            self._line(tenure, tenure.gpu_uuid, part.start_ms).leased_ms += part.end_ms - part.start_ms
-            self.total.leased_ms += part.end_ms - part.start_ms
+        begun_ms = max(tenure.granted_ms, self._window.start_ms)
+        ended_ms = min(tenure.released_ms, self._window.end_ms)
+        gpu = tenure.gpu_uuid if self._by_gpu else ""
+        while begun_ms < ended_ms:
+            edge_ms = self._edge(begun_ms)
+            until_ms = min(edge_ms, ended_ms)
+            self._line(self._party(tenure.run_id), gpu, edge_ms).leased_ms += until_ms - begun_ms
+            begun_ms = until_ms
 
     def add_use(self, hour: HourOfUse) -> None:
         """Add an hour's use of a GPU, where the hour begins in the window."""
         if self._window.start_ms <= hour.hour_ms < self._window.end_ms:
-            self.names.setdefault(hour.notebook_id, hour.name)
-            for line in (self._line(hour, hour.gpu_uuid, hour.hour_ms), self.total):
-                line.use = line.use.plus(hour.use)
+            gpu = hour.gpu_uuid if self._by_gpu else ""
+            line = self._line(self._party(hour.run_id), gpu, self._edge(hour.hour_ms))
+            line.use = line.use.plus(hour.use)
 
-    def _line(self, row: Row, gpu: str, at_ms: int) -> Line:
-        group = tuple(value(row, gpu, at_ms) for value in self._values)
-        line = self.lines.get(group)
+    @property
+    def lines(self) -> dict[Group, Line]:
+        """The sums by group, in their order."""
+        lines: dict[Group, Line] = {}
+        for (party, gpu, edge_ms), line in self._cells.items():
+            group = tuple(_VALUE[key](Party._make(party), gpu, edge_ms - 1) for key in self._keys)
+            lines.setdefault(group, Line()).add(line)
+        return dict(sorted(lines.items()))
+
+    @property
+    def total(self) -> Line:
+        """The sum of all."""
+        total = Line()
+        for line in self._cells.values():
+            total.add(line)
+        total.minutes = self._minutes
+        return total
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of the notebooks."""
+        return {party[0]: party[1] for party, _, _ in self._cells}
+
+    def _party(self, run_id: str) -> tuple[str, ...]:
+        party = self._parties.get(run_id)
+        if party is None:
+            party = self._parties[run_id] = self._party_of(run_id)
+        return party
+
+    def _line(self, party: tuple[str, ...], gpu: str, edge_ms: int) -> Line:
+        cell = (party, gpu, edge_ms)
+        line = self._cells.get(cell)
         if line is None:
-            line = self.lines[group] = Line()
+            line = self._cells[cell] = Line()
         return line
 
-    def _parts(self, begun_ms: int, ended_ms: int) -> Iterator[Window]:
-        """The time cut at the ends of days, or months, where the report is by them."""
-        while begun_ms < ended_ms:
-            end_ms = ended_ms if self._next is None else min(ended_ms, self._next(begun_ms))
-            yield Window(begun_ms, end_ms)
-            begun_ms = end_ms
+
+def _never(_at_ms: int) -> int:
+    return _FAR_MS
 
 
 def next_day(at_ms: int) -> int:

@@ -56,10 +56,6 @@ class LedgerReader(Protocol):
 class LedgerWriter(Protocol):
     """Changes of the accounts, part of a transaction."""
 
-    async def put_bill(self, bill: Bill) -> None:
-        """Remember whom a run is billed to; the first word stays."""
-        ...
-
     async def put_interval(self, interval: Interval) -> None:
         """Insert a stay, or update when it was seen and its length."""
         ...

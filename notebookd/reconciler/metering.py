@@ -58,13 +58,10 @@ class Meter:
     async def note(self, tx: Transaction, before: Entry | None, notebook: Notebook, run: Run) -> None:
         """Write what the change from ``before`` to ``run`` means for the bill."""
         was = before.run if before is not None and before.run.id == run.id else None
-        bill = bill_of(notebook, run)
-        if was is None:
-            await tx.put_bill(bill)
         if was is not None:
             await self._leave(tx, was, run)
         if (was is None or was.history != run.history) and run.state in self._tariff.states:
-            await tx.put_interval(opened(bill, run, self._tariff, self.read()))
+            await tx.put_interval(opened(bill_of(notebook, run), run, self._tariff, self.read()))
 
     async def _leave(self, tx: Transaction, was: Run, run: Run) -> None:
         moved = was.history != run.history
@@ -81,18 +78,17 @@ class Meter:
             await tx.put_interval(amended(last, finished))
 
     def _freshest(self, interval: Interval) -> Interval:
-        seen = self._seen.get(interval.run_id)
+        seen = self._seen.get(interval.bill.run_id)
         return interval if seen is None else checkpointed(interval, seen)
 
     async def adopt(self) -> None:
         """At a start: note what befell the clocks meanwhile, and open the stays that an older notebookd did not."""
         await self._turn()
-        kept = {interval.run_id for interval in self._store.list_open_intervals(None)}
+        kept = {interval.bill.run_id for interval in self._store.list_open_intervals(None)}
         for entry in self._store.list_unsettled():
             run = entry.run
             if run.state in self._tariff.states and run.id not in kept:
                 async with self._store.transaction() as tx:
-                    await tx.put_bill(bill_of(entry.notebook, run))
                     await tx.put_interval(self._reopened(bill_of(entry.notebook, run), run))
 
     def _reopened(self, bill: Bill, run: Run) -> Interval:

@@ -10,8 +10,8 @@ from notebookd.domain.actor import Actor
 from notebookd.domain.billing import Bill, Stay, Tariff, Window, minutes, stay
 from notebookd.domain.clocks import Reading
 from notebookd.domain.gpu_use import GpuUse
-from notebookd.domain.run import NotebookId, Run
-from notebookd.domain.usage import GroupKey, Line, Tally, month_of
+from notebookd.domain.run import NotebookId, Run, RunId
+from notebookd.domain.usage import GroupKey, Line, Party, Tally, month_of
 from notebookd.errors import Forbidden, NotFound
 from notebookd.ports.store import Reader, Store
 from notebookd.reconciler.metering import Meter
@@ -73,7 +73,7 @@ class Usage:
         return Report(
             window=window,
             keys=tuple(keys),
-            lines=sorted(tally.lines.items(), key=lambda each: each[0]),
+            lines=list(tally.lines.items()),
             total=tally.total,
             names=tally.names,
             currency=self._tariff.currency,
@@ -86,18 +86,16 @@ class Usage:
             raise NotFound(f"cannot get the receipt of notebook {notebook_id}: there is none of that id")
         if not actor.may_operate(bills[-1].owner):
             raise Forbidden(f"cannot get the receipt of notebook {notebook_id}: it is not yours")
-        bill = bills[-1] if number is None else next((each for each in bills if each.number == number), None)
-        run = next((each for each in self._store.list_runs(notebook_id) if bill and each.id == bill.run_id), None)
-        if bill is None or run is None:
-            raise NotFound(
-                f"cannot get the receipt of run {number} of notebook {notebook_id}: it had {len(bills)} runs"
-            )
-        return self._receipt(bill, run)
+        runs = self._store.list_runs(notebook_id)
+        run = runs[-1] if number is None else next((each for each in runs if each.number == number), None)
+        if run is None:
+            raise NotFound(f"cannot get the receipt of run {number} of notebook {notebook_id}: it had {len(runs)} runs")
+        return self._receipt(next(each for each in bills if each.run_id == run.id), run)
 
     def _receipt(self, bill: Bill, run: Run) -> Receipt:
         now = self._meter.read()
         intervals = self._store.list_intervals(bill.run_id)
-        stays = tuple((str(each.state), stay(each, bill, now)) for each in intervals)
+        stays = tuple((str(each.state), stay(each, now)) for each in intervals)
         used = self._store.list_run_use(bill.run_id)
         leased: dict[str, int] = {}
         for tenure in self._store.list_run_tenures(bill.run_id, now.at_ms):
@@ -119,7 +117,7 @@ class Usage:
 
 
 def _tally(reader: Reader, window: Window, keys: Sequence[GroupKey], owner: str | None, now: Reading) -> Tally:
-    tally = Tally(window, keys)
+    tally = Tally(window, keys, lambda run_id: _party(reader, run_id))
     _add_stays(tally, reader, window, owner, now)
     for tenure in reader.list_tenures(window, owner, now.at_ms):
         tally.add_tenure(tenure)
@@ -128,17 +126,22 @@ def _tally(reader: Reader, window: Window, keys: Sequence[GroupKey], owner: str 
     return tally
 
 
+def _party(reader: Reader, run_id: str) -> Party:
+    bill = reader.find_bill(RunId(run_id))
+    assert bill is not None, "a run is never removed"
+    return Party(notebook_id=bill.notebook_id, name=bill.name, owner=bill.owner, flavor=bill.flavor)
+
+
 def _add_stays(tally: Tally, reader: Reader, window: Window, owner: str | None, now: Reading) -> None:
     for row in reader.list_stays(window, owner):
         tally.add_stay(row)
     for interval in reader.list_open_intervals(owner):
-        bill = reader.find_bill(interval.run_id)
-        if bill is not None:
-            tally.add_stay(stay(interval, bill, now))
+        tally.add_stay(stay(interval, now))
 
 
 def spent_gpu_minutes(reader: Reader, owner: str, now: Reading) -> int:
     """GPU minutes that an owner has commenced in this month (UTC)."""
-    tally = Tally(month_of(now.at_ms), ())
-    _add_stays(tally, reader, month_of(now.at_ms), owner, now)
+    window = month_of(now.at_ms)
+    tally = Tally(window, (), lambda run_id: _party(reader, run_id))
+    _add_stays(tally, reader, window, owner, now)
     return tally.total.gpu_minutes

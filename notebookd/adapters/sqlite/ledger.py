@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from notebookd.domain.billing import Bill, Interval, Stay, Window
@@ -22,6 +22,9 @@ class LedgerReads(ABC):
 
     @abstractmethod
     def _rows(self, name: str, values: Any = ()) -> list[Any]: ...
+
+    @abstractmethod
+    def _each(self, name: str, values: Any = ()) -> Iterator[Any]: ...
 
     def find_bill(self, run_id: RunId) -> Bill | None:
         """Whom a run is billed to."""
@@ -41,14 +44,11 @@ class LedgerReads(ABC):
 
     def list_stays(self, window: Window, owner: str | None) -> Iterable[Stay]:
         """The closed stays that may have a minute in the window."""
-        values = {"start": window.start_ms, "end": window.end_ms, "owner": owner}
-        rows = self._rows("stays" if owner is None else "stays_of_owner", values)
-        return (Stay._make((*row[:6], row[6] == 1, _uuids(row[7]), *row[8:])) for row in rows)
+        return map(Stay._make, self._within("stays", window, owner))
 
     def list_tenures(self, window: Window, owner: str | None, now_ms: int) -> Iterable[Tenure]:
         """The leases that touch the window."""
-        values = {"start": window.start_ms, "end": window.end_ms, "owner": owner, "now": now_ms}
-        return map(Tenure._make, self._rows("tenures", values))
+        return map(Tenure._make, self._within("tenures", window, owner, now_ms))
 
     def list_run_tenures(self, run_id: RunId, now_ms: int) -> list[Tenure]:
         """The leases of a run."""
@@ -56,12 +56,16 @@ class LedgerReads(ABC):
 
     def list_use(self, window: Window, owner: str | None) -> Iterable[HourOfUse]:
         """The use of GPUs in the hours that begin in the window."""
-        values = {"start": window.start_ms, "end": window.end_ms, "owner": owner}
-        return (HourOfUse._make((*row[:6], _use(row[6:]))) for row in self._rows("uses", values))
+        return map(_hour, self._within("uses", window, owner))
 
     def list_run_use(self, run_id: RunId) -> Mapping[str, GpuUse]:
         """What a run made of its GPUs."""
-        return {row[0]: _use(row[1:]) for row in self._rows("uses_of_run", (run_id,))}
+        hours = map(_hour, self._rows("uses_of_run", (run_id,)))
+        return {hour.gpu_uuid: hour.use for hour in hours}
+
+    def _within(self, name: str, window: Window, owner: str | None, now_ms: int | None = None) -> Iterator[Any]:
+        values = {"start": window.start_ms, "end": window.end_ms, "owner": owner, "now": now_ms}
+        return self._each(name if owner is None else f"{name}_of_owner", values)
 
 
 class LedgerWrites(ABC):
@@ -70,37 +74,29 @@ class LedgerWrites(ABC):
     @abstractmethod
     async def _run(self, query: str, /, **values: Any) -> None: ...
 
-    async def put_bill(self, bill: Bill) -> None:
-        """Remember whom a run is billed to."""
+    async def put_interval(self, interval: Interval) -> None:
+        """Insert or update a stay."""
+        bill = interval.bill
         await self._run(
-            "put_bill",
-            run_id=bill.run_id,
+            "put_interval",
             notebook_id=bill.notebook_id,
-            number=bill.number,
             name=bill.name,
             owner=bill.owner,
             flavor=bill.flavor,
+            run_id=bill.run_id,
             units=bill.units,
             gpu=bill.gpu,
-        )
-
-    async def put_interval(self, interval: Interval) -> None:
-        """Insert or update a stay."""
-        await self._run(
-            "put_interval",
-            run_id=interval.run_id,
-            position=interval.position,
-            owner=interval.owner,
-            state=str(interval.state),
-            gpus=json.dumps(interval.gpus),
-            boot_id=interval.started.boot_id,
+            gpus=" ".join(interval.gpus),
             started_at=interval.started.at_ms,
-            started_boot=interval.started.boot_ms,
-            seen_at=interval.seen.at_ms,
-            seen_boot=interval.seen.boot_ms,
             length=interval.length_ms,
             rate=interval.rate,
             currency=interval.currency,
+            position=interval.position,
+            state=str(interval.state),
+            boot_id=interval.started.boot_id,
+            started_boot=interval.started.boot_ms,
+            seen_at=interval.seen.at_ms,
+            seen_boot=interval.seen.boot_ms,
         )
 
     async def checkpoint(self, run_ids: Collection[RunId], now: Reading) -> None:
@@ -124,44 +120,41 @@ class LedgerWrites(ABC):
 
 
 def _bill(row: tuple[Any, ...]) -> Bill:
+    run_id, notebook_id, name, owner, flavor, units, gpu = row
     return Bill(
-        run_id=RunId(row[0]),
-        notebook_id=NotebookId(row[1]),
-        number=row[2],
-        name=row[3],
-        owner=row[4],
-        flavor=row[5],
-        units=row[6],
-        gpu=row[7] == 1,
+        run_id=RunId(run_id),
+        notebook_id=NotebookId(notebook_id),
+        name=name,
+        owner=owner,
+        flavor=flavor,
+        units=units,
+        gpu=gpu == 1,
     )
 
 
 def _interval(row: tuple[Any, ...]) -> Interval:
-    run_id, position, owner, state, gpus, boot_id, started_at, started_boot, seen_at, seen_boot = row[:10]
+    stay = Stay._make(row[:12])
+    position, state, boot_id, started_boot, seen_at, seen_boot = row[12:]
     return Interval(
-        run_id=RunId(run_id),
+        bill=_bill((stay.run_id, stay.notebook_id, stay.name, stay.owner, stay.flavor, stay.units, stay.gpu)),
         position=position,
-        owner=owner,
         state=RunState(state),
-        gpus=_uuids(gpus),
-        started=Reading(at_ms=started_at, boot_ms=started_boot, boot_id=boot_id),
+        gpus=tuple(stay.gpus.split()),
+        started=Reading(at_ms=stay.started_ms, boot_ms=started_boot, boot_id=boot_id),
         seen=Reading(at_ms=seen_at, boot_ms=seen_boot, boot_id=boot_id),
-        length_ms=row[10],
-        rate=row[11],
-        currency=row[12],
+        length_ms=stay.length_ms,
+        rate=stay.rate,
+        currency=stay.currency,
     )
 
 
-def _uuids(text: str) -> tuple[str, ...]:
-    return () if text == "[]" else tuple(json.loads(text))
-
-
-def _use(row: tuple[int, ...]) -> GpuUse:
-    sampled, busy, peak_utilisation, peak_memory, energy = row
-    return GpuUse(
+def _hour(row: tuple[Any, ...]) -> HourOfUse:
+    run_id, gpu_uuid, hour_ms, sampled, busy, peak_utilisation, peak_memory, energy = row
+    use = GpuUse(
         sampled_s=sampled / 1000,
         busy_s=busy / 1000,
         peak_utilisation=peak_utilisation / 1000,
         peak_memory_bytes=peak_memory,
         energy_j=energy / 1000,
     )
+    return HourOfUse(run_id, gpu_uuid, hour_ms, use)

@@ -1,65 +1,67 @@
 -- name: bill
-SELECT run_id, notebook_id, number, name, owner, flavor, units, gpu FROM bill WHERE run_id = ?;
+SELECT r.id, n.id, n.name, n.owner, json_extract(r.body, '$.resources.flavor'),
+    json_extract(r.body, '$.resources.units'), json_extract(r.body, '$.resources.gpu')
+FROM run r JOIN notebook n ON n.id = r.notebook_id
+WHERE r.id = ?;
 
 -- name: bills
-SELECT run_id, notebook_id, number, name, owner, flavor, units, gpu FROM bill WHERE notebook_id = ? ORDER BY number;
+SELECT r.id, n.id, n.name, n.owner, json_extract(r.body, '$.resources.flavor'),
+    json_extract(r.body, '$.resources.units'), json_extract(r.body, '$.resources.gpu')
+FROM notebook n JOIN run r ON r.notebook_id = n.id
+WHERE n.id = ? ORDER BY r.number;
 
 -- name: intervals
-SELECT run_id, position, owner, state, gpus, boot_id, started_at, started_boot, seen_at, seen_boot, length, rate,
-    currency
+SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency, position, state,
+    boot_id, started_boot, seen_at, seen_boot
 FROM interval WHERE run_id = ? ORDER BY position;
 
 -- name: open_intervals
-SELECT run_id, position, owner, state, gpus, boot_id, started_at, started_boot, seen_at, seen_boot, length, rate,
-    currency
+SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency, position, state,
+    boot_id, started_boot, seen_at, seen_boot
 FROM interval WHERE length IS NULL AND (:owner IS NULL OR owner = :owner);
 
 -- name: stays
-SELECT i.run_id, b.notebook_id, b.name, b.owner, b.flavor, b.units, b.gpu, i.gpus, i.started_at, i.length, i.rate,
-    i.currency
-FROM interval i JOIN bill b ON b.run_id = i.run_id
-WHERE i.length IS NOT NULL AND i.ended_at >= :start AND i.started_at < :end;
+SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency
+FROM interval WHERE length IS NOT NULL AND ended_at >= :start AND started_at < :end;
 
 -- name: stays_of_owner
-SELECT i.run_id, b.notebook_id, b.name, b.owner, b.flavor, b.units, b.gpu, i.gpus, i.started_at, i.length, i.rate,
-    i.currency
-FROM interval i JOIN bill b ON b.run_id = i.run_id
-WHERE i.length IS NOT NULL AND i.owner = :owner AND i.ended_at >= :start AND i.started_at < :end;
+SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency
+FROM interval WHERE length IS NOT NULL AND owner = :owner AND ended_at >= :start AND started_at < :end;
 
 -- name: tenures
-SELECT b.notebook_id, b.name, b.owner, b.flavor, l.gpu_uuid, l.granted_at, l.released_at
-FROM lease l JOIN bill b ON b.run_id = l.run_id
-WHERE l.released_at > :start AND l.granted_at < :end AND (:owner IS NULL OR b.owner = :owner)
+SELECT run_id, gpu_uuid, granted_at, released_at FROM lease
+WHERE released_at > :start AND granted_at < :end
 UNION ALL
-SELECT b.notebook_id, b.name, b.owner, b.flavor, l.gpu_uuid, l.granted_at, :now
-FROM lease l JOIN bill b ON b.run_id = l.run_id
-WHERE l.released_at IS NULL AND l.granted_at < :end AND (:owner IS NULL OR b.owner = :owner);
+SELECT run_id, gpu_uuid, granted_at, :now FROM lease
+WHERE released_at IS NULL AND granted_at < :end;
+
+-- name: tenures_of_owner
+SELECT l.run_id, l.gpu_uuid, l.granted_at, coalesce(l.released_at, :now)
+FROM notebook n JOIN run r ON r.notebook_id = n.id JOIN lease l ON l.run_id = r.id
+WHERE n.owner = :owner AND coalesce(l.released_at, :now) > :start AND l.granted_at < :end;
 
 -- name: tenures_of_run
-SELECT b.notebook_id, b.name, b.owner, b.flavor, l.gpu_uuid, l.granted_at, coalesce(l.released_at, :now)
-FROM lease l JOIN bill b ON b.run_id = l.run_id
-WHERE l.run_id = :run_id ORDER BY l.granted_at, l.gpu_uuid;
+SELECT run_id, gpu_uuid, granted_at, coalesce(released_at, :now)
+FROM lease WHERE run_id = :run_id ORDER BY granted_at, gpu_uuid;
 
 -- name: uses
-SELECT b.notebook_id, b.name, b.owner, b.flavor, u.gpu_uuid, u.hour_at, u.sampled, u.busy, u.peak_utilisation,
-    u.peak_memory, u.energy
-FROM gpu_use u JOIN bill b ON b.run_id = u.run_id
-WHERE u.hour_at >= :start AND u.hour_at < :end AND (:owner IS NULL OR b.owner = :owner);
+SELECT run_id, gpu_uuid, hour_at, sampled, busy, peak_utilisation, peak_memory, energy
+FROM gpu_use WHERE hour_at >= :start AND hour_at < :end;
+
+-- name: uses_of_owner
+SELECT u.run_id, u.gpu_uuid, u.hour_at, u.sampled, u.busy, u.peak_utilisation, u.peak_memory, u.energy
+FROM notebook n JOIN run r ON r.notebook_id = n.id JOIN gpu_use u ON u.run_id = r.id
+WHERE n.owner = :owner AND u.hour_at >= :start AND u.hour_at < :end;
 
 -- name: uses_of_run
-SELECT gpu_uuid, sum(sampled), sum(busy), max(peak_utilisation), max(peak_memory), sum(energy)
+SELECT run_id, gpu_uuid, min(hour_at), sum(sampled), sum(busy), max(peak_utilisation), max(peak_memory), sum(energy)
 FROM gpu_use WHERE run_id = ? GROUP BY gpu_uuid;
 
--- name: put_bill
-INSERT INTO bill (run_id, notebook_id, number, name, owner, flavor, units, gpu)
-VALUES (:run_id, :notebook_id, :number, :name, :owner, :flavor, :units, :gpu)
-ON CONFLICT (run_id) DO NOTHING;
-
 -- name: put_interval
-INSERT INTO interval (run_id, position, owner, state, gpus, boot_id, started_at, started_boot, seen_at, seen_boot,
-    length, rate, currency)
-VALUES (:run_id, :position, :owner, :state, :gpus, :boot_id, :started_at, :started_boot, :seen_at, :seen_boot,
-    :length, :rate, :currency)
+INSERT INTO interval (notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency,
+    position, state, boot_id, started_boot, seen_at, seen_boot)
+VALUES (:notebook_id, :name, :owner, :flavor, :run_id, :units, :gpu, :gpus, :started_at, :length, :rate, :currency,
+    :position, :state, :boot_id, :started_boot, :seen_at, :seen_boot)
 ON CONFLICT (run_id, position) DO UPDATE SET
     seen_at = excluded.seen_at, seen_boot = excluded.seen_boot, length = excluded.length;
 

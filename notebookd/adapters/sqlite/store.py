@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime
@@ -46,6 +46,13 @@ class SqliteReader(LedgerReads):
 
     def _rows(self, name: str, values: Any = ()) -> list[Any]:
         return self._fetch(self._sql[name], values)
+
+    def _each(self, name: str, values: Any = ()) -> Iterator[Any]:
+        """Row by row, for what may be many."""
+        try:
+            yield from self._reads.execute(self._sql[name], values)
+        except sqlite3.Error as fault:
+            raise StoreUnavailable(f"cannot read the database: {fault}") from fault
 
     def _fetch(self, sql: str, values: Any = ()) -> list[Any]:
         try:

@@ -1,42 +1,30 @@
 -- Accounting. Nothing here is ever removed with a notebook: a bill outlives what it is for. Clocks as in 0001; the boot
 -- clock in milliseconds as well.
 
--- Whom a run is billed to and for what, as it was when the run was made.
-CREATE TABLE bill (
-    run_id      TEXT PRIMARY KEY REFERENCES run (id),
-    notebook_id TEXT NOT NULL,
-    number      INTEGER NOT NULL,
-    name        TEXT NOT NULL,
-    owner       TEXT NOT NULL,
-    flavor      TEXT NOT NULL,
-    units       INTEGER NOT NULL CHECK (units >= 0),
-    gpu         INTEGER NOT NULL CHECK (gpu IN (0, 1))
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX bill_by_notebook ON bill (notebook_id, number);
-
-INSERT INTO bill (run_id, notebook_id, number, name, owner, flavor, units, gpu)
-SELECT r.id, n.id, r.number, n.name, n.owner, json_extract(r.body, '$.resources.flavor'),
-    json_extract(r.body, '$.resources.units'), json_extract(r.body, '$.resources.gpu')
-FROM run r JOIN notebook n ON n.id = r.notebook_id;
-
--- A stay of a run in a billed state; position is the place of that entry in the run's history. Open while it has no end.
+-- A stay of a run in a billed state; position is the place of that entry in the run's history. Open while it has no
+-- length. Whom it is billed to and for what stands in it, so that a month's report reads one table in order; gpus are
+-- UUIDs with spaces between them.
 CREATE TABLE interval (
-    run_id     TEXT NOT NULL REFERENCES run (id),
-    position   INTEGER NOT NULL CHECK (position >= 0),
-    owner      TEXT NOT NULL,
-    state      TEXT NOT NULL CHECK (state IN (
+    notebook_id  TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    owner        TEXT NOT NULL,
+    flavor       TEXT NOT NULL,
+    run_id       TEXT NOT NULL REFERENCES run (id),
+    units        INTEGER NOT NULL CHECK (units >= 0),
+    gpu          INTEGER NOT NULL CHECK (gpu IN (0, 1)),
+    gpus         TEXT NOT NULL,
+    started_at   INTEGER NOT NULL,
+    length       INTEGER CHECK (length >= 0),
+    rate         INTEGER CHECK (rate >= 0),
+    currency     TEXT NOT NULL,
+    position     INTEGER NOT NULL CHECK (position >= 0),
+    state        TEXT NOT NULL CHECK (state IN (
         'INITIALIZING', 'PENDING', 'RUNNING', 'RESTARTING', 'INTERRUPTING', 'FINALIZING')),
-    gpus       TEXT NOT NULL CHECK (json_valid(gpus)),
-    boot_id    TEXT NOT NULL,
-    started_at INTEGER NOT NULL,
+    boot_id      TEXT NOT NULL,
     started_boot INTEGER NOT NULL,
-    seen_at    INTEGER NOT NULL,
-    seen_boot  INTEGER NOT NULL,
-    length     INTEGER CHECK (length >= 0),
-    ended_at   INTEGER GENERATED ALWAYS AS (started_at + length) STORED,
-    rate       INTEGER CHECK (rate >= 0),
-    currency   TEXT NOT NULL,
+    seen_at      INTEGER NOT NULL,
+    seen_boot    INTEGER NOT NULL,
+    ended_at     INTEGER GENERATED ALWAYS AS (started_at + length) STORED,
     PRIMARY KEY (run_id, position)
 ) STRICT;
 
@@ -58,4 +46,4 @@ CREATE TABLE gpu_use (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX gpu_use_by_hour ON gpu_use (hour_at);
-CREATE INDEX lease_by_end ON lease (released_at, granted_at);
+CREATE INDEX lease_by_end ON lease (released_at, granted_at, run_id, gpu_uuid);
