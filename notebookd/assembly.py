@@ -98,14 +98,36 @@ def policy_of(config: Config) -> LifecyclePolicy:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rooms:
+    """What stands between the ports and the services."""
+
+    inventory: Inventory
+    watch: GpuWatch
+    idle: IdleWatch
+    meter: Meter
+    machine: Machine
+    reconciler: Reconciler
+
+
 async def assemble(parts: Parts) -> Assembly:
     """Wire the parts; the GPUs are looked at once on the way."""
-    config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
     inventory = _inventory(parts)
-    watch = GpuWatch(parts.gpus, inventory, store, clock, Pace(busy_s=config.gpus.poll_s))
+    pace = Pace(busy_s=parts.config.gpus.poll_s)
+    watch = GpuWatch(parts.gpus, inventory, parts.store, parts.clock, pace)
     await watch.look()
-    tariff = tariff_of(config.billing)
-    meter = Meter(store, clock, tariff)
+    rooms = _rooms(parts, inventory, watch)
+    return Assembly(
+        services=_services(parts, rooms),
+        reconciler=rooms.reconciler,
+        inventory=inventory,
+        summary=rooms.machine.summary,
+    )
+
+
+def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
+    config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
+    meter = Meter(store, clock, tariff_of(config.billing))
     allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter)
     machine = Machine(store, parts.engine, inventory, watch, allocator)
     ports = Ports(engine=parts.engine, editor=parts.editor, files=parts.files, clock=clock)
@@ -122,23 +144,29 @@ async def assemble(parts: Parts) -> Assembly:
         Settings(instance=parts.instance, policy=policy, survey_every_s=parts.survey_every_s),
         on_turn=lambda: parts.on_turn(machine.summary()),
     )
+    return _Rooms(inventory=inventory, watch=watch, idle=idle, meter=meter, machine=machine, reconciler=reconciler)
+
+
+def _services(parts: Parts, rooms: _Rooms) -> Services:
+    config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
     catalogue = Catalogue.of(config.images)
-    services = Services(
-        notebooks=Notebooks(
-            store,
-            clock,
-            catalogue,
-            inventory,
-            parts.quota,
-            reconciler.wake,
-            meter=meter,
-            patience=policy,
-            min_free_bytes=parts.min_free_bytes,
-        ),
-        machine=machine,
-        gpus=GpuBoard(store, clock, parts.gpus, inventory, watch, reconciler.wake),
-        reasons=Reasons(machine, inventory, idle, policy),
-        usage=Usage(store, meter, tariff),
+    notebooks = Notebooks(
+        store,
+        clock,
+        catalogue,
+        rooms.inventory,
+        parts.quota,
+        rooms.reconciler.wake,
+        meter=rooms.meter,
+        patience=policy,
+        min_free_bytes=parts.min_free_bytes,
+    )
+    return Services(
+        notebooks=notebooks,
+        machine=rooms.machine,
+        gpus=GpuBoard(store, clock, parts.gpus, rooms.inventory, rooms.watch, rooms.reconciler.wake),
+        reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, policy),
+        usage=Usage(store, rooms.meter, tariff_of(config.billing)),
         catalogue=catalogue,
         store=store,
         engine=parts.engine,
@@ -149,7 +177,6 @@ async def assemble(parts: Parts) -> Assembly:
         instance=parts.instance,
         version=parts.version,
     )
-    return Assembly(services=services, reconciler=reconciler, inventory=inventory, summary=machine.summary)
 
 
 def _inventory(parts: Parts) -> Inventory:

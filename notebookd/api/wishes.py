@@ -12,11 +12,12 @@ from multidict import MultiMapping
 
 from notebookd import wire
 from notebookd.config import parse_duration
+from notebookd.domain.patch import Patch
 from notebookd.domain.run import NotebookState
 from notebookd.domain.spec import Fault, ResourceWish, SpecWish
 from notebookd.errors import InvalidRequest
 from notebookd.ports.store import NotebookFilter
-from notebookd.service.notebooks import Patch, invalid
+from notebookd.service.notebooks import invalid
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -16,6 +16,7 @@ from notebookd.domain.deadlines import Patience
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
 from notebookd.domain.observed import Unknown
+from notebookd.domain.patch import Patch, needs_stop, patched
 from notebookd.domain.plan import extended, restart
 from notebookd.domain.quota import UNBOUND
 from notebookd.domain.resources import amount
@@ -34,8 +35,6 @@ from notebookd.domain.spec import (
     MAX_LABELS,
     Fault,
     SpecWish,
-    choose_resources,
-    common_faults,
     complete,
     generated_name,
     label_fault,
@@ -70,14 +69,6 @@ class IdempotencyKey:
 
     key: str
     digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patch:
-    """A change of a notebook: the fields of ``wish`` that are in ``given``; a given None resets its field."""
-
-    wish: SpecWish
-    given: frozenset[str]
 
 
 def entry_state(entry: Entry) -> NotebookState:
@@ -349,35 +340,17 @@ class Notebooks:
             entry = self.get(actor, notebook_id, "change")
             if if_match is not None and if_match != entry_tag(entry):
                 raise PreconditionFailed(f"cannot change notebook {notebook_id}: it changed since you looked")
-            spec, found = self._patched(entry.notebook.spec, patch)
+            spec, found = patched(entry.notebook.spec, patch, self._inventory.flavors())
             if faults or found:
                 raise invalid(f"change notebook {notebook_id}", [*faults, *found])
             state = entry_state(entry)
-            if state is _S.DELETING or (state not in STOPPED and _needs_stop(entry.notebook.spec, spec)):
+            if state is _S.DELETING or (state not in STOPPED and needs_stop(entry.notebook.spec, spec)):
                 _refuse("change", entry, state, hint="resources, keys and access change only while it is stopped")
             self._require_quota(
                 actor, spec.resources.units if spec.resources.gpu else 0, f"change notebook {notebook_id}"
             )
             await self._change(tx, actor, entry, spec)
         self._wake(notebook_id)
-
-    def _patched(self, stored: NotebookSpec, patch: Patch) -> tuple[NotebookSpec, list[Fault]]:
-        wish, given = patch.wish, patch.given
-        faults = list(common_faults(wish, stored.labels))
-        spec = stored
-        if "labels" in given:
-            spec = replace(spec, labels=dict(wish.labels or {}))
-        if "ssh_public_keys" in given:
-            spec = replace(spec, ssh_public_keys=wish.ssh_public_keys or ())
-        if "timeout_auto_restart" in given:
-            spec = replace(spec, timeout_auto_restart=bool(wish.timeout_auto_restart))
-        if "unsecure_http" in given:
-            spec = replace(spec, unsecure_http=bool(wish.unsecure_http))
-        if "resources" in given and wish.resources is not None:
-            resources, wrong = choose_resources(wish.resources, self._inventory.flavors())
-            faults += wrong
-            spec = replace(spec, resources=resources) if resources is not None else spec
-        return spec, faults
 
     async def _change(self, tx: Transaction, actor: Actor, entry: Entry, spec: NotebookSpec) -> None:
         if spec == entry.notebook.spec:
@@ -413,11 +386,6 @@ def _extension(entry: Entry, moved: Run, actor: Actor, at: datetime) -> Event:
         owner=entry.notebook.owner,
         data={"from": before.isoformat(), "until": after.isoformat()},
     )
-
-
-def _needs_stop(stored: NotebookSpec, wanted: NotebookSpec) -> bool:
-    fields = ("resources", "ssh_public_keys", "unsecure_http")
-    return any(getattr(stored, field) != getattr(wanted, field) for field in fields)
 
 
 def _refuse(verb: str, entry: Entry, state: NotebookState, *, hint: str | None = None) -> NoReturn:

@@ -6,11 +6,12 @@ from __future__ import annotations
 from notebookd.domain.actor import Actor, Role
 from notebookd.domain.container import ContainerStatus
 from notebookd.domain.event import Event
+from notebookd.domain.patch import Patch
 from notebookd.domain.run import NotebookId, NotebookState, Run
 from notebookd.domain.spec import ResourceWish, SpecWish
 from notebookd.ports.store import Entry, NotebookFilter
 from notebookd.reconciler.reconciler import SURVEY
-from notebookd.service.notebooks import Patch, entry_state
+from notebookd.service.notebooks import entry_state
 from notebookd.testing.engine import FakeContainer
 from notebookd.testing.house import House, World
 

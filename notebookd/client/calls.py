@@ -1,111 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A synchronous client of notebookd: HTTP over the Unix socket, with nothing but the standard library and msgspec.
-
-For scripts and for ``notebookctl``::
-
-    from notebookd.client import Client
-
-    client = Client("/run/notebookd/api.sock")
-    for notebook in client.list_notebooks().value.items:
-        print(notebook.spec.name, notebook.status.state)
-
-Every call that answers something returns a :class:`Reply`: ``reply.body`` is exactly what the daemon sent,
-``reply.value`` the same as a :mod:`notebookd.wire` shape. Every call may raise :class:`Unreachable`, :class:`Refused`
-or :class:`BadAnswer`, all of them :class:`ClientError`. A ``Client`` holds no connection and may be shared by threads.
-"""
+"""The calls of the API, one method each."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import socket
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlencode
-
-import msgspec
+from collections.abc import Generator, Mapping, Sequence
+from urllib.parse import quote
 
 from notebookd import wire
-
-__all__ = ["DEFAULT_SOCKET", "BadAnswer", "Client", "ClientError", "Refused", "Reply", "Unreachable", "unreachable"]
-
-T_co = TypeVar("T_co", covariant=True)
-Query = Mapping[str, Any]
-
-DEFAULT_SOCKET = "/run/notebookd/api.sock"
+from notebookd.client.link import ClientError, Link, Reply, target_of
 
 
-class ClientError(Exception):
-    """Root of what a client raises; ``hint`` says what to do about it."""
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
-class Unreachable(ClientError):
-    """The daemon did not answer: what was asked may or may not have happened."""
-
-
-class BadAnswer(ClientError):
-    """What answered does not speak like notebookd."""
-
-
-class Refused(ClientError):
-    """The daemon answered no. ``code`` is stable, ``details`` its data (``details["faults"]`` for a bad body)."""
-
-    def __init__(
-        self, *, status: int, code: str, message: str, hint: str | None = None, details: Mapping[str, Any] | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-        self.code = code
-        self.details = dict(details or {})
-
-
-@dataclass(frozen=True, slots=True)
-class Reply(Generic[T_co]):
-    """An answer: its bytes, and on demand its value."""
-
-    body: bytes
-    shape: Any = field(repr=False)
-
-    @property
-    def value(self) -> T_co:
-        """The answer as a wire shape. :class:`BadAnswer` when it has another one."""
-        try:
-            value: T_co = msgspec.json.decode(self.body, type=self.shape)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BadAnswer(
-                f"cannot understand the answer: {error}", hint="do the versions of notebookctl and notebookd agree?"
-            ) from error
-        return value
-
-
-class _Connection(http.client.HTTPConnection):
-    """An HTTP connection to a socket in the file system."""
-
-    def __init__(self, path: str, timeout_s: float | None) -> None:
-        super().__init__("localhost")
-        self._path = path
-        self._timeout_s = timeout_s
-
-    def connect(self) -> None:
-        """Connect to the path instead of to a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._timeout_s)
-        self.sock.connect(self._path)
-
-
-class Client:
-    """The daemon behind one socket. ``token`` makes its bearer the actor instead of the calling account."""
-
-    def __init__(self, path: str = DEFAULT_SOCKET, *, token: str | None = None, timeout_s: float = 60.0) -> None:
-        self.path = path
-        self._token = token
-        self._timeout_s = timeout_s
+class Client(Link):
+    """Every call of the daemon behind one socket."""
 
     def with_timeout(self, timeout_s: float) -> Client:
         """The same, with another patience for each answer."""
@@ -202,7 +108,7 @@ class Client:
     def exec_target(self, notebook: str, command: Sequence[str], *, stdin: bool, tty: bool) -> str:
         """The path and query to open a websocket at, on this client's socket, to run a command in the notebook."""
         query = {"command": list(command), "stdin": stdin, "stdout": True, "stderr": True, "tty": tty}
-        return _target(_notebook(notebook, "/exec"), query)
+        return target_of(_notebook(notebook, "/exec"), query)
 
     def exec_refusal(self, target: str) -> ClientError | None:
         """Why a websocket at that target is refused: a websocket's handshake does not tell. None when it is not."""
@@ -292,62 +198,6 @@ class Client:
         """What happened and happens. Ends when the daemon goes or finds the reader slow: resume ``after`` the last."""
         return self._lines("/v1/event", {"after": after, "notebook": notebook, "follow": True}, wire.Event)
 
-    # The road
-
-    def headers(self) -> dict[str, str]:
-        """The headers that every request bears."""
-        return {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
-
-    def _get(self, path: str, shape: Any, query: Query | None = None, *, also: tuple[int, ...] = ()) -> Reply[Any]:
-        return Reply(self._send("GET", path, query, also=also), shape)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        query: Query | None = None,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        also: tuple[int, ...] = (),
-    ) -> bytes:
-        with self._response(method, _target(path, query), body, headers or {}, self._timeout_s, also) as response:
-            return response.read()
-
-    def _lines(self, path: str, query: Query, shape: Any) -> Generator[Reply[Any], None, None]:
-        with self._response("GET", _target(path, query), None, {}, None) as response:
-            while line := response.readline():
-                if line.strip():
-                    yield Reply(line.rstrip(b"\r\n"), shape)
-
-    @contextlib.contextmanager
-    def _response(
-        self,
-        method: str,
-        target: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        timeout_s: float | None,
-        also: tuple[int, ...] = (),
-    ) -> Iterator[http.client.HTTPResponse]:
-        connection = _Connection(self.path, timeout_s)
-        kind = {} if body is None else {"Content-Type": "application/json"}
-        try:
-            connection.request(method, target, body, {**self.headers(), **kind, **headers})
-            response = connection.getresponse()
-            if response.status // 100 != 2 and response.status not in also:
-                raise _refusal(response.status, response.read())
-            yield response
-        except http.client.HTTPException as error:
-            raise Unreachable(
-                f"the connection to notebookd at {self.path} broke: {error or type(error).__name__}",
-                hint="look at its log: journalctl -u notebookd",
-            ) from error
-        except OSError as error:
-            raise unreachable(self.path, error) from error
-        finally:
-            connection.close()
-
 
 def _segment(text: str) -> str:
     return quote(text, safe="")
@@ -359,46 +209,3 @@ def _notebook(notebook: str, below: str = "") -> str:
 
 def _gpu(uuid: str, below: str) -> str:
     return f"/v1/gpu/{_segment(uuid)}{below}"
-
-
-def _target(path: str, query: Query | None) -> str:
-    """The path with what of the query is not None; truth values are written as JSON does."""
-    words = {"True": "true", "False": "false"}
-    pairs = [
-        (name, words.get(str(each), str(each)) if isinstance(each, bool) else str(each))
-        for name, value in (query or {}).items()
-        for each in (value if isinstance(value, list) else [value])
-        if each is not None
-    ]
-    return f"{path}?{urlencode(pairs)}" if pairs else path
-
-
-def unreachable(path: str, error: OSError) -> Unreachable:
-    """What an error of the operating system means to somebody who wanted to speak to that socket."""
-    match error:
-        case FileNotFoundError():
-            hint = "is notebookd running, and is the socket's path right (--socket, NOTEBOOKD_SOCKET)?"
-        case PermissionError():
-            hint = "are you in the group notebookd? a new membership counts from the next login on"
-        case ConnectionRefusedError():
-            hint = "nothing listens there: systemctl status notebookd"
-        case _:
-            hint = "notebookctl doctor looks into it"
-    return Unreachable(f"cannot reach notebookd at {path}: {error.strerror or error}", hint=hint)
-
-
-def _refusal(status: int, body: bytes) -> ClientError:
-    try:
-        refusal = msgspec.json.decode(body, type=wire.Refusal)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        text = body[:200].decode(errors="replace")
-        return BadAnswer(
-            f"the answer, status {status}, is not notebookd's: {text!r}", hint="is the socket the right one?"
-        )
-    return Refused(
-        status=status,
-        code=refusal.code,
-        message=refusal.message,
-        hint=refusal.hint or None,
-        details=refusal.details or None,
-    )

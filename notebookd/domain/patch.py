@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changing a specification: what a change comes to, and whether the notebook must be stopped for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from notebookd.domain.notebook import NotebookSpec
+from notebookd.domain.resources import Flavor
+from notebookd.domain.spec import Fault, SpecWish, choose_resources, common_faults
+
+_ONLY_STOPPED = ("resources", "ssh_public_keys", "unsecure_http")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """A change of a notebook: the fields of ``wish`` that are in ``given``; a given None resets its field."""
+
+    wish: SpecWish
+    given: frozenset[str]
+
+
+def patched(stored: NotebookSpec, patch: Patch, flavors: Sequence[Flavor]) -> tuple[NotebookSpec, list[Fault]]:
+    """``stored`` with the change, and everything that is wrong with that."""
+    wish, given = patch.wish, patch.given
+    faults = list(common_faults(wish, stored.labels))
+    spec = stored
+    if "labels" in given:
+        spec = replace(spec, labels=dict(wish.labels or {}))
+    if "ssh_public_keys" in given:
+        spec = replace(spec, ssh_public_keys=wish.ssh_public_keys or ())
+    if "timeout_auto_restart" in given:
+        spec = replace(spec, timeout_auto_restart=bool(wish.timeout_auto_restart))
+    if "unsecure_http" in given:
+        spec = replace(spec, unsecure_http=bool(wish.unsecure_http))
+    if "resources" in given and wish.resources is not None:
+        resources, wrong = choose_resources(wish.resources, flavors)
+        faults += wrong
+        spec = replace(spec, resources=resources) if resources is not None else spec
+    return spec, faults
+
+
+def needs_stop(stored: NotebookSpec, wanted: NotebookSpec) -> bool:
+    """Whether the difference can only be had by a new container or lease."""
+    return any(getattr(stored, name) != getattr(wanted, name) for name in _ONLY_STOPPED)
