@@ -20,6 +20,23 @@ from notebookd.domain.run import NotebookId, RunId
 APPLICATION_XIDS = frozenset({13, 31, 43, 45, 68, 109})
 """Faults of the program that ran, by NVIDIA's "Xid Errors"."""
 
+_XID_MEANS = {
+    48: "double-bit ECC error",
+    61: "internal micro-controller breakpoint",
+    62: "internal micro-controller halt",
+    63: "memory page retired or row remapped",
+    64: "memory page retirement or row remapping failed",
+    74: "NVLink error",
+    79: "fallen off the bus",
+    92: "high rate of single-bit ECC errors",
+    94: "contained ECC error",
+    95: "uncontained ECC error",
+    119: "GSP firmware does not answer",
+    120: "GSP firmware error",
+    140: "unrecovered ECC error",
+}
+"""What the commoner ones say, by NVIDIA's "Xid Errors"."""
+
 _LASTING = frozenset({"lost", "reset-required", "ecc"})
 """Faults that need an admin or a boot even when the driver no longer shows them."""
 
@@ -93,7 +110,10 @@ def quarantined(marks: GpuMarks, message: str, *, holder: Holder | None, boot_id
 
 
 def _reported(report: GpuEvent) -> str:
-    return "an uncorrectable memory error (double-bit ECC)" if report.xid is None else f"Xid {report.xid}"
+    if report.xid is None:
+        return "an uncorrectable memory error (double-bit ECC)"
+    means = _XID_MEANS.get(report.xid)
+    return f"Xid {report.xid}, {means}" if means else f"Xid {report.xid}"
 
 
 def _quarantined(
