@@ -54,7 +54,7 @@ async def write_entry(
     if run.granted_at is not None and (before is None or before.run.granted_at is None):
         await tx.append(_lease_event("lease.granted", notebook, run, at))
     if run.released_at is not None and before is not None and before.run.holds:
-        await tx.append(_lease_event("lease.released", notebook, run, at))
+        await tx.append(_lease_event("lease.released", notebook, before.run, at))
     return Entry(notebook=notebook, run=run)
 
 

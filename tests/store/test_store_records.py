@@ -16,7 +16,7 @@ from notebookd.adapters.sqlite import SqliteStore, records
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks, Quarantine
 from notebookd.domain.notebook import Notebook, NotebookSpec
-from notebookd.domain.run import NotebookId, Outcome, Run, RunId, RunState
+from notebookd.domain.run import NotebookId, Outcome, Run, RunId, RunState, give_back, grant
 from notebookd.errors import Conflict, StoreUnavailable
 from tests.values import NOTEBOOK_ID, NOW, RUN_ID, after, granted, notebook, run
 
@@ -129,6 +129,17 @@ async def test_a_gpu_leased_twice_is_a_conflict_and_leaves_nothing(store: Sqlite
     assert entry is not None
     assert entry.run == two
     assert store.last_event_id() == 0
+
+
+async def test_a_gpu_given_back_and_given_again_in_one_moment_is_leased(store: SqliteStore) -> None:
+    before = granted(run(RunState.PENDING))
+    async with store.transaction() as tx:
+        await tx.put_notebook(notebook())
+        given = await tx.put_run(before)
+        back = await tx.put_run(give_back(given, NOW))
+        assert store.list_leases() == []
+        await tx.put_run(grant(back, ("GPU-0",), NOW))
+    assert [(row.gpu_uuid, row.run_id) for row in store.list_leases()] == [("GPU-0", RUN_ID)]
 
 
 async def test_a_released_gpu_may_be_leased_again_and_the_history_stays(store: SqliteStore, path: Path) -> None:

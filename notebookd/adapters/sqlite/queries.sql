@@ -78,7 +78,7 @@ UPDATE notebook SET run_number = :number WHERE id = :notebook_id AND run_number 
 
 -- name: grant
 INSERT INTO lease (gpu_uuid, run_id, granted_at) VALUES (:gpu_uuid, :run_id, :granted_at)
-ON CONFLICT (run_id, gpu_uuid, granted_at) DO NOTHING;
+ON CONFLICT (run_id, gpu_uuid, granted_at) DO UPDATE SET released_at = NULL;
 
 -- name: release
 UPDATE lease SET released_at = :released_at WHERE run_id = :run_id AND released_at IS NULL;
