@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from notebookd.api import machine, notebooks, streams
+from notebookd.api import machine, notebooks, streams, usage
 from notebookd.api.call import MAX_BODY, Access, Call, Handler, Services
 from notebookd.api.errors import map_errors
 from notebookd.api.peers import PeerPolicy, identify, refuse_browsers
@@ -61,6 +61,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/notebook/{id}/exec", _MEMBER, streams.run_in_notebook),
     Route("GET", "/v1/notebook/{id}/access", _MEMBER, notebooks.access),
     Route("GET", "/v1/notebook/{id}/why", _MEMBER, notebooks.why),
+    Route("GET", "/v1/notebook/{id}/receipt", _MEMBER, usage.receipt),
+    Route("GET", "/v1/usage", _MEMBER, usage.report),
 )
 
 Identify = Callable[[web.Request], Actor]

@@ -186,6 +186,22 @@ class Client(Link):
         """The waiting runs."""
         return self._get("/v1/queue", wire.Queue)
 
+    def usage(
+        self,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        group_by: Sequence[str] = (),
+        user: str | None = None,
+    ) -> Reply[wire.Usage]:
+        """What was used from ``start`` up to ``end`` (days or RFC 3339 times), this month without them."""
+        query = {"from": start, "to": end, "groupBy": ",".join(group_by) or None, "user": user}
+        return self._get("/v1/usage", wire.Usage, query)
+
+    def receipt(self, notebook: str, *, run: int | None = None) -> Reply[wire.Receipt]:
+        """The bill of a notebook's latest run, or of an earlier one by its number; also of a deleted notebook."""
+        return self._get(_notebook(notebook, "/receipt"), wire.Receipt, {"run": run})
+
     def events(
         self, *, after: int | None = None, notebook: str | None = None
     ) -> Generator[Reply[wire.Event], None, None]:

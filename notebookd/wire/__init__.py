@@ -73,6 +73,7 @@ from notebookd.wire.parts import (
     Volume,
 )
 from notebookd.wire.requests import DataSyncRequest, ExtendRequest, LabelUpdate, NotebookPatch, NotebookSpec
+from notebookd.wire.usage import Ending, Minutes, Price, Receipt, ReceiptGpu, ReceiptStay, Usage, UsageRow
 
 __all__ = [
     "UNSET",
@@ -141,6 +142,14 @@ __all__ = [
     "encode",
     "parse_rfc3339",
     "rfc3339",
+    "Ending",
+    "Minutes",
+    "Price",
+    "Receipt",
+    "ReceiptGpu",
+    "ReceiptStay",
+    "Usage",
+    "UsageRow",
 ]
 
 _ENCODER = msgspec.json.Encoder()
