@@ -20,7 +20,7 @@ def test_an_upgrade_leaves_notebooks_and_configuration_as_they_are(workstation: 
 
     assert workstation.ctl("alice", "--version").endswith(NEWER)
     assert workstation.main_pid("notebookd.service") not in {0, old}
-    (started,) = workstation.journal("--lines=1", "--grep", "^notebookd .* serves", "_SYSTEMD_UNIT=notebookd.service")
+    (started,) = workstation.journal("--lines=1", "--grep", " serves ", "_SYSTEMD_UNIT=notebookd.service")
     assert NEWER in started["MESSAGE"]
     assert before is not None
     assert workstation.container(notebook) == before

@@ -16,7 +16,14 @@ PLACES = ("/etc", "/run", "/usr", "/var", "/opt", "/home")
 def _found(workstation: Workstation) -> set[str]:
     """Every path of the machine that bears our name, but for what apt and the journal remember of any package."""
     find = ("find", *PLACES, "-xdev", "-name", f"*{OURS}*", "-prune", "-print")
-    others = ("/var/cache/brought", "/var/log", "/var/cache/debconf", "/var/lib/apt", "/var/cache/apt")
+    others = (
+        "/var/cache/brought",
+        "/var/log",
+        "/var/cache/debconf",
+        "/var/lib/apt",
+        "/var/cache/apt",
+        "/var/cache/man",
+    )
     found = workstation.root(*find, check=False).split()
     return {path for path in found if not path.startswith(others)}
 
