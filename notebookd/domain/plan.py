@@ -107,13 +107,14 @@ def _pending(
             waited = f"no compute became free within {policy.queue_timeout_s:.0f} s"
             return Plan(run=end(run, _by_platform(waited), now))
         return Plan(run=run, wake_at=deadline)
+    if container is None and run.container_started_at is None and run.gpus:
+        unseen = isinstance(sight.gpus, Unknown)
+        if unseen and now < deadline:
+            return Plan(run=run, wake_at=deadline)
+        if unseen or _unfit(sight):
+            return Plan(run=give_back(run, now))
     if now >= deadline:
         return Plan(run=end(run, _too_slow(policy), now))
-    if container is None and run.container_started_at is None and run.gpus:
-        if isinstance(sight.gpus, Unknown):
-            return Plan(run=run, wake_at=deadline)
-        if sight.gpus.value.unfit:
-            return Plan(run=give_back(run, now))
     if run.launched_at is None:
         launched = replace(run, launched_at=now, boot_id=sight.boot_id)
         return Plan(run=launched, actions=(*LAUNCH, act.AwaitEditor(until=deadline)))
@@ -122,11 +123,15 @@ def _pending(
     return _booting(run, container, sight, deadline, now)
 
 
+def _unfit(sight: Sight) -> bool:
+    return isinstance(sight.gpus, Known) and sight.gpus.value.unfit
+
+
 def _booting(run: Run, container: Container | None, sight: Sight, deadline: datetime, now: datetime) -> Plan:
     if container is None:
         return Plan(run=end(run, VANISHED, now, container_gone=True))
     match container.status:
-        case ContainerStatus.CREATED if isinstance(sight.gpus, Known) and sight.gpus.value.unfit:
+        case ContainerStatus.CREATED if _unfit(sight):
             return Plan(run=run, actions=(act.RemoveContainer(),))
         case ContainerStatus.CREATED:
             return Plan(run=run, actions=(act.StartContainer(), act.AwaitEditor(until=deadline)))

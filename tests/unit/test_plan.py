@@ -280,6 +280,7 @@ def test_a_container_made_on_a_gpu_that_is_lost_now_is_removed_unstarted(gpus: K
 def test_nothing_is_launched_on_gpus_that_nobody_can_see() -> None:
     made = granted(run(_S.PENDING))
     assert decide(made, None, gpus=UNSEEN) == Plan(run=made, wake_at=after(100))
+    assert decide(made, None, gpus=UNSEEN, now=after(100)).run.waiting, "it is no fault of the editor's"
 
 
 @pytest.mark.parametrize("gpus", [SICK, TAKEN, UNSEEN])
