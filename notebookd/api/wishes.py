@@ -90,16 +90,9 @@ def extension(body: wire.ExtendRequest, what: str) -> Extension:
     try:
         if duration is not None:
             return Extension(timedelta(seconds=parse_duration(duration)), None)
-        return Extension(None, _instant(until or ""))
+        return Extension(None, wire.parse_rfc3339(until or ""))
     except ValueError as fault:
         raise invalid(what, [Fault("$.until" if duration is None else "$.duration", str(fault))]) from fault
-
-
-def _instant(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone: write it as in 2026-11-29T10:00:00Z")
-    return at.astimezone(UTC)
 
 
 V = TypeVar("V")

@@ -35,4 +35,7 @@ def parse_rfc3339(text: str) -> datetime:
         raise ValueError(f"cannot read the time {text!r}: {error}") from error
     if at.tzinfo is None:
         raise ValueError(f"cannot read the time {text!r}: it has no time zone")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"cannot read the time {text!r}: it is beyond all calendars in UTC") from error

@@ -422,7 +422,9 @@ def test_times_are_read_into_utc(text):
     assert wire.parse_rfc3339(text) == datetime(2026, 11, 22, 20, 21, 22, 123000, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "2026-11-22T20:21:22", "2026-13-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "text", ["", "tomorrow", "2026-11-22T20:21:22", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-14:00"]
+)
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(ValueError, match="cannot read the time"):
         wire.parse_rfc3339(text)
