@@ -41,6 +41,8 @@ VERBS = {
     "gpu": ("gpu", "Show the GPUs: who holds them, what runs on them."),
     "top": ("top", "Watch the GPUs, who uses them, and who waits."),
     "queue": ("queue", "Show the waiting notebooks."),
+    "usage": ("usage", "Show what was used, and what it costs."),
+    "receipt": ("receipt", "Show the bill of a notebook's run."),
     "capabilities": ("capabilities", "Show what notebooks can be made of."),
     "me": ("me", "Show who you are to the daemon."),
     "doctor": ("doctor", "Check the machine, also with the daemon down."),

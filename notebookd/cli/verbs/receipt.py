@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``notebookctl receipt``."""
+
+from __future__ import annotations
+
+import click
+
+from notebookd import wire
+from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here
+from notebookd.cli.money import energy, hours, money, share
+from notebookd.cli.naming import notebook_id
+from notebookd.cli.output import Table, clean, emit, size
+
+COLUMNS = ("STATE", "FROM", "TO", "MINUTES", "RATE", "PRICE")
+
+
+@click.command("receipt", cls=Verb)
+@notebook_argument
+@click.option("--run", type=click.IntRange(min=1), metavar="N", help="An earlier run than the latest; the first is 1.")
+@output_option
+@pass_here
+def verb(here: Here, *, notebook: str, run: int | None, output: str) -> None:
+    """Show the bill of a notebook's latest run.
+
+    Every stay in RUNNING with its minutes and their price, what its GPUs did, and what ended it. A deleted notebook
+    still has one: name it by its id.
+    """
+    reply = here.client.receipt(notebook_id(here, notebook), run=run)
+    receipt = reply.value
+    emit(output, reply.body, _stays(receipt), _text(receipt))
+
+
+def _stays(receipt: wire.Receipt) -> Table:
+    return Table(COLUMNS, [_stay(each) for each in receipt.stays])
+
+
+def _stay(each: wire.ReceiptStay) -> tuple[str, ...]:
+    return (
+        each.state,
+        each.started_at,
+        each.ended_at or "goes on",
+        str(each.minutes.value),
+        f"{money(each.rate)} per unit and hour" if each.rate else "",
+        money(each.price) if each.price else "",
+    )
+
+
+def _text(receipt: wire.Receipt) -> str:
+    so_far = " so far" if receipt.open else ""
+    totals = receipt.totals
+    prices = [price for price in (totals.price, *(totals.other_prices or ())) if isinstance(price, wire.Price)]
+    amount = ", ".join([f"{totals.minutes.value:,} minutes", *(money(price) for price in prices)])
+    lines = [
+        f"Notebook {receipt.name} ({receipt.notebook}) of {receipt.user}, run {receipt.run}",
+        f"{receipt.units} x {receipt.flavor}, asked for at {receipt.queued_at}",
+        "",
+        *(_stays(receipt).text().splitlines() if receipt.stays else ["It has not run."]),
+        "",
+        f"Total{so_far}: {amount}",
+        *(_gpu(each) for each in receipt.gpus),
+    ]
+    if receipt.ended:
+        by = receipt.ended
+        exit_code = "" if by.exit_code is wire.UNSET else f", exit code {by.exit_code}"
+        lines.append(f"Ended {by.state}: {by.message} ({by.code}){exit_code}")
+    return "\n".join(clean(line) for line in lines)
+
+
+def _gpu(each: wire.ReceiptGpu) -> str:
+    facts = [f"leased {hours(each.leased_seconds)}"]
+    if isinstance(each.used_seconds, float):
+        facts.append(f"used {hours(each.used_seconds)} ({share(each.used_seconds, each.leased_seconds)})")
+    if isinstance(each.peak_utilisation, int):
+        facts.append(f"at most {each.peak_utilisation}% busy")
+    if isinstance(each.peak_memory, int):
+        facts.append(f"at most {size(each.peak_memory)}")
+    if each.energy_joules:
+        facts.append(energy(each.energy_joules))
+    return f"{each.uuid}: {', '.join(facts)}"

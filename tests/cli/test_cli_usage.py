@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""notebookctl usage and receipt: what they ask for, and what they make of the answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from notebookd import wire
+from tests.cli.fake_terminal import FakeTerminal
+from tests.cli.worlds import A, B, me, notebook, page
+
+
+def minutes(count):
+    return wire.Minutes(unit="Minute", value=count)
+
+
+def row(count, **changes):
+    amounts = {"minutes": minutes(count), "gpu_minutes": minutes(count), "leased_gpu_seconds": count * 60.0}
+    return wire.UsageRow(**(amounts | changes))
+
+
+def euros(micros):
+    return wire.Price(currency="EUR", micros=micros)
+
+
+BUSY = {"used_gpu_seconds": 25_920.0, "energy_joules": 90_000_000.0, "peak_gpu_memory": 2**36}
+REPORT = wire.encode(
+    wire.Usage(
+        from_="2026-11-01T00:00:00.000Z",
+        to="2026-12-01T00:00:00.000Z",
+        group_by=["user"],
+        items=[
+            row(4320, user="alice", price=euros(201_600_000), **BUSY),
+            row(540, user="bob\x1b[31m", price=euros(25_200_000)),
+            row(1, user="carol", leased_gpu_seconds=0.0, gpu_minutes=minutes(0)),
+        ],
+        totals=row(4861, price=euros(226_800_000), other_prices=[wire.Price(currency="CHF", micros=4_999)], **BUSY),
+    )
+)
+BY_NOTEBOOK = wire.encode(
+    wire.Usage(
+        from_="2026-11-01T00:00:00.000Z",
+        to="2026-11-22T20:00:00.000Z",
+        group_by=["notebook", "day"],
+        items=[row(90, notebook=A, name="calm", day="2026-11-02")],
+        totals=row(90),
+    )
+)
+EMPTY = wire.encode(
+    wire.Usage(from_="2026-11-01T00:00:00.000Z", to="2026-12-01T00:00:00.000Z", group_by=[], items=[], totals=row(0))
+)
+RECEIPT = wire.encode(
+    wire.Receipt(
+        notebook=A,
+        name="calm",
+        user="alice",
+        run=2,
+        state="FAILED",
+        flavor="h100-1-gpu",
+        units=2,
+        open=False,
+        queued_at="2026-11-22T17:00:00.000Z",
+        stays=[
+            wire.ReceiptStay(
+                state="RUNNING",
+                started_at="2026-11-22T17:00:05.000Z",
+                ended_at="2026-11-22T17:01:35.000Z",
+                seconds=90.0,
+                minutes=minutes(2),
+                rate=euros(2_800_000),
+                price=euros(186_666),
+            )
+        ],
+        gpus=[
+            wire.ReceiptGpu(
+                uuid="GPU-1",
+                leased_seconds=100.0,
+                used_seconds=25.0,
+                peak_utilisation=97,
+                peak_memory=2**33,
+                energy_joules=36_000.0,
+            ),
+            wire.ReceiptGpu(uuid="GPU-2", leased_seconds=100.0),
+        ],
+        totals=row(2, price=euros(186_666)),
+        ended=wire.Ending(
+            state="FAILED",
+            code="JOB_FAILED_WITH_MESSAGE",
+            message="the editor exited with status 1",
+            actor="notebookd",
+            exit_code=1,
+        ),
+    )
+)
+
+
+@pytest.fixture
+def accounts(toy):
+    toy.on("GET /v1/me", me())
+    toy.on("GET /v1/usage", REPORT)
+    toy.on("GET /v1/notebook", page(notebook()))
+    toy.on(f"GET /v1/notebook/{A}/receipt", RECEIPT)
+    return toy
+
+
+def asked(toy, route="GET /v1/usage"):
+    (sent,) = toy.sent(route)
+    return sent.query
+
+
+def test_by_itself_it_is_one_s_own_notebooks_of_this_month(notebookctl, accounts):
+    assert notebookctl("usage").exit_code == 0
+    assert asked(accounts) == {"groupBy": ["notebook"]}
+
+
+def test_an_admin_is_shown_everybody_when_asked_to(notebookctl, toy, accounts):
+    toy.on("GET /v1/me", me("root", "administrator"))
+    notebookctl("usage")
+    notebookctl("usage", "--all")
+    notebookctl("usage", "--group-by", "user,month")
+    assert [each.query.get("user") for each in accounts.sent("GET /v1/usage")] == [["root"], None, None]
+    assert accounts.sent("GET /v1/usage")[-1].query["groupBy"] == ["user,month"]
+
+
+@pytest.mark.parametrize(
+    ("month", "start", "end"), [("2026-11", "2026-11-01", "2026-12-01"), ("2026-12", "2026-12-01", "2027-01-01")]
+)
+def test_a_month_is_whole(notebookctl, accounts, month, start, end):
+    notebookctl("usage", "--month", month)
+    assert asked(accounts) == {"from": [start], "to": [end], "groupBy": ["notebook"]}
+
+
+def test_a_window_is_passed_on(notebookctl, accounts):
+    notebookctl("usage", "--from", "2026-11-01", "--to", "2026-11-08T12:00:00Z")
+    assert asked(accounts) == {"from": ["2026-11-01"], "to": ["2026-11-08T12:00:00Z"], "groupBy": ["notebook"]}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--month", "2026-13"),
+        ("--month", "November"),
+        ("--month", "2026-11", "--to", "2026-12-01"),
+        ("--group-by", "colour"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_usage_error(notebookctl, accounts, words):
+    assert notebookctl("usage", *words).exit_code == 2
+    assert accounts.sent("GET /v1/usage") == []
+
+
+def test_a_report_is_a_table(notebookctl, golden, accounts):
+    result = notebookctl("usage", "--group-by", "user")
+    assert (result.exit_code, result.stderr) == (0, "")
+    golden("usage.txt", result.stdout)
+    assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_on_a_terminal_a_row_has_a_bar_as_long_as_its_minutes(notebookctl, golden, accounts, width):
+    notebookctl.terminal = FakeTerminal(width=width)
+    result = notebookctl("usage", "--group-by", "user")
+    golden(f"usage-{width}.txt", result.stdout)
+    lines = result.stdout.splitlines()
+    assert all(len(line) <= width for line in lines)
+    bars = [line.count("█") for line in lines[2:5]]
+    assert bars[0] > bars[1] >= bars[2]
+
+
+def test_columns_that_nothing_is_known_of_are_left_out(notebookctl, golden, accounts):
+    accounts.on("GET /v1/usage", BY_NOTEBOOK)
+    golden("usage-notebook.txt", notebookctl("usage", "--group-by", "notebook,day").stdout)
+
+
+def test_a_report_of_nothing_is_a_total_of_nothing(notebookctl, accounts):
+    accounts.on("GET /v1/usage", EMPTY)
+    assert notebookctl("usage", "--group-by", "").stdout == "from 2026-11-01 to 2026-12-01\nMINUTES\n      0\n"
+
+
+def test_a_report_is_csv_json_and_yaml(notebookctl, golden, accounts):
+    golden("usage.csv", notebookctl("usage", "--group-by", "user", "-o", "csv").stdout)
+    assert notebookctl("usage", "-o", "json").stdout_bytes == REPORT + b"\n"
+    assert yaml.safe_load(notebookctl("usage", "-o", "yaml").stdout) == json.loads(REPORT)
+
+
+def test_a_receipt_is_text_and_everything_else(notebookctl, golden, accounts):
+    golden("receipt.txt", notebookctl("receipt", "calm").stdout)
+    golden("receipt.csv", notebookctl("receipt", "calm", "-o", "csv").stdout)
+    assert notebookctl("receipt", A, "-o", "json").stdout_bytes == RECEIPT + b"\n"
+    assert yaml.safe_load(notebookctl("receipt", A, "-o", "yaml").stdout) == json.loads(RECEIPT)
+
+
+def test_a_deleted_notebook_s_receipt_is_had_by_its_id(notebookctl, accounts):
+    accounts.on(f"GET /v1/notebook/{B}/receipt", RECEIPT)
+    assert notebookctl("receipt", B, "--run", "1").exit_code == 0
+    assert asked(accounts, f"GET /v1/notebook/{B}/receipt") == {"run": ["1"]}
+    assert accounts.sent("GET /v1/notebook") == []
