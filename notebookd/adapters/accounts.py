@@ -24,13 +24,14 @@ class AccountQuotas:
         if groups is None or self._admin_group in groups:
             return UNBOUND
         rule = self._quota.default
-        gpus, notebooks = rule.gpus, rule.notebooks
+        gpus, notebooks, minutes = rule.gpus, rule.notebooks, rule.gpu_minutes_month
         overrides = [self._quota.groups[name] for name in sorted(groups) if name in self._quota.groups]
         for override in (*overrides, self._quota.users.get(owner)):
             if override is not None:
                 gpus = gpus if override.gpus is None else override.gpus
                 notebooks = notebooks if override.notebooks is None else override.notebooks
-        return QuotaRule(gpus=gpus, notebooks=notebooks)
+                minutes = minutes if override.gpu_minutes_month is None else override.gpu_minutes_month
+        return QuotaRule(gpus=gpus, notebooks=notebooks, gpu_minutes_month=minutes or None)
 
 
 def _groups_of(owner: str) -> frozenset[str] | None:

@@ -14,7 +14,7 @@ from notebookd.domain.actor import Actor
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.deadlines import Patience
 from notebookd.domain.event import Event
-from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
+from notebookd.domain.notebook import Notebook, NotebookSpec, ResourceRequest, Wanted
 from notebookd.domain.observed import Unknown
 from notebookd.domain.patch import Patch, needs_stop, patched
 from notebookd.domain.plan import extended, restart
@@ -57,6 +57,7 @@ from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.reconciler import ALLOCATION
 from notebookd.reconciler.record import write_entry
+from notebookd.service.usage import spent_gpu_minutes
 
 _S = NotebookState
 STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
@@ -147,6 +148,7 @@ class Notebooks:
                 return known
             self._require_room("create the notebook")
             self._require_quota(actor, spec.resources.units if spec.resources.gpu else 0, "create the notebook")
+            self._require_minutes(actor, spec.resources, "create the notebook")
             fault = (
                 None if actor.admin else self._quota(actor.name).count_fault(self._store.count_notebooks(actor.name))
             )
@@ -222,6 +224,7 @@ class Notebooks:
                 _refuse("start", entry, state)
             resources = entry.notebook.spec.resources
             self._require_quota(actor, resources.units if resources.gpu else 0, f"start notebook {notebook_id}")
+            self._require_minutes(actor, resources, f"start notebook {notebook_id}")
             now = self._clock.now()
             notebook = replace(entry.notebook, wanted=Wanted.RUNNING, token=secrets.token_urlsafe(32))
             earlier = entry.run
@@ -366,6 +369,14 @@ class Notebooks:
         fault = rule.request_fault(gpus)
         if fault:
             raise QuotaExceeded(f"cannot {verb}: {fault}", hint="ask for fewer GPUs, or an admin for a larger quota")
+
+    def _require_minutes(self, actor: Actor, resources: ResourceRequest, verb: str) -> None:
+        rule = UNBOUND if actor.admin else self._quota(actor.name)
+        if not resources.gpu or rule.gpu_minutes_month is None:
+            return
+        fault = rule.minutes_fault(spent_gpu_minutes(self._store, actor.name, self._meter.read()))
+        if fault:
+            raise QuotaExceeded(f"cannot {verb}: {fault}", hint="ask for CPUs, or an admin for a larger quota")
 
     def _require_room(self, verb: str) -> None:
         free = self._store.free_bytes()

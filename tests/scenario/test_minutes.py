@@ -14,11 +14,12 @@ import pytest
 from notebookd.domain.actor import Actor
 from notebookd.domain.billing import Tariff, Window, minutes
 from notebookd.domain.clocks import wall_ms
+from notebookd.domain.quota import QuotaRule
 from notebookd.domain.run import NotebookId, RunState
 from notebookd.domain.usage import GroupKey
-from notebookd.errors import Forbidden, NotFound
+from notebookd.errors import Forbidden, NotFound, QuotaExceeded
 from notebookd.reconciler.metering import Meter
-from notebookd.service.usage import Usage
+from notebookd.service.usage import Usage, spent_gpu_minutes
 from notebookd.testing.crashing import Crash, Turnstile
 from notebookd.testing.house import House, World, make_world, open_house
 from tests.scenario.play import (
@@ -31,6 +32,7 @@ from tests.scenario.play import (
     history,
     look_around,
     outcome,
+    patch,
     run_of,
 )
 
@@ -358,6 +360,46 @@ def forget_accounts(world: World) -> None:
     with closing(sqlite3.connect(world.config.paths.database)) as connection:
         connection.execute("DELETE FROM interval")
         connection.commit()
+
+
+async def test_spent_minutes_refuse_a_start_on_gpus_and_stop_nothing(world: World) -> None:
+    world.quotas["alice"] = QuotaRule(gpu_minutes_month=5)
+    async with open_house(world) as house:
+        first = await create(house, gpu=2)
+        await house.pass_time(119)
+        assert usage_of(house) == 4
+        await stop(house, first)
+        second = await create(house)
+        assert usage_of(house) == 5, "a minute commences at once"
+        with pytest.raises(QuotaExceeded, match="5 GPU minutes of this month are spent, the quota is 5"):
+            await create(house)
+        with pytest.raises(QuotaExceeded, match="cannot start notebook"):
+            await house.notebooks.start(ALICE, first)
+        await house.pass_time(7200)
+        assert run_of(house, second).state is RunState.RUNNING, "what runs goes on"
+        await create(house, cpu=1)
+        await patch(house, second, labels={"team": "blue"})
+        await create(house, BOB)
+        await house.notebooks.start(ADMIN, first)
+        await house.quiet()
+
+
+async def test_a_new_month_has_new_minutes(world: World) -> None:
+    world.quotas["alice"] = QuotaRule(gpu_minutes_month=1)
+    async with open_house(world) as house:
+        notebook = await create(house)
+        await stop(house, notebook)
+        with pytest.raises(QuotaExceeded):
+            await house.notebooks.start(ALICE, notebook)
+        await house.pass_time((datetime(2026, 4, 1, tzinfo=UTC) - world.clock.now()).total_seconds())
+        await house.notebooks.start(ALICE, notebook)
+        await house.quiet()
+        assert run_of(house, notebook).state is RunState.RUNNING
+
+
+def usage_of(house: House) -> int:
+    """Alice's GPU minutes of this month."""
+    return spent_gpu_minutes(house.store, "alice", Meter(house.store, house.world.clock, Tariff()).read())
 
 
 Order = Callable[[House, NotebookId], Awaitable[None]]

@@ -38,3 +38,10 @@ def test_a_group_changes_what_it_names_and_a_user_has_the_last_word() -> None:
 
 def test_nothing_is_an_amount() -> None:
     assert quotas(users={"daemon": QuotaOverride(gpus=0)})("daemon") == rule(0, 20)
+
+
+def test_no_minutes_in_the_configuration_are_no_bound() -> None:
+    group = {"daemon": QuotaOverride(gpu_minutes_month=600)}
+    assert quotas()("daemon").gpu_minutes_month is None
+    assert quotas(groups=group)("daemon").gpu_minutes_month == 600
+    assert quotas(groups=group, users={"daemon": QuotaOverride(gpu_minutes_month=0)})("daemon") == rule(4, 20)

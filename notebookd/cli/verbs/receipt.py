@@ -20,7 +20,7 @@ COLUMNS = ("STATE", "FROM", "TO", "MINUTES", "RATE", "PRICE")
 @output_option
 @pass_here
 def verb(here: Here, *, notebook: str, run: int | None, output: str) -> None:
-    """Show the bill of a notebook's latest run.
+    """Show the bill of a notebook's run.
 
     Every stay in RUNNING with its minutes and their price, what its GPUs did, and what ended it. A deleted notebook
     still has one: name it by its id.

@@ -32,10 +32,10 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 def verb(
     here: Here, *, group_by: str, month: str | None, start: str | None, end: str | None, everybody: bool, output: str
 ) -> None:
-    """Show what was used, and what it costs where rates are set.
+    """Show what was used, and what it costs.
 
     Each minute that a notebook began to run counts in full. Days and months are UTC's. LEASED is the time for which
-    GPUs were held, USED how busy they were.
+    GPUs were held, USED how busy they were. A price is shown where rates are set.
     """
     keys = [word.strip() for word in group_by.split(",") if word.strip()]
     if unknown := [key for key in keys if key not in KEYS]:
