@@ -88,11 +88,25 @@ def test_a_purge_that_nobody_can_be_asked_about_keeps_workspaces(workstation: Wo
 
 def test_a_purge_that_was_agreed_to_leaves_nothing(workstation: Workstation) -> None:
     workstation.install(workstation.package)
-    workstation.root("sh", "-c", "echo notebookd notebookd/remove-workspaces boolean true | debconf-set-selections")
-    workstation.root("apt-get", "purge", "--yes", "notebookd", timeout_s=120)
+    _purge_at_a_terminal(workstation, "yes")
     assert _found(workstation) == set()
     accounts = workstation.root("cat", "/etc/passwd", "/etc/group", "/etc/subuid", "/etc/subgid")
     assert OURS not in accounts
     assert "notebookd" not in workstation.root("debconf-show", "notebookd", check=False)
     assert workstation.root("systemctl", "--failed", "--quiet") == ""
     assert workstation.root("systemctl", "list-units", "--all", "--quiet", "notebookd*").strip() == ""
+
+
+def _purge_at_a_terminal(workstation: Workstation, answer: str) -> None:
+    purge = workstation.machine.popen("script", "-qec", "apt-get purge --yes notebookd", "/dev/null")
+    assert purge.stdin is not None
+    assert purge.stdout is not None
+    said = ""
+    while "[yes/no]" not in said:
+        letter = purge.stdout.read(1)
+        assert letter, said
+        said += letter
+    assert "Remove all workspaces" in said
+    purge.stdin.write(f"{answer}\n")
+    rest, _ = purge.communicate(timeout=60)
+    assert purge.returncode == 0, said + rest
