@@ -17,6 +17,8 @@ from tests.bench.bare import Bare, options_of
 from tests.bench.daemon import Daemon
 from tests.bench.figures import Figure, machine, table
 from tests.bench.leasing import measure_leasing
+from tests.bench.polling import measure_polling
+from tests.bench.reporting import measure_reports
 from tests.bench.resting import measure_rest
 from tests.bench.starting import measure_many, measure_one
 
@@ -37,6 +39,8 @@ def main() -> int:
         "questions": lambda: measure_questions(daemon),
         "rest": lambda: measure_rest(daemon),
         "leasing": measure_leasing,
+        "polling": measure_polling,
+        "reports": measure_reports,
     }
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="How quick notebookd is.")
     parser.add_argument("measure", nargs="*", help=f"some of: {' '.join(measures)}")
