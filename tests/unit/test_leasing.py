@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from notebookd.domain.gpu import GpuState, GpuUnit, Lease, gpu_state
-from notebookd.domain.leasing import Claim, Decision, LeasePolicy, WaitReason, lease
+from notebookd.domain.leasing import Claim, Decision, LeasePolicy, Stay, WaitReason, latest_starts, lease
 from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.domain.resources import GIB, HostCompute
 from notebookd.domain.run import RunId
-from tests.values import MODEL, NOW, resources
+from tests.values import MODEL, NOW, after, resources
 
 HOST = HostCompute(cpus=16, memory_bytes=64 * GIB)
 
@@ -167,3 +168,85 @@ def test_units_of_one_flavor_are_of_one_model() -> None:
     mixed = [gpu(0), gpu(1, "NVIDIA Other"), gpu(2)]
     assert served(decide([claim("a", 2)], mixed)) == {"a": ("GPU-0", "GPU-2")}
     assert replace(mixed[0], drained=True).leasable is False
+
+
+# When each is served at the latest
+
+
+def foresee(
+    claims: list[Claim],
+    units: list[GpuUnit] | None,
+    held: dict[int, tuple[Claim, datetime | None]],
+    *,
+    keeps_s: float | None = 100,
+    quotas: dict[str, QuotaRule] | None = None,
+    steps: int = 200,
+) -> dict[str, datetime]:
+    """``held``: who has which GPU until when. Everybody in the queue keeps what he gets for ``keeps_s``."""
+    found = latest_starts(
+        claims,
+        units,
+        [held_by(each.run_id, index) for index, (each, _) in held.items()],
+        [Stay(claim=each, until=until) for each, until in dict(held.values()).items()],
+        LeasePolicy(host=HOST, quotas=quotas or {}),
+        keeps_for={each.run_id: None if keeps_s is None else timedelta(seconds=keeps_s) for each in claims},
+        steps=steps,
+    )
+    return dict(found)
+
+
+def test_the_queue_moves_up_by_one_at_each_deadline() -> None:
+    held = {0: (claim("x"), after(30)), 1: (claim("y"), after(10))}
+    starts = foresee([claim("a"), claim("b"), claim("c"), claim("d")], [gpu(0), gpu(1)], held)
+    assert starts == {"a": after(10), "b": after(30), "c": after(110), "d": after(130)}
+
+
+def test_who_restarts_for_ever_never_leaves() -> None:
+    forever = {0: (claim("x"), None)}
+    assert foresee([claim("a")], [gpu(0)], forever) == {}
+    one_leaves = {**forever, 1: (claim("y"), after(10))}
+    assert foresee([claim("a"), claim("b")], [gpu(0), gpu(1)], one_leaves, keeps_s=None) == {"a": after(10)}
+    assert foresee([claim("a", 2)], [gpu(0), gpu(1)], one_leaves) == {}
+
+
+def test_a_four_gpu_request_has_the_last_of_the_four_deadlines_and_all_behind_wait_for_it() -> None:
+    held = {index: (claim(f"x{index}"), after(10 * (index + 1))) for index in range(4)}
+    starts = foresee([claim("large", 4), claim("small")], [gpu(index) for index in range(4)], held)
+    assert starts == {"large": after(40), "small": after(140)}
+
+
+def test_who_holds_four_gpus_gives_all_four_back_at_once() -> None:
+    held = dict.fromkeys(range(4), (claim("x", 4), after(10)))
+    starts = foresee([claim("a"), claim("b", 3), claim("c")], [gpu(index) for index in range(4)], held)
+    assert starts == {"a": after(10), "b": after(10), "c": after(110)}
+
+
+def test_who_is_over_the_own_quota_starts_when_the_own_gpu_comes_back() -> None:
+    held = {0: (claim("x"), after(50)), 1: (claim("y", owner="bob"), after(10))}
+    queue = [claim("a"), claim("b", owner="bob")]
+    starts = foresee(queue, [gpu(0), gpu(1)], held, quotas={"alice": QuotaRule(gpus=1)})
+    assert starts == {"b": after(10), "a": after(50)}
+
+
+def test_a_sick_gpu_that_comes_back_serves_nobody() -> None:
+    held = {0: (claim("x"), after(10)), 1: (claim("y"), after(20))}
+    assert foresee([claim("a")], [gpu(0, quarantined=True), gpu(1)], held) == {"a": after(20)}
+    assert foresee([claim("a", 2)], [gpu(0, quarantined=True), gpu(1)], held) == {}
+
+
+def test_without_sight_of_the_gpus_nobody_is_promised_anything_but_cpus() -> None:
+    held = {0: (claim("x"), after(10)), 1: (claim("c", 0, cpus=16), after(20))}
+    assert foresee([claim("a"), claim("d", 0)], None, held) == {"d": after(20)}
+
+
+def test_cpus_come_back_as_gpus_do() -> None:
+    held = {0: (claim("x", 0, cpus=10), after(10)), 1: (claim("y", 0, cpus=6), after(20))}
+    starts = foresee([claim("a", 0, cpus=12), claim("b", 0, cpus=4), claim("c", 0)], [], held)
+    assert starts == {"a": after(20), "b": after(20), "c": after(120)}
+
+
+def test_it_looks_so_far_and_no_further() -> None:
+    held = {0: (claim("x"), after(10))}
+    queue = [claim(f"run-{number}") for number in range(5)]
+    assert len(foresee(queue, [gpu(0)], held, steps=3)) == 3
+    assert foresee([], [gpu(0)], held) == foresee(queue, [gpu(0)], {}) == {}
