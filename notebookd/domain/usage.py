@@ -16,6 +16,7 @@ from notebookd.domain.gpu_use import GpuUse
 
 DAY_MS = 86_400_000
 _FAR_MS = 1 << 60
+_NO_USE = GpuUse()
 
 
 class GroupKey(StrEnum):
@@ -63,7 +64,7 @@ class Line:
     minutes: int = 0
     gpu_minutes: int = 0
     leased_ms: int = 0
-    use: GpuUse = field(default_factory=GpuUse)
+    use: GpuUse = _NO_USE
     price: dict[str, int] = field(default_factory=dict)
 
     def bill(self, stay: Stay, first: int, last: int, units: int) -> None:
@@ -80,20 +81,22 @@ class Line:
         self.minutes += other.minutes
         self.gpu_minutes += other.gpu_minutes
         self.leased_ms += other.leased_ms
-        self.use = self.use.plus(other.use)
+        if other.use is not _NO_USE:
+            self.use = self.use.plus(other.use)
         for currency, part in other.price.items():
             self.price[currency] = self.price.get(currency, 0) + part
 
 
 Group = tuple[str, ...]
-Cell = tuple[tuple[str, ...], str, int]
+Cells = dict[tuple[str, int], Line]
+"""The lines of a party, by GPU (none where the report is not by them) and by the end of their day or month."""
 _VALUE: dict[GroupKey, Callable[[Party, str, int], str]] = {
     GroupKey.USER: lambda party, _gpu, _last_ms: party.owner,
     GroupKey.NOTEBOOK: lambda party, _gpu, _last_ms: party.notebook_id,
     GroupKey.FLAVOR: lambda party, _gpu, _last_ms: party.flavor,
     GroupKey.GPU: lambda _party, gpu, _last_ms: gpu,
-    GroupKey.DAY: lambda _party, _gpu, last_ms: moment(last_ms).date().isoformat(),
-    GroupKey.MONTH: lambda _party, _gpu, last_ms: moment(last_ms).date().isoformat()[:7],
+    GroupKey.DAY: lambda _party, _gpu, last_ms: _day(last_ms // DAY_MS),
+    GroupKey.MONTH: lambda _party, _gpu, last_ms: _day(last_ms // DAY_MS)[:7],
 }
 
 
@@ -110,8 +113,8 @@ class Tally:
         days, months = GroupKey.DAY in keys, GroupKey.MONTH in keys
         self._edge = next_day if days else next_month if months else _never
         self._party_of = party_of
-        self._parties: dict[str, tuple[str, ...]] = {}
-        self._cells: dict[Cell, Line] = {}
+        self._cells: dict[tuple[str, ...], Cells] = {}
+        self._by_run: dict[str, Cells] = {}
         self._minutes = 0
 
     def add_stay(self, stay: Stay) -> None:
@@ -121,15 +124,15 @@ class Tally:
         if first >= last:
             return
         self._minutes += last - first
-        party = self._parties[stay.run_id] = stay[:4]
+        cells = self._by_run[stay.run_id] = self._cells_of(stay[:4])
         gpus = stay.gpus.split() if self._by_gpu else ()
         while first < last:
             edge_ms = self._edge(started_ms + first * MINUTE_MS)
             after = commenced(started_ms, last, edge_ms)
             for gpu in gpus:
-                self._line(party, gpu, edge_ms).bill(stay, first, after, 1)
+                _line(cells, gpu, edge_ms).bill(stay, first, after, 1)
             if not gpus:
-                self._line(party, "", edge_ms).bill(stay, first, after, stay.units)
+                _line(cells, "", edge_ms).bill(stay, first, after, stay.units)
             first = after
 
     def add_tenure(self, tenure: Tenure) -> None:
@@ -140,51 +143,68 @@ class Tally:
         while begun_ms < ended_ms:
             edge_ms = self._edge(begun_ms)
             until_ms = min(edge_ms, ended_ms)
-            self._line(self._party(tenure.run_id), gpu, edge_ms).leased_ms += until_ms - begun_ms
+            _line(self._cells_of_run(tenure.run_id), gpu, edge_ms).leased_ms += until_ms - begun_ms
             begun_ms = until_ms
 
     def add_use(self, hour: HourOfUse) -> None:
         """Add an hour's use of a GPU, where the hour begins in the window."""
         if self._window.start_ms <= hour.hour_ms < self._window.end_ms:
             gpu = hour.gpu_uuid if self._by_gpu else ""
-            line = self._line(self._party(hour.run_id), gpu, self._edge(hour.hour_ms))
+            line = _line(self._cells_of_run(hour.run_id), gpu, self._edge(hour.hour_ms))
             line.use = line.use.plus(hour.use)
 
     @property
     def lines(self) -> dict[Group, Line]:
         """The sums by group, in their order."""
         lines: dict[Group, Line] = {}
-        for (party, gpu, edge_ms), line in self._cells.items():
-            group = tuple(_VALUE[key](Party._make(party), gpu, edge_ms - 1) for key in self._keys)
-            lines.setdefault(group, Line()).add(line)
+        values = [_VALUE[key] for key in self._keys]
+        for words, cells in self._cells.items():
+            party = Party._make(words)
+            for (gpu, edge_ms), line in cells.items():
+                group = tuple([value(party, gpu, edge_ms - 1) for value in values])
+                if group not in lines:
+                    lines[group] = Line()
+                lines[group].add(line)
         return dict(sorted(lines.items()))
 
     @property
     def total(self) -> Line:
         """The sum of all."""
         total = Line()
-        for line in self._cells.values():
-            total.add(line)
+        for cells in self._cells.values():
+            for line in cells.values():
+                total.add(line)
         total.minutes = self._minutes
         return total
 
     @property
     def names(self) -> dict[str, str]:
         """The names of the notebooks."""
-        return {party[0]: party[1] for party, _, _ in self._cells}
+        return {words[0]: words[1] for words in self._cells}
 
-    def _party(self, run_id: str) -> tuple[str, ...]:
-        party = self._parties.get(run_id)
-        if party is None:
-            party = self._parties[run_id] = self._party_of(run_id)
-        return party
+    def _cells_of(self, party: tuple[str, ...]) -> Cells:
+        cells = self._cells.get(party)
+        if cells is None:
+            cells = self._cells[party] = {}
+        return cells
 
-    def _line(self, party: tuple[str, ...], gpu: str, edge_ms: int) -> Line:
-        cell = (party, gpu, edge_ms)
-        line = self._cells.get(cell)
-        if line is None:
-            line = self._cells[cell] = Line()
-        return line
+    def _cells_of_run(self, run_id: str) -> Cells:
+        cells = self._by_run.get(run_id)
+        if cells is None:
+            cells = self._by_run[run_id] = self._cells_of(self._party_of(run_id))
+        return cells
+
+
+def _line(cells: Cells, gpu: str, edge_ms: int) -> Line:
+    line = cells.get((gpu, edge_ms))
+    if line is None:
+        line = cells[gpu, edge_ms] = Line()
+    return line
+
+
+@lru_cache(maxsize=4096)
+def _day(day: int) -> str:
+    return moment(day * DAY_MS).date().isoformat()
 
 
 def _never(_at_ms: int) -> int:
