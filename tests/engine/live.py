@@ -128,12 +128,14 @@ class Machine:
         *,
         env: Mapping[str, str] | None = None,
         resources: wire.Resources | None = None,
+        auto_restart: bool = False,
     ) -> str:
         """Ask for a notebook; its id."""
         spec = wire.NotebookSpec(
             env=wire.NotebookEnv(editor_id=editor, framework_id=framework),
             env_vars=[wire.EnvVar(name=name, value=value) for name, value in (env or {}).items()],
             resources=wire.UNSET if resources is None else resources,
+            timeout_auto_restart=auto_restart or wire.UNSET,
         )
         notebook = self.client.create_notebook(spec).value.id
         self.made.append(notebook)
@@ -339,10 +341,11 @@ def open_folder(*, size: str | None = None) -> Iterator[Path]:
         root("rm", "-rf", str(folder))
 
 
-def odd_configuration(*, start_timeout: str = "6s") -> str:
-    """A catalogue of misbehaving editors, and little patience with them."""
+def odd_configuration(*, start_timeout: str = "6s", **lifecycle: str | list[str]) -> str:
+    """A catalogue of misbehaving editors, and little patience with them; what else ``[lifecycle]`` says."""
     toy = json.dumps((Path(__file__).parent / "toy_editor.py").read_text())
-    lines = ["[lifecycle]", f'start_timeout = "{start_timeout}"', 'stop_grace = "2s"']
+    patience = {"start_timeout": start_timeout, "stop_grace": "2s", **lifecycle}
+    lines = ["[lifecycle]", *(f"{name} = {json.dumps(value)}" for name, value in patience.items())]
     commands = {
         "toy": f'["python3", "-c", {toy}]',
         "exit3": '["sh", "-c", "echo leaving; exit 3"]',
