@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
 from notebookd.domain.actor import Actor, Role
@@ -35,6 +35,8 @@ GPUS = 4
 PEOPLE = tuple(Actor(name=name, role=Role.OPERATOR) for name in ("alice", "bob", "carol"))
 QUOTAS = {"carol": QuotaRule(gpus=2)}
 STRANGERS = range(30_001, 30_005)
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Thousands of databases are made here, each synced at every commit."""
 MANY = 60
 """Rounds in which everybody must have been served once all is well."""
 
@@ -42,9 +44,9 @@ Step = tuple[Any, ...]
 number = st.integers(0, 11)
 gpu = st.integers(0, GPUS - 1)
 steps: st.SearchStrategy[Step] = st.one_of(
-    st.tuples(st.just("create"), st.integers(0, 2), st.sampled_from([1, 1, 1, 2, 4]), st.booleans()),
+    *[st.tuples(st.just("create"), st.integers(0, 2), st.sampled_from([1, 1, 1, 2, 4]), st.booleans())] * 2,
     st.tuples(st.sampled_from(["stop", "start", "restart", "delete", "vanish", "exit"]), number),
-    st.tuples(st.just("compute"), number, st.booleans()),
+    *[st.tuples(st.just("compute"), number, st.booleans())] * 2,
     st.tuples(st.just("kill"), number),
     st.tuples(st.just("arrive"), gpu, st.sampled_from(STRANGERS)),
     st.tuples(st.just("leave"), st.sampled_from(STRANGERS)),
@@ -112,6 +114,8 @@ class Life:
                 self._check_grant(str(event.run_id), set(event.data["gpus"]))
             case "lease.released":
                 self.given = {gpu: run for gpu, run in self.given.items() if run != event.run_id}
+                for pid, (_, run, on, _) in self.own.items():
+                    assert run != event.run_id or on <= self.quarantined | self.bad, f"given up while {pid} is on it"
 
     def _check_grant(self, run: str, given: set[str]) -> None:
         assert not given & self.drained, "given while drained"
@@ -339,7 +343,7 @@ async def let_somebody_go(house: House, waiting: set[NotebookId]) -> None:
 
 
 def play(todo: Sequence[Step]) -> None:
-    with tempfile.TemporaryDirectory(prefix="notebookd-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="notebookd-test-", dir=IN_MEMORY) as folder:
         world = make_world(Path(folder), gpus=GPUS)
         world.quotas.update(QUOTAS)
         note("\n".join(map(str, todo)))
@@ -349,12 +353,24 @@ def play(todo: Sequence[Step]) -> None:
 def property_of(examples: int) -> Callable[[Callable[[Sequence[Step]], None]], Callable[[], None]]:
     def decorate(test: Callable[[Sequence[Step]], None]) -> Callable[[], None]:
         limits = settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-        return limits(given(st.lists(steps, min_size=5, max_size=40))(test))
+        return limits(given(st.lists(steps, min_size=12, max_size=40))(test))
 
     return decorate
 
 
-@property_of(200)
+GIVEN_BACK_AND_GIVEN_AGAIN: list[Step] = [
+    ("create", 0, 1, True),
+    ("create", 0, 2, True),
+    ("create", 0, 1, False),
+    ("arrive meanwhile", 2, STRANGERS[0]),
+    ("reboot",),
+]
+STOPPED_UNSEEN: list[Step] = [("create", 0, 1, True), ("compute", 0, True), ("wait", 6), ("silence",), ("stop", 0)]
+
+
+@example(GIVEN_BACK_AND_GIVEN_AGAIN)
+@example(STOPPED_UNSEEN)
+@property_of(150)
 def test_in_any_life_gpus_are_given_once_and_only_when_they_may_be(todo: Sequence[Step]) -> None:
     play(todo)
 
