@@ -9,7 +9,9 @@ __all__ = ["energy", "hours", "money", "share"]
 
 
 def money(price: wire.Price) -> str:
-    """``201.60 EUR``, rounded to the cent."""
+    """``201.60 EUR``, rounded to the cent; what is less than one in full."""
+    if 0 < price.micros < 10_000:
+        return f"0.{price.micros:06}".rstrip("0") + f" {price.currency}"
     cents = (price.micros + 5_000) // 10_000
     return f"{cents // 100:,}.{cents % 100:02} {price.currency}"
 

@@ -82,14 +82,17 @@ class Meter:
         return interval if seen is None else checkpointed(interval, seen)
 
     async def adopt(self) -> None:
-        """At a start: note what befell the clocks meanwhile, and open the stays that an older notebookd did not."""
-        await self._turn()
-        kept = {interval.bill.run_id for interval in self._store.list_open_intervals(None)}
-        for entry in self._store.list_unsettled():
-            run = entry.run
-            if run.state in self._tariff.states and run.id not in kept:
-                async with self._store.transaction() as tx:
-                    await tx.put_interval(self._reopened(bill_of(entry.notebook, run), run))
+        """At a start: note what befell the clocks meanwhile, and open the stays that an older notebookd did not. Where
+        the disk is full that waits: a stop must still commit."""
+        try:
+            await self._turn()
+            kept = {interval.bill.run_id for interval in self._store.list_open_intervals(None)}
+            for entry in self._store.list_unsettled():
+                if entry.run.state in self._tariff.states and entry.run.id not in kept:
+                    async with self._store.transaction() as tx:
+                        await tx.put_interval(self._reopened(bill_of(entry.notebook, entry.run), entry.run))
+        except StoreUnavailable as fault:
+            log.warning("cannot note what befell the clocks: %s", fault)
 
     def _reopened(self, bill: Bill, run: Run) -> Interval:
         now = self.read()

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from notebookd import wire
+from notebookd.cli.money import money
 from tests.cli.fake_terminal import FakeTerminal
 from tests.cli.worlds import A, B, me, notebook, page
 
@@ -37,7 +38,7 @@ REPORT = wire.encode(
             row(540, user="bob\x1b[31m", price=euros(25_200_000)),
             row(1, user="carol", leased_gpu_seconds=0.0, gpu_minutes=minutes(0)),
         ],
-        totals=row(4861, price=euros(226_800_000), other_prices=[wire.Price(currency="CHF", micros=4_999)], **BUSY),
+        totals=row(4861, price=euros(226_800_000), other_prices=[wire.Price(currency="CHF", micros=9_990_000)], **BUSY),
     )
 )
 BY_NOTEBOOK = wire.encode(
@@ -198,3 +199,18 @@ def test_a_deleted_notebook_s_receipt_is_had_by_its_id(notebookctl, accounts):
     assert notebookctl("receipt", B, "--run", "1").exit_code == 0
     assert asked(accounts, f"GET /v1/notebook/{B}/receipt") == {"run": ["1"]}
     assert accounts.sent("GET /v1/notebook") == []
+
+
+@pytest.mark.parametrize(
+    ("micros", "words"),
+    [
+        (0, "0.00 EUR"),
+        (3_332, "0.003332 EUR"),
+        (9_000, "0.009 EUR"),
+        (14_999, "0.01 EUR"),
+        (15_000, "0.02 EUR"),
+        (1_234_567_890_000, "1,234,567.89 EUR"),
+    ],
+)
+def test_money_is_rounded_to_the_cent_and_shown_in_full_below_one(micros, words):
+    assert money(euros(micros)) == words

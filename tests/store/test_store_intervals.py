@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from notebookd.adapters.sqlite import SqliteStore, schema
+from notebookd.adapters.sqlite.store import SqliteTransaction
 from notebookd.domain.billing import Departure, Interval, Tariff, Window, bill_of, checkpointed, closed, opened, stay
 from notebookd.domain.clocks import Reading, wall_ms
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.run import NotebookId, Run, RunId, RunState
 from notebookd.domain.usage import HourOfUse, Tenure
 from notebookd.errors import StoreUnavailable
+from notebookd.reconciler.metering import Meter
+from notebookd.testing.clock import FakeClock
 from tests.values import NOW, RUN_ID, after, notebook, run
 
 TARIFF = Tariff(currency="EUR", rates={"fake-80gb-1-gpu": 2_800_000})
@@ -197,3 +200,31 @@ async def test_a_database_without_accounts_gets_the_bills_of_its_runs(path: Path
         (bill,) = store.list_bills(NotebookId("n"))
         assert (bill.owner, bill.name, bill.flavor, bill.units, bill.gpu) == ("alice", "mine", "h100-1-gpu", 2, True)
         assert store.list_intervals(RunId("r")) == []
+
+
+class FullStore(SqliteStore):
+    """A store that cannot write while ``full``."""
+
+    full = False
+
+    def transaction(self) -> AbstractAsyncContextManager[SqliteTransaction]:
+        """See :meth:`SqliteStore.transaction`."""
+        if self.full:
+            raise StoreUnavailable("cannot write the database: database or disk is full")
+        return super().transaction()
+
+
+async def test_a_meter_starts_on_a_full_disk_and_notes_later_what_befell_the_clocks(path: Path) -> None:
+    clock = FakeClock()
+    async with FullStore.open(path, NOW, ballast_bytes=4096) as store:
+        await Meter(store, clock, TARIFF).adopt()
+        clock.step_wall(-600)
+        store.full = True
+        meter = Meter(store, clock, TARIFF)
+        await meter.adopt()
+        assert store.last_event_id() == 0
+        store.full = False
+        await meter.adopt()
+        await meter.adopt()
+        (event,) = store.list_events(after=0, limit=9, notebook_id=None, owner=None)
+        assert (event.type, event.data) == ("clock.stepped", {"seconds": -600.0})

@@ -48,8 +48,9 @@ def _stay(each: wire.ReceiptStay) -> tuple[str, ...]:
 def _text(receipt: wire.Receipt) -> str:
     so_far = " so far" if receipt.open else ""
     totals = receipt.totals
+    count = totals.minutes.value
     prices = [price for price in (totals.price, *(totals.other_prices or ())) if isinstance(price, wire.Price)]
-    amount = ", ".join([f"{totals.minutes.value:,} minutes", *(money(price) for price in prices)])
+    amount = ", ".join([f"{count:,} {'minute' if count == 1 else 'minutes'}", *(money(price) for price in prices)])
     lines = [
         f"Notebook {receipt.name} ({receipt.notebook}) of {receipt.user}, run {receipt.run}",
         f"{receipt.units} x {receipt.flavor}, asked for at {receipt.queued_at}",
