@@ -20,7 +20,7 @@ from aiohttp import web
 
 from notebookd import __version__, doctor
 from notebookd.adapters.accounts import AccountQuotas
-from notebookd.adapters.api_socket import listen
+from notebookd.adapters.api_socket import BACKLOG, listen
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.files import LocalFiles
@@ -210,7 +210,7 @@ async def _api(config: Config, services: Services) -> AsyncIterator[None]:
     await runner.setup()
     try:
         for listener in listeners:
-            await web.SockSite(runner, listener).start()
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
         yield
     finally:
         await runner.cleanup()

@@ -15,7 +15,8 @@ from notebookd.errors import ConfigError
 log = logging.getLogger(__name__)
 
 _MODE = 0o660
-_BACKLOG = 128
+BACKLOG = 1024
+"""How many may connect at once before they are accepted; one more is refused if it does not wait."""
 
 
 def listen(path: Path, group: str) -> socket.socket:
@@ -41,7 +42,7 @@ def listen(path: Path, group: str) -> socket.socket:
     except (KeyError, PermissionError) as fault:
         log.warning("cannot give %s to group %s (%s): only the service and root can open it", path, group, fault)
     path.chmod(_MODE)
-    listener.listen(_BACKLOG)
+    listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
 
