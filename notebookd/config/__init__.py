@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from notebookd.config.effective import Setting, settings_of
 from notebookd.config.load import DEFAULT_PATH, load_config, parse_config
 from notebookd.config.reader import Problem, did_you_mean
 from notebookd.config.shape import (
@@ -53,6 +54,7 @@ __all__ = [
     "QuotaOverride",
     "QuotaRule",
     "RcloneDatastore",
+    "Setting",
     "Store",
     "did_you_mean",
     "format_duration",
@@ -62,4 +64,5 @@ __all__ = [
     "parse_duration",
     "parse_price",
     "parse_size",
+    "settings_of",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from notebookd.config import shape
+from notebookd.config.effective import keys_of
 from notebookd.config.images import read_images
 from notebookd.config.reader import Problem, Table
 from notebookd.config.units import format_duration, parse_duration, parse_price, parse_size
@@ -70,6 +71,7 @@ def parse_config(values: Mapping[str, Any], *, source: Path | None) -> shape.Con
         images=read_images(root, _built_in(problems)),
         flavors=_flavors(root),
         store=_store(root),
+        given=frozenset(keys_of(values)),
     )
     root.close()
     if problems:

@@ -243,7 +243,8 @@ class Store:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The whole configuration. ``source`` is the file it came from, None when there is none."""
+    """The whole configuration. ``source`` is the file it came from, None when there is none; ``given`` has the dotted
+    keys that stand in it."""
 
     source: Path | None
     paths: Paths
@@ -258,3 +259,4 @@ class Config:
     images: Images
     flavors: tuple[FlavorOverride, ...]
     store: Store
+    given: frozenset[str] = frozenset()
