@@ -6,31 +6,75 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from notebookd.config import Config, load_config
+from notebookd.config import Config, load_config, parse_config
 from notebookd.doctor.checks import CHECKS
-from notebookd.doctor.finding import Finding, Status
+from notebookd.doctor.configuration import chosen_file, find_faults, is_hidden
+from notebookd.doctor.configuration import main as check_config
+from notebookd.doctor.finding import Check, Finding, Status
 from notebookd.doctor.machine import Machine, NotSeen, Patient
 from notebookd.errors import ConfigError
 
-__all__ = ["Finding", "Machine", "Status", "examine", "main", "run_doctor"]
+__all__ = ["Finding", "Machine", "Status", "check_config", "examine", "main", "run_doctor"]
+
+PATIENCE_S = 20.0
 
 
-def examine(config: Config, machine: Machine | None = None) -> list[Finding]:
-    """Everything the checks found, in their order."""
-    patient = Patient(config, machine or Machine())
-    findings: list[Finding] = []
-    for check in CHECKS:
+class _Examination(threading.Thread):
+    """One check, in a thread of its own, so that one that hangs holds up neither the others nor the report."""
+
+    def __init__(self, check: Check, patient: Patient) -> None:
+        super().__init__(name=check.__name__, daemon=True)
+        self._check, self._patient = check, patient
+        self._found: list[Finding] | None = None
+        self.what = check.__name__.removeprefix("check_").replace("_", " ")
+
+    def run(self) -> None:
+        found: list[Finding] = []
         try:
-            findings.extend(check(patient))
-        except (NotSeen, OSError) as error:
-            name = check.__name__.removeprefix("check_").replace("_", " ")
-            findings.append(Finding(name=name, status=Status.WARN, seen=str(error), cure="sudo notebookd doctor"))
-    return findings
+            found.extend(self._check(self._patient))
+        except Exception as error:  # noqa: BLE001 - a check that fails is a finding; the others go on
+            known = isinstance(error, NotSeen | OSError)
+            seen = str(error) if known else f"the check itself failed: {type(error).__name__}: {error}"
+            found.append(Finding(name=self.what, status=Status.WARN, seen=seen, cure="sudo notebookd doctor"))
+        self._found = found
+
+    def findings(self) -> list[Finding]:
+        """What it found by now."""
+        if self._found is not None:
+            return self._found
+        seen = f"no answer in {PATIENCE_S:g} s: something hangs"
+        return [
+            Finding(name=self.what, status=Status.WARN, seen=seen, cure="dmesg | tail; then notebookd doctor again")
+        ]
+
+
+def examine(
+    config: Config,
+    machine: Machine | None = None,
+    *,
+    checks: Sequence[Check] = CHECKS,
+    patience_s: float = PATIENCE_S,
+) -> list[Finding]:
+    """Everything the checks found, in their order. They run beside each other, and none longer than all may."""
+    patient = Patient(config, machine or Machine())
+    examinations = [_Examination(check, patient) for check in checks]
+    for each in examinations:
+        each.start()
+    late = threading.Event()
+    timer = threading.Timer(patience_s, late.set)
+    timer.daemon = True
+    timer.start()
+    for each in examinations:
+        while each.is_alive() and not late.is_set():
+            each.join(timeout=0.05)
+    timer.cancel()
+    return [finding for each in examinations for finding in each.findings()]
 
 
 def run_doctor(
@@ -46,12 +90,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration, instead of the installed one")
     options = parser.parse_args(arguments)
+    file = chosen_file(options.config)
+    hidden = is_hidden(file)
+    if hidden is not None:
+        findings = [each for each in examine(parse_config({}, source=None)) if each.name != "configuration"]
+        return _report([hidden, *findings], json_output=options.json, out=sys.stdout)
     try:
-        config = load_config(options.config)
+        config = load_config(file)
     except ConfigError as error:
-        cure = f"correct {options.config or 'the configuration'}; `notebookctl config check` looks again"
-        finding = Finding(name="configuration", status=Status.FAIL, seen=error.message, cure=cure)
-        return _report([finding], json_output=options.json, out=sys.stdout)
+        return _report(list(find_faults(error, file)), json_output=options.json, out=sys.stdout)
     return run_doctor(config, json_output=options.json)
 
 

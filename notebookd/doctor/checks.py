@@ -8,13 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from notebookd.doctor.engine import check_cgroups, check_engine, check_images, check_runtime_program
+from notebookd.doctor.engine import (
+    check_cgroups,
+    check_engine,
+    check_engine_settings,
+    check_images,
+    check_runtime_program,
+)
 from notebookd.doctor.finding import Check, Finding, ok
 from notebookd.doctor.gpus import check_gpus
+from notebookd.doctor.listeners import check_gateway
 from notebookd.doctor.machine import Patient
+from notebookd.doctor.surroundings import (
+    check_clock,
+    check_confinement,
+    check_devices,
+    check_groups,
+    check_units,
+)
 from notebookd.doctor.system import (
     check_api,
     check_disk,
+    check_engine_socket,
     check_folders,
     check_id_mappers,
     check_kernel,
@@ -30,16 +45,24 @@ def check_configuration(patient: Patient) -> Iterator[Finding]:
 
 CHECKS: tuple[Check, ...] = (
     check_configuration,
+    check_units,
     check_engine,
     check_runtime_program,
+    check_engine_settings,
+    check_engine_socket,
     check_subordinate_ids,
     check_id_mappers,
     check_kernel,
+    check_confinement,
+    check_devices,
     check_cgroups,
     check_linger,
     check_gpus,
+    check_groups,
     check_folders,
     check_disk,
+    check_clock,
     check_images,
     check_api,
+    check_gateway,
 )

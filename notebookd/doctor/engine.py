@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-import pwd
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from subprocess import SubprocessError
 
 from notebookd.doctor.finding import Finding, fail, ok, warn, why
 from notebookd.doctor.machine import NotSeen, Patient, dig
 
 OLDEST_PODMAN = (4, 3)
-CONTROLLERS = ("cpu", "memory", "pids")
+CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+FIRST_PERSONS_UID = 1000
 
 
 def check_engine(patient: Patient) -> Iterator[Finding]:
@@ -61,7 +63,7 @@ def check_runtime_program(patient: Patient) -> Iterator[Finding]:
         try:
             version = patient.machine.program_output([program, "--version"]).splitlines()[0]
         except (OSError, SubprocessError, IndexError) as error:
-            yield warn(program, f"{program} --version failed: {why(error)}", f"apt-get install --reinstall {program}")
+            yield warn(program, f"{program} --version failed: {why(error)}", f"sudo {program} --version")
         else:
             yield ok(program, version)
 
@@ -80,12 +82,45 @@ def check_cgroups(patient: Patient) -> Iterator[Finding]:
     if not missing:
         yield ok("cgroups", f"v2 with {', '.join(CONTROLLERS)}")
         return
-    try:
-        unit = f"user@{pwd.getpwnam(patient.machine.account).pw_uid}.service"
-    except KeyError:
-        unit = "user@.service"
-    cure = f"systemctl edit {unit}: [Service] Delegate=cpu cpuset io memory pids; then systemctl restart {unit}"
+    uid = patient.machine.account_uid
+    if not patient.machine.has_systemd:
+        cure = "boot with systemd and cgroup v2 alone: systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
+    else:
+        unit = f"user@{uid}.service" if uid is not None else "user@.service"
+        file = f"/etc/systemd/system/{unit}.d/notebookd.conf"
+        cure = (
+            f"mkdir -p {file.rpartition('/')[0]} && printf '[Service]\\nDelegate={' '.join(CONTROLLERS)}\\n' > {file} "
+            f"&& systemctl daemon-reload && systemctl restart {unit} (which ends what runs: stop all notebooks first)"
+        )
     yield warn("cgroups", f"no controller {', '.join(missing)}: notebooks run without those limits", cure)
+
+
+def check_engine_settings(patient: Patient) -> Iterator[Finding]:
+    """What was seen to go wrong with some settings and accounts."""
+    info = patient.engine
+    if isinstance(info, NotSeen):
+        return
+    uid = patient.machine.account_uid
+    journal = [
+        (key, cure)
+        for key, where, cure in (
+            ("log_driver", "logDriver", 'log_driver = "k8s-file" under [containers]'),
+            ("events_logger", "eventLogger", 'events_logger = "file" under [engine]'),
+        )
+        if dig(info, "host", where) == "journald"
+    ]
+    for key, setting in journal if uid is not None and uid < FIRST_PERSONS_UID else ():
+        seen = f"{key} is journald, which gives an account with a uid below {FIRST_PERSONS_UID} nothing back"
+        cure = f"write {setting} in the account's .config/containers/containers.conf, then restart notebookd-engine"
+        yield fail("engine settings", seen, cure)
+    network = [name for name in ("pasta", "slirp4netns") if dig(info, "host", name, "executable")]
+    if not network and any(name in info.get("host", {}) for name in ("pasta", "slirp4netns")):
+        yield fail(
+            "engine settings", "no pasta and no slirp4netns: containers have no network", "apt-get install passt"
+        )
+    elif not journal or uid is None or uid >= FIRST_PERSONS_UID:
+        drivers = ", ".join(str(dig(info, "host", each) or "unknown") for each in ("logDriver", "eventLogger"))
+        yield ok("engine settings", f"logs and events: {drivers}; network: {', '.join(network) or 'unknown'}")
 
 
 def check_images(patient: Patient) -> Iterator[Finding]:
@@ -99,10 +134,46 @@ def check_images(patient: Patient) -> Iterator[Finding]:
             (present if patient.engine_has_image(image) else absent).append(image)
         except NotSeen as error:
             yield warn("images", f"{image}: {error}", "run it again")
+    prepared = _prepared(patient)
     for image in present:
-        yield ok("images", f"{image} is there")
+        if prepared is None:
+            yield ok("images", f"{image} is there; whether its layers are prepared, only root can see")
+        elif image in prepared:
+            yield ok("images", f"{image} is there, its layers are prepared")
+        else:
+            seen = f"{image} is there, its layers are not prepared: its first start takes some seconds more"
+            yield warn("images", seen, _prepare(patient, image))
     for image in absent:
         named = "contrib/quickstart builds it" if image.startswith("localhost/") else f"podman pull {image}"
         cure = f"{named} (as {patient.machine.account})"
         report = warn if present else fail
         yield report("images", f"{image} is absent: no notebook can start from it", cure)
+
+
+def _prepare(patient: Patient, image: str) -> str:
+    uid = next(entry.uid for entry in patient.config.images.entries if entry.image == image)
+    command = f"podman run --rm --network none --userns keep-id:uid={uid},gid={uid} {image} true"
+    return f"sudo notebookd-engine {command}" if patient.machine.has_systemd else f"{command} (as the engine does)"
+
+
+def _prepared(patient: Patient) -> frozenset[str] | None:
+    """The images that have layers mapped to the ids of a user namespace, as the engine's storage notes them.
+
+    None where that cannot be seen."""
+    info = patient.engine
+    options = {} if isinstance(info, NotSeen) else dig(info, "store", "graphOptions") or {}
+    if isinstance(info, NotSeen) or not dig(info, "store", "graphRoot") or not isinstance(options, dict):
+        return None
+    roots = [str(dig(info, "store", "graphRoot")), str(options.get("overlay.imagestore", ""))]
+    names: set[str] = set()
+    for root in filter(None, roots):
+        try:
+            images = json.loads((Path(root) / "overlay-images/images.json").read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            return None
+        for image in images if isinstance(images, list) else []:
+            if isinstance(image, dict) and image.get("mapped-layers"):
+                names.update(map(str, image.get("names") or []))
+    return frozenset(names)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from subprocess import CalledProcessError, TimeoutExpired
 
 from notebookd.doctor.machine import Patient
 
@@ -47,5 +48,9 @@ def fail(name: str, seen: str, cure: str) -> Finding:
 
 
 def why(error: Exception) -> str:
-    """The cause in an exception's words, without the path that the finding names already."""
+    """The cause in an exception's words, without the path or the command that the finding names already."""
+    if isinstance(error, CalledProcessError) and error.stderr:
+        return str(error.stderr).strip().splitlines()[-1]
+    if isinstance(error, TimeoutExpired):
+        return f"no answer in {error.timeout:g} s"
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -6,13 +6,18 @@ Only the standard library, and no daemon: it has to work when nothing else does.
 
 from __future__ import annotations
 
+import ctypes
+import grp
 import http.client
 import json
 import os
+import pwd
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,26 +64,61 @@ def get_over_socket(path: Path, target: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def _program_output(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_TIMEOUT_S, check=True)
-    return done.stdout.strip()
+def program_output(command: Sequence[str], *, timeout_s: float = ANSWER_TIMEOUT_S) -> str:
+    """What a program prints. Raises OSError or SubprocessError; one that hangs is left behind, killed or not."""
+    started = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    try:
+        said, complaint = started.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        with suppress(subprocess.TimeoutExpired):  # it does not die while it waits for a sick device
+            started.wait(timeout=1)
+        for pipe in (started.stdout, started.stderr):
+            if pipe is not None:
+                pipe.close()
+        raise
+    if started.returncode:
+        raise subprocess.CalledProcessError(started.returncode, list(command), said, complaint)
+    return said.strip()
 
 
 def _nvml_uuids() -> list[str]:
     """The UUIDs of the GPUs that the driver knows."""
-    import pynvml
+    probe = Path(__file__).with_name("nvml_probe.py")
+    try:
+        found = json.loads(program_output([sys.executable, "-I", str(probe)]))
+    except subprocess.TimeoutExpired as error:
+        raise NotSeen(f"it did not answer in {ANSWER_TIMEOUT_S:g} s: the driver hangs") from error
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise NotSeen(f"the library ended whoever asked it: {error}") from error
+    if "uuids" not in found:
+        raise NotSeen(str(found.get("trouble")))
+    return [str(uuid) for uuid in found["uuids"]]
 
+
+def _clock_error_s() -> float:
+    """How far the kernel holds its clock to be off at most. Raises OSError."""
+    record = ctypes.create_string_buffer(512)  # struct timex, of 208 bytes on 64 bits; its modes 0 only read
+    if ctypes.CDLL(None, use_errno=True).adjtimex(record) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    word = ctypes.sizeof(ctypes.c_long)
+    return int.from_bytes(record.raw[3 * word : 4 * word], sys.byteorder) / 1e6
+
+
+def _group_members(name: str) -> frozenset[str] | None:
+    """The accounts that a group lists, None when there is no such group."""
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        raise NotSeen(str(error)) from error
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
-    except pynvml.NVMLError as error:
-        raise NotSeen(str(error)) from error
-    finally:
-        pynvml.nvmlShutdown()
+        return frozenset(grp.getgrnam(name).gr_mem)
+    except KeyError:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +130,23 @@ class Machine:
     account_group: str = "notebookd-svc"
     gateway_account: str = "notebookd-gateway"
     find_program: Callable[[str], str | None] = shutil.which
-    program_output: Callable[[Sequence[str]], str] = _program_output
+    program_output: Callable[[Sequence[str]], str] = program_output
     nvml_uuids: Callable[[], list[str]] = _nvml_uuids
+    clock_error_s: Callable[[], float] = _clock_error_s
+    group_members: Callable[[str], frozenset[str] | None] = _group_members
+
+    @property
+    def has_systemd(self) -> bool:
+        """Whether systemd runs this machine."""
+        return (self.root / "run/systemd/system").is_dir()
+
+    @property
+    def account_uid(self) -> int | None:
+        """The service account's number, None when there is no such account."""
+        try:
+            return pwd.getpwnam(self.account).pw_uid
+        except KeyError:
+            return None
 
     def read(self, path: str) -> str | None:
         """A system file's text, None when it is absent. Raises NotSeen when it cannot be read."""

@@ -17,7 +17,12 @@ from notebookd.doctor.finding import Finding, fail, ok, warn, why
 from notebookd.doctor.machine import NotSeen, Patient, dig, get_over_socket
 
 SUBORDINATE_IDS = 65_536
-INOTIFY_INSTANCES = 1024
+# Setting, the least, what the package sets, why. All containers run under one account, which the kernel counts by.
+LIMITS = (
+    ("fs.inotify.max_user_instances", 1024, 8192, "instances for all notebooks together: one can take them all"),
+    ("fs.inotify.max_user_watches", 65_536, 1_048_576, "files to be watched by all notebooks together"),
+    ("kernel.keys.maxkeys", 1000, 20_000, "keys for all containers together, each takes one"),
+)
 
 
 def check_subordinate_ids(patient: Patient) -> Iterator[Finding]:
@@ -35,13 +40,32 @@ def check_subordinate_ids(patient: Patient) -> Iterator[Finding]:
         except NotSeen as error:
             yield warn(name, str(error), "sudo notebookd doctor")
             continue
-        count = sum(size for owner, _start, size in ranges if owner in names)
-        if count >= SUBORDINATE_IDS:
-            yield ok(name, f"{account} has {count} subordinate ids")
-        else:
-            start = max([100_000, *(first + size for _owner, first, size in ranges)])
-            cure = f"usermod {option} {start}-{start + SUBORDINATE_IDS - 1} {account}"
-            yield fail(name, f"{account} has {count} subordinate ids, {SUBORDINATE_IDS} are needed", cure)
+        yield from _subordinate(account, names, ranges, name, option)
+
+
+def _subordinate(
+    account: str, names: set[str], ranges: list[tuple[str, int, int]], name: str, option: str
+) -> Iterator[Finding]:
+    mine = [(start, size) for owner, start, size in ranges if owner in names]
+    count = sum(size for _start, size in mine)
+    free = max([100_000, *(first + size for _owner, first, size in ranges)])
+    grant = f"{option} {free}-{free + SUBORDINATE_IDS - 1} {account}"
+    if count < SUBORDINATE_IDS:
+        seen = f"{account} has {count} subordinate ids, {SUBORDINATE_IDS} are needed"
+        yield fail(name, seen, f"usermod {grant}")
+        return
+    for owner, first, size in ranges:
+        for start, length in mine:
+            if owner not in names and first < start + length and start < first + size:
+                take = option.replace("add", "del")
+                cure = (
+                    f"stop all notebooks, usermod {take} {start}-{start + length - 1} {grant}, "
+                    "then sudo notebookd-engine podman system migrate"
+                )
+                seen = f"{account} shares {start}-{start + length - 1} with {owner}: each can touch the other's files"
+                yield fail(name, seen, cure)
+                return
+    yield ok(name, f"{account} has {count} subordinate ids")
 
 
 def check_id_mappers(patient: Patient) -> Iterator[Finding]:
@@ -65,16 +89,21 @@ def check_kernel(patient: Patient) -> Iterator[Finding]:
         yield fail("user namespaces", f"{setting} = 0 forbids them", f"sysctl -w {setting}={good}")
     if not off:
         yield ok("user namespaces", "allowed")
-    instances = (patient.machine.read("/proc/sys/fs/inotify/max_user_instances") or "").strip()
-    if instances.isdigit() and int(instances) < INOTIFY_INSTANCES:
-        cure = f"sysctl -w fs.inotify.max_user_instances={INOTIFY_INSTANCES}"
-        yield warn("inotify", f"{instances} instances for all notebooks together: one can take them all", cure)
+    low = []
+    for setting, least, proposed, what in LIMITS:
+        is_now = (patient.machine.read(f"/proc/sys/{setting.replace('.', '/')}") or "").strip()
+        if is_now.isdigit() and int(is_now) < least:
+            low.append(setting)
+            cure = f"echo '{setting} = {proposed}' >> /etc/sysctl.d/60-notebookd.conf && sysctl --system"
+            yield warn("limits", f"{setting} = {is_now}: {what}", cure)
+    if not low:
+        yield ok("limits", f"{', '.join(setting for setting, *_ in LIMITS)} suffice")
 
 
 def check_linger(patient: Patient) -> Iterator[Finding]:
     """The account's user units, the engine's among them, run without anybody logged in."""
     machine = patient.machine
-    if not (machine.root / "run/systemd/system").is_dir():
+    if not machine.has_systemd:
         return
     if (machine.root / "var/lib/systemd/linger" / machine.account).exists():
         yield ok("linger", f"{machine.account} lingers")
@@ -120,7 +149,9 @@ def check_disk(patient: Patient) -> Iterator[Finding]:
     least = patient.config.store.min_free_bytes
     places = {"disk of state": patient.config.paths.state}
     info = patient.engine
-    if not isinstance(info, NotSeen) and (root := dig(info, "store", "graphRoot")):
+    if isinstance(info, NotSeen):
+        yield warn("disk of images", f"only the engine knows where it is: {info}", "sudo notebookd doctor")
+    elif root := dig(info, "store", "graphRoot"):
         places["disk of images"] = Path(str(root))
     for name, place in places.items():
         try:
@@ -130,32 +161,55 @@ def check_disk(patient: Patient) -> Iterator[Finding]:
             continue
         free = numbers.f_bavail * numbers.f_frsize
         seen = f"{_readable(free)} free at {place}"
+        cure = "free some: sudo notebookd-engine podman image prune, or move the folder to a larger disk"
         if free < least:
-            cure = f"free some: podman image prune as {patient.machine.account}, or move the folder to a larger disk"
             yield fail(name, f"{seen}: nothing starts below {format_size(least)}", cure)
+        elif numbers.f_files and not numbers.f_favail:
+            yield fail(name, f"no file more can be made at {place}: its inodes are used up", cure)
         else:
             yield ok(name, seen)
 
 
 def check_api(patient: Patient) -> Iterator[Finding]:
     """The daemon answers. It need not run for the rest of this to be of use."""
-    path = patient.config.api.socket
+    path, group = patient.config.api.socket, patient.config.api.group
     cure = "systemctl start notebookd.service; journalctl -u notebookd.service says why it does not"
     try:
-        mode = stat.S_IMODE(path.stat(follow_symlinks=False).st_mode)
-        status, _body = get_over_socket(path, "/v1/health")
+        status = path.stat(follow_symlinks=False)
+        answered, _body = get_over_socket(path, "/v1/health")
     except PermissionError:
-        group = patient.config.api.group
         yield warn("api", f"{path}: permission denied", f"usermod --append --groups {group} $USER, and log in again")
+        return
     except (OSError, http.client.HTTPException) as error:
         yield warn("api", f"{path} does not answer: {why(error)}", cure)
+        return
+    mode, holders = stat.S_IMODE(status.st_mode), (_user_name(status.st_uid), _group_name(status.st_gid))
+    seen = f"{path} is {mode:04o} {holders[0]}:{holders[1]}"
+    if mode & 0o007:
+        yield fail("api", f"{seen}: open to everybody", f"chmod 0660 {path}")
+    elif mode != 0o660 or holders[1] != group or holders[0] not in {patient.machine.account, "root"}:
+        should = f"{patient.machine.account}:{group}"
+        yield warn("api", f"{seen}, should be 0660 {should}", f"chown {should} {path} && chmod 0660 {path}")
+    elif answered == 200:
+        yield ok("api", f"{path} answers")
     else:
-        if mode & 0o007:
-            yield fail("api", f"{path} is {mode:04o}: open to everybody", f"chmod 0660 {path}")
-        elif status == 200:
-            yield ok("api", f"{path} answers")
-        else:
-            yield warn("api", f"{path} answers that it is not healthy ({status})", "notebookctl doctor; GET /v1/health")
+        yield warn(
+            "api", f"{path} answers that it is not healthy ({answered})", "notebookctl bugreport has its reasons"
+        )
+
+
+def check_engine_socket(patient: Patient) -> Iterator[Finding]:
+    """Whoever may open the engine's socket has everybody's notebooks."""
+    path = patient.config.engine.socket
+    try:
+        mode = stat.S_IMODE(path.stat(follow_symlinks=False).st_mode)
+        doors = [each.stat().st_mode & 0o001 for each in path.parents]
+    except (FileNotFoundError, PermissionError):
+        return  # check_engine says so, and shut is how it should be
+    if mode & 0o006 and all(doors):
+        yield fail("engine socket", f"{path} is {mode:04o}: open to everybody", f"chmod 0600 {path}")
+    else:
+        yield ok("engine socket", f"{path} is {mode:04o}, not open to others")
 
 
 def _id_ranges(text: str) -> list[tuple[str, int, int]]:

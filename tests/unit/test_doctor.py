@@ -29,6 +29,14 @@ IMAGE = "localhost/notebookd/jupyterlab:1"
 SPEC = f"cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n- name: {UUID}\n"
 
 
+HOME, HOME_6 = "0100007F", "00000000000000000000000001000000"
+
+
+def listens(address: str, *, uid: int = 0, inode: int = 77, port: int = 8421) -> str:
+    """A row of /proc/net/tcp."""
+    return f"   0: {address}:{port:04X} {'0' * len(address)}:0000 0A 0:0 00:0 0 {uid} 0 {inode} 1 0\n"
+
+
 @dataclass
 class World:
     """A machine in good health, for a test to spoil."""
@@ -38,7 +46,10 @@ class World:
         default_factory=lambda: {
             "host": {
                 "cgroupVersion": "v2",
-                "cgroupControllers": ["cpu", "io", "memory", "pids"],
+                "cgroupControllers": ["cpu", "cpuset", "io", "memory", "pids"],
+                "logDriver": "k8s-file",
+                "eventLogger": "file",
+                "slirp4netns": {"executable": "/usr/bin/slirp4netns"},
                 "ociRuntime": {"name": "crun", "version": "crun version 1.8.1\ncommit: f8a0"},
                 "security": {"rootless": True},
             },
@@ -52,6 +63,8 @@ class World:
     versions: dict[str, str] = field(default_factory=dict)
     nvml: Callable[[], list[str]] = lambda: [UUID]
     settings: dict[str, Any] = field(default_factory=dict)
+    clock_error_s: float = 0.01
+    groups: dict[str, set[str]] = field(default_factory=lambda: {MY_GROUP: {ME}, "notebookd-admin": set()})
 
     @property
     def root(self) -> Path:
@@ -62,6 +75,7 @@ class World:
         here = {
             "paths": {"state": str(self.folder / "state"), "runtime": str(self.folder / "run")},
             "engine": {"socket": str(self.folder / "engine.sock")},
+            "api": {"group": MY_GROUP},
         }
         return parse_config(here | self.settings, source=None)
 
@@ -75,6 +89,8 @@ class World:
             find_program=self.programs.get,
             program_output=self.version_of,
             nvml_uuids=self.nvml,
+            clock_error_s=lambda: self.clock_error_s,
+            group_members=lambda name: frozenset(self.groups[name]) if name in self.groups else None,
         )
 
     def version_of(self, command: Sequence[str]) -> str:
@@ -140,6 +156,11 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.write("/etc/subgid", f"# a comment\n{ME}:165536:65536\n")
     world.write("/proc/sys/fs/inotify/max_user_instances", "8192\n")
     world.write("/etc/cdi/nvidia.yaml", SPEC)
+    world.write("/dev/net/tun", "")
+    (world.root / "dev/net/tun").chmod(0o666)
+    world.write("/proc/net/if_inet6", "00000000000000000000000000000001 01 80 10 80 lo\n")
+    world.write("/proc/net/tcp", f"  sl\n{listens(HOME)}")
+    world.write("/proc/net/tcp6", f"  sl\n{listens(HOME_6)}")
     for program in ("newuidmap", "newgidmap"):
         world.write(f"/usr/bin/{program}", "")
         (world.root / "usr/bin" / program).chmod(0o4755)
@@ -204,8 +225,11 @@ def test_missing_controllers_are_a_warning_that_names_them(world: World) -> None
     world.info["host"]["cgroupControllers"] = ["cpu"]
     finding = world.trouble()["cgroups"]
     assert finding.status is Status.WARN
-    assert "memory, pids" in finding.seen
-    assert f"user@{os.getuid()}.service" in (finding.cure or "")
+    assert "cpuset, io, memory, pids" in finding.seen
+    assert "unified_cgroup_hierarchy" in (finding.cure or "")
+    (world.root / "run/systemd/system").mkdir(parents=True)
+    assert f"/etc/systemd/system/user@{os.getuid()}.service.d/" in (world.trouble()["cgroups"].cure or "")
+    assert "Delegate=cpu cpuset io memory pids" in (world.trouble()["cgroups"].cure or "")
 
 
 def test_ids_are_proposed_where_nobody_else_has_any(world: World) -> None:
@@ -217,6 +241,16 @@ def test_ids_are_proposed_where_nobody_else_has_any(world: World) -> None:
 
 def test_ids_by_number_count_too(world: World) -> None:
     world.write("/etc/subuid", f"{os.getuid()}:165536:65536\n")
+    assert world.trouble() == {}
+
+
+def test_ids_that_another_account_has_as_well_fail(world: World) -> None:
+    world.write("/etc/subuid", f"other:200000:65536\n{ME}:165536:65536\n")
+    finding = world.trouble()["subuid"]
+    assert finding.status is Status.FAIL
+    assert "shares 165536-231071 with other" in finding.seen
+    assert f"usermod --del-subuids 165536-231071 --add-subuids 265536-331071 {ME}" in (finding.cure or "")
+    world.write("/etc/subuid", f"other:231072:65536\n{ME}:165536:65536\n")
     assert world.trouble() == {}
 
 
@@ -332,6 +366,15 @@ def test_the_report_for_people_has_the_cure_under_what_was_seen(world: World) ->
     position = next(number for number, line in enumerate(lines) if line.startswith("fail images"))
     assert lines[position + 1].strip().startswith("cure: ")
     assert lines[-1].endswith("0 to look at, 1 failed")
+
+
+def test_each_fault_of_a_configuration_is_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "notebookd.toml"
+    file.write_text('[gpus]\ndriver = "nvlm"\n[lifecycle]\nmax_running = "week"\n')
+    assert main(["--json", "--config", str(file)]) == 1
+    seen = [finding["seen"] for finding in json.loads(capsys.readouterr().out)["findings"]]
+    assert [f"{file} {key}:" in text for key, text in zip(("gpus.driver", "lifecycle.max_running"), seen, strict=True)]
+    assert "did you mean 'nvml'?" in seen[0]
 
 
 def test_a_configuration_that_cannot_be_used_is_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
