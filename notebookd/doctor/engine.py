@@ -144,10 +144,19 @@ def check_images(patient: Patient) -> Iterator[Finding]:
             seen = f"{image} is there, its layers are not prepared: its first start takes some seconds more"
             yield warn("images", seen, _prepare(patient, image))
     for image in absent:
-        named = "contrib/quickstart builds it" if image.startswith("localhost/") else f"podman pull {image}"
-        cure = f"{named} (as {patient.machine.account})"
+        cure = _obtain(patient, image)
         report = warn if present else fail
         yield report("images", f"{image} is absent: no notebook can start from it", cure)
+
+
+def _obtain(patient: Patient, image: str) -> str:
+    if not image.startswith("localhost/"):
+        command = f"podman pull {image}"
+    elif patient.machine.has_systemd:
+        command = "/usr/share/notebookd/images/jupyterlab/build"
+    else:
+        return f"contrib/quickstart builds it (as {patient.machine.account})"
+    return f"sudo notebookd-engine {command}" if patient.machine.has_systemd else f"{command} (as the engine does)"
 
 
 def _prepare(patient: Patient, image: str) -> str:
