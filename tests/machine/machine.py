@@ -25,7 +25,7 @@ CACHE = Path("/var/cache/notebookd-machine")
 # What the package depends on, so that it installs without a network, and what its tests use.
 PACKAGES = (
     "apt-utils,ca-certificates,crun,curl,dbus,dbus-user-session,debconf,init-system-helpers,libpam-systemd,man-db,"
-    "nginx,openssl,passwd,podman,procps,python3,slirp4netns,systemd,systemd-sysv,uidmap"
+    "nginx,openssl,passt,passwd,podman,procps,python3,slirp4netns,systemd,systemd-sysv,uidmap"
 )
 # Settings of the kernel's, which is the host's: what a machine sets of them is put back.
 SETTINGS = (
