@@ -17,7 +17,7 @@ from notebookd.reconciler.metering import Meter
 
 
 class Stale(Exception):
-    """Somebody else changed the run in between: look again."""
+    """Somebody else changed the notebook or its run in between: look again."""
 
 
 async def write_entry(
@@ -65,8 +65,10 @@ async def commit(
     not the latest any more."""
     async with store.transaction() as tx:
         current = store.find_entry(entry.notebook.id)
-        if current is None or current.run.id != entry.run.id or current.run.version != entry.run.version:
+        if current is None or current.run.id != entry.run.id:
             raise Stale
+        if (current.notebook.version, current.run.version) != (entry.notebook.version, entry.run.version):
+            raise Stale  # also a label or auto-restart: whoever wrote it was told that it counts
         ended = await write_entry(tx, current, current.notebook, run, meter=meter, actor=actor, at=at)
         if not again:
             return ended

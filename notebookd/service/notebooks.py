@@ -55,7 +55,7 @@ from notebookd.ports.store import Entry, Store, Transaction
 from notebookd.reconciler.allocation import QuotaBook
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.metering import Meter
-from notebookd.reconciler.reconciler import ALLOCATION
+from notebookd.reconciler.reconciler import ALLOCATION, IDLE
 from notebookd.reconciler.record import write_entry
 from notebookd.service.usage import spent_gpu_minutes
 
@@ -328,6 +328,7 @@ class Notebooks:
             if len(labels) > MAX_LABELS:
                 raise invalid(f"label notebook {notebook_id}", [Fault("$.name", f"at most {MAX_LABELS} labels")])
             await self._change(tx, actor, entry, replace(entry.notebook.spec, labels=labels))
+        self._wake(IDLE)
 
     async def update(
         self,
@@ -354,6 +355,7 @@ class Notebooks:
             )
             await self._change(tx, actor, entry, spec)
         self._wake(notebook_id)
+        self._wake(IDLE)
 
     async def _change(self, tx: Transaction, actor: Actor, entry: Entry, spec: NotebookSpec) -> None:
         if spec == entry.notebook.spec:

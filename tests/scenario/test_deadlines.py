@@ -11,7 +11,9 @@ import pytest
 
 from notebookd.adapters.files import NOTICES
 from notebookd.domain.deadlines import Reason
+from notebookd.domain.patch import Patch
 from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.domain.spec import SpecWish
 from notebookd.errors import Conflict, Forbidden, InvalidRequest
 from notebookd.testing.house import House, World, open_house
 from tests.scenario.play import (
@@ -136,6 +138,20 @@ async def test_switching_auto_restart_counts_at_once(world: World, switched: boo
         (deadline,) = house.services.reasons.deadlines(entry(house, notebook))
         assert ("restarted as it is" in deadline.why) is switched
         await house.pass_time(1)
+        assert history(house, notebook)[-1] == ends
+
+
+@pytest.mark.parametrize(("switched", "ends"), [(True, "RUNNING"), (False, "TIMEOUT")])
+async def test_a_switch_counts_that_comes_while_the_last_look_is_taken(world: World, switched: bool, ends: str) -> None:
+    async with open_house(world) as house:
+        notebook = await create(house, auto_restart=not switched)
+        looking = world.engine.hold("find")
+        world.clock.step(WEEK)
+        await looking.entered.wait()
+        change = Patch(wish=SpecWish(timeout_auto_restart=switched), given=frozenset({"timeout_auto_restart"}))
+        await house.notebooks.update(ALICE, notebook, change)
+        looking.release()
+        await house.quiet()
         assert history(house, notebook)[-1] == ends
 
 

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from notebookd.adapters.files import NOTICES
-from notebookd.domain.activity import EditorActivity, Kernel, Terminal
+from notebookd.domain.activity import ActivityApi, EditorActivity, Kernel, Terminal
 from notebookd.domain.deadlines import Reason
+from notebookd.domain.observed import Seen
 from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.testing.editor import FakeEditor
 from notebookd.testing.house import House, World, make_world, open_house
 from tests.scenario.play import ALICE, assert_sound, create, entry, events, outcome, run_of, state
 
@@ -117,6 +119,39 @@ async def test_the_label_outranks_the_configuration(world: World) -> None:
         assert [state(house, each) for each in (never, soon)] == [NotebookState.RUNNING, NotebookState.STOPPED]
         await hours(house, 4)
         assert state(house, never) is NotebookState.RUNNING
+
+
+async def test_a_label_counts_at_once_whatever_windows_others_have(world: World) -> None:
+    async with open_house(world) as house:
+        await create(house)
+        notebook = await create(house)
+        await hours(house, 0.1)
+        await house.notebooks.set_label(ALICE, notebook, "notebookd/idle-stop", "1m")
+        await house.quiet()
+        assert "not idle for 1m yet" in why(house, notebook)
+
+
+class Asked(FakeEditor):
+    """An editor during whose questioning something happens, once."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorActivity | None]:
+        seen = await super().activity(notebook_id, api)
+        if self.meanwhile is not None:
+            deed, self.meanwhile = self.meanwhile, None
+            await deed()
+        return seen
+
+
+async def test_a_label_counts_that_comes_while_the_last_look_is_taken(world: World) -> None:
+    world.editor = editor = Asked(world.engine)
+    async with open_house(world) as house:
+        notebook = await create(house)
+        await hours(house, 4 - 1 / 60)
+        editor.meanwhile = lambda: house.notebooks.set_label(ALICE, notebook, "colour", "blue")
+        await hours(house, 0.1)
+        assert state(house, notebook) is NotebookState.RUNNING
 
 
 async def test_what_a_person_does_to_it_is_activity(world: World) -> None:
