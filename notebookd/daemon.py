@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import logging
 import os
 import pwd
@@ -13,12 +12,12 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
-from notebookd import __version__, doctor
+from notebookd import __version__, doctor, restore
 from notebookd.adapters.accounts import AccountQuotas
 from notebookd.adapters.api_socket import BACKLOG, listen
 from notebookd.adapters.clock import SystemClock
@@ -32,6 +31,7 @@ from notebookd.adapters.processes import SystemProcesses
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.adapters.simulated_gpus import SimulatedGpus
 from notebookd.adapters.sqlite import SqliteStore
+from notebookd.adapters.state_folder import hold
 from notebookd.adapters.systemd import SystemdNotifier, listen_fds, watchdog_interval_s
 from notebookd.api.app import make_app
 from notebookd.api.call import Services
@@ -53,17 +53,21 @@ _FOLDER_MODE = 0o700
 
 
 def main(argv: list[str] | None = None) -> int:
-    """``notebookd [--config FILE]`` serves; ``notebookd doctor`` looks at the machine."""
+    """``notebookd [--config FILE]`` serves; ``doctor`` looks at the machine, ``restore`` puts a backup in place."""
     parser = argparse.ArgumentParser(
         prog="notebookd",
         description="Serve notebooks on this machine.",
-        epilog="`notebookd doctor` looks at the machine and says what is wrong and how to cure it.",
+        epilog="`notebookd doctor` looks at the machine and says what is wrong and how to cure it; `notebookd restore` "
+        "puts a backup in the database's place.",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (/etc/notebookd/notebookd.toml)")
     parser.add_argument("--version", action="version", version=f"notebookd {__version__}")
     words = sys.argv[1:] if argv is None else argv
-    if words[:1] == ["doctor"]:
-        return doctor.main(words[1:])
+    match words[:1]:
+        case ["doctor"]:
+            return doctor.main(words[1:])
+        case ["restore"]:
+            return restore.main(words[1:])
     wish = parser.parse_args(words)
     try:
         set_up_logging()
@@ -82,7 +86,7 @@ async def serve(config: Config) -> None:
     _make_folders(config)
     clock = SystemClock()
     notifier = SystemdNotifier()
-    with _only_one(config.paths.state):
+    with hold(config.paths.state):
         async with (
             SqliteStore.open(config.paths.database, clock.now(), ballast_bytes=config.store.ballast_bytes) as store,
             _gpus_of(config, store, clock) as gpus,
@@ -126,25 +130,6 @@ def _make_folders(config: Config) -> None:
             f"cannot make the folder {fault.filename}: {fault.strerror}",
             hint="[paths] must name folders that the service's account may write",
         ) from fault
-
-
-@contextmanager
-def _only_one(state: Path) -> Iterator[None]:
-    """Hold the state folder: two daemons over one would fight."""
-    try:
-        handle = os.open(state / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as fault:
-        raise ConfigError(f"cannot use the state folder {state}: {fault.strerror}") from fault
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ConfigError(
-            f"cannot use the state folder {state}: another notebookd holds it", hint="stop that one first"
-        ) from None
-    else:
-        yield
-    finally:
-        os.close(handle)
 
 
 @asynccontextmanager

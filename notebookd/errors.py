@@ -86,6 +86,12 @@ class StoreUnavailable(NotebookdError):
     code = "store-unavailable"
 
 
+class RestoreRefused(NotebookdError):
+    """A file is not fit to take the database's place."""
+
+    code = "restore-refused"
+
+
 class GpusUnavailable(NotebookdError):
     """The GPU driver cannot be asked now."""
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from notebookd.api import machine, notebooks, streams, usage
+from notebookd.api import backup, config, machine, notebooks, streams, usage
 from notebookd.api.call import MAX_BODY, Access, Call, Handler, Services
 from notebookd.api.errors import map_errors
 from notebookd.api.peers import PeerPolicy, identify, refuse_browsers
@@ -64,6 +64,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/notebook/{id}/receipt", _MEMBER, usage.receipt),
     Route("GET", "/v1/usage", _MEMBER, usage.report),
 )
+    Route("GET", "/v1/backup", _ADMIN, backup.backup),
 
 Identify = Callable[[web.Request], Actor]
 

@@ -157,6 +157,8 @@ async def extensions(call: Call) -> web.Response:
     body: dict[str, Any] = {
         "version": call.services.version,
         "extensions": [
+            "GET /v1/backup",
+            "GET /v1/config",
             "GET /v1/event",
             "GET /v1/gpu",
             "GET /v1/health",

@@ -44,6 +44,7 @@ VERBS = {
     "usage": ("usage", "Show what was used, and what it costs."),
     "receipt": ("receipt", "Show the bill of a notebook's run."),
     "capabilities": ("capabilities", "Show what notebooks can be made of."),
+    "backup": ("backup", "Write a copy of the daemon's database to a file."),
     "me": ("me", "Show who you are to the daemon."),
     "doctor": ("doctor", "Check the machine, also with the daemon down."),
     "completion": ("completion", "Print the completion script of a shell."),

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import BinaryIO
 from urllib.parse import quote
 
 from notebookd import wire
@@ -206,6 +207,11 @@ class Client(Link):
         self, *, after: int | None = None, notebook: str | None = None
     ) -> Generator[Reply[wire.Event], None, None]:
         """What happened, oldest first, after the event of that id."""
+    def backup(self, sink: BinaryIO, progress: Callable[[int, int], None] = lambda _done, _size: None) -> int:
+        """Write a consistent copy of the daemon's database to ``sink``, and give its size. For admins. ``progress``
+        is called with the bytes written so far, and with the size."""
+        return self._pour("/v1/backup", sink, progress)
+
         return self._lines("/v1/event", {"after": after, "notebook": notebook}, wire.Event)
 
     def follow_events(

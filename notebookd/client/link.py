@@ -6,9 +6,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,6 +19,7 @@ T_co = TypeVar("T_co", covariant=True)
 Query = Mapping[str, Any]
 
 DEFAULT_SOCKET = "/run/notebookd/api.sock"
+_CHUNK_BYTES = 1024 * 1024
 
 
 class ClientError(Exception):
@@ -120,6 +121,17 @@ class Link:
 
     @contextlib.contextmanager
     def _response(
+    def _pour(self, path: str, sink: BinaryIO, progress: Callable[[int, int], None]) -> int:
+        """Write an answer of a known length to ``sink``. It may be long in the making: there is no time limit."""
+        with self._response("GET", path, None, {}, None) as response:
+            size, done = response.length or 0, 0
+            while chunk := response.read(_CHUNK_BYTES):
+                done += _write(sink, chunk)
+                progress(done, size)
+            if done != size:
+                raise http.client.IncompleteRead(b"", size - done)
+        return done
+
         self,
         method: str,
         target: str,
@@ -149,6 +161,14 @@ class Link:
 
 def target_of(path: str, query: Query | None) -> str:
     """The path with what of the query is not None; truth values are written as JSON does."""
+def _write(sink: BinaryIO, chunk: bytes) -> int:
+    try:
+        sink.write(chunk)
+    except OSError as error:
+        raise ClientError(f"cannot write what the daemon sent: {error.strerror or error}") from error
+    return len(chunk)
+
+
     words = {"True": "true", "False": "false"}
     pairs = [
         (name, words.get(str(each), str(each)) if isinstance(each, bool) else str(each))

@@ -13,8 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks, Lease
@@ -154,8 +153,9 @@ class Store(Reader, Protocol):
         """Return once an event with an id greater than ``after`` is committed."""
         ...
 
-    async def backup(self, target: Path) -> None:
-        """Write a consistent copy of the database to ``target``, which must not exist."""
+    def backup(self) -> AbstractAsyncContextManager[BinaryIO]:
+        """A consistent copy of the database, to be read from its beginning; gone when the block is left. It takes room
+        beside the database and holds no writer up."""
         ...
 
     async def report(self, read: Callable[[Reader], T]) -> T:

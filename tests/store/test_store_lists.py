@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.event import Event
 from notebookd.domain.run import NotebookId, NotebookState, RunId, RunState
-from notebookd.errors import StoreUnavailable
 from notebookd.ports.store import NotebookFilter
 from tests.values import NOTEBOOK_ID, NOW, after, notebook, run
 
@@ -132,22 +130,6 @@ async def test_events_come_in_order_by_notebook_and_by_owner(store: SqliteStore)
     found = store.list_events(after=5, limit=1, notebook_id=None, owner=None)
     assert [(event.id, event.at, event.data) for event in found] == [(6, after(-5), {"gpus": ["GPU-0"], "n": 5})]
     assert store.last_event_id() == 6
-
-
-async def test_a_backup_is_whole_while_others_write(store: SqliteStore, tmp_path: Path) -> None:
-    async with store.transaction() as tx:
-        kept = await tx.put_notebook(notebook())
-        await tx.put_run(run())
-    copy = tmp_path / "copy.db"
-    await store.backup(copy)
-    async with store.transaction() as tx:
-        await tx.put_notebook(replace(kept, token="later"))
-    async with SqliteStore.open(copy, NOW, ballast_bytes=1) as restored:
-        entry = restored.find_entry(NOTEBOOK_ID)
-        assert entry is not None
-        assert entry.notebook == kept
-    with pytest.raises(StoreUnavailable, match=r"cannot back up the database to .*copy\.db"):
-        await store.backup(copy)
 
 
 async def test_the_database_is_for_its_owner_alone(store: SqliteStore, path: Path) -> None:

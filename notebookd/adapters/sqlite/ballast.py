@@ -12,15 +12,15 @@ class Ballast:
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
-        self._size = size
+        self.size = size
 
     def trim(self) -> None:
         """Keep the reserve while there is room, give it up when the disk is nearly full."""
         space = os.statvfs(self._path.parent)
         free = space.f_bavail * space.f_frsize
-        if free < self._size // 8:
+        if free < self.size // 8:
             self.drop()
-        elif free > 4 * self._size and not self._whole():
+        elif free > 4 * self.size and not self._whole():
             self.take()
 
     def take(self) -> bool:
@@ -28,7 +28,7 @@ class Ballast:
         try:
             handle = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(handle, 0, self._size)
+                os.posix_fallocate(handle, 0, self.size)
             finally:
                 os.close(handle)
         except OSError:
@@ -46,6 +46,6 @@ class Ballast:
 
     def _whole(self) -> bool:
         try:
-            return self._path.stat().st_size == self._size
+            return self._path.stat().st_size == self.size
         except OSError:
             return False

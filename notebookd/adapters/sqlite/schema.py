@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from datetime import datetime
@@ -46,8 +47,7 @@ def migrate(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
             hint="install the newer notebookd again, or restore a backup made by this one",
         )
     if 0 < version < len(migrations):
-        copy = path.with_name(f"{path.name}.v{version}-{now:%Y%m%dT%H%M%S}")
-        connection.execute("VACUUM INTO ?", (str(copy),))
+        _keep_copy(connection, path.with_name(f"{path.name}.v{version}-{now:%Y%m%dT%H%M%S}"))
     for number, script in enumerate(migrations[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -58,6 +58,26 @@ def migrate(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+
+def schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    """Kind and name of everything that the schema holds."""
+    rows = connection.execute("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    return frozenset((str(kind), str(name)) for kind, name in rows)
+
+
+def _keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
+    """Copy the database; under its own name only once it is whole and on the disk."""
+    part = copy.with_name(f"{copy.name}.part")
+    part.unlink(missing_ok=True)
+    connection.execute("VACUUM INTO ?", (str(part),))
+    handle = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fchmod(handle, 0o600)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    part.rename(copy)
 
 
 def _statements(script: str) -> list[str]:

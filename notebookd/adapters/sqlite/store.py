@@ -16,12 +16,13 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import aiosqlite
 
 from notebookd.adapters.sqlite import records
 from notebookd.adapters.sqlite.ballast import Ballast
+from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
 from notebookd.adapters.sqlite.ledger import LedgerReads, LedgerWrites
 from notebookd.adapters.sqlite.schema import load_queries, migrate
 from notebookd.domain.event import Event
@@ -304,13 +305,11 @@ class SqliteStore(SqliteReader):
         async with self._news:
             await self._news.wait_for(lambda: self.last_event_id() > after)
 
-    async def backup(self, target: Path) -> None:
-        """A consistent copy, made beside the writer."""
-        async with self._lock:
-            try:
-                await self._writes.execute("VACUUM INTO ?", (str(target),))
-            except sqlite3.Error as fault:
-                raise StoreUnavailable(f"cannot back up the database to {target}: {fault}") from fault
+    @asynccontextmanager
+    async def backup(self) -> AsyncIterator[BinaryIO]:
+        """A consistent copy, made beside the writer on a connection of its own."""
+        async with fresh_copy(self._path, reserve_bytes=self._ballast.size) as copy:
+            yield copy
 
     async def report(self, read: Callable[[Reader], T]) -> T:
         """Read in a thread, on a connection of its own."""
@@ -345,3 +344,4 @@ def _unopened(path: Path, fault: Exception) -> StoreUnavailable:
     return StoreUnavailable(
         f"cannot open the database {path}: {fault}", hint=f"{path.parent} must be a writable folder of the service's"
     )
+        sweep_copies(path)
