@@ -79,6 +79,8 @@ class Life:
     checked: int = 0
     drained: set[str] = field(default_factory=set)
     quarantined: set[str] = field(default_factory=set)
+    cleared: set[str] = field(default_factory=set)
+    """Out of quarantine since the last check: who gave such a GPU up may have seen it there."""
     given: dict[str, str] = field(default_factory=dict)
     meanwhile: bool = False
     """Whether something befell a GPU while it was being given, so that both orders are right."""
@@ -97,6 +99,7 @@ class Life:
             self.checked = event.id
             self._check(event)
         self.meanwhile = False
+        self.cleared.clear()
         self.given = {lease.gpu_uuid: lease.run_id for lease in leases}
 
     def _check(self, event: Event) -> None:
@@ -110,12 +113,15 @@ class Life:
                 self.quarantined.add(uuid)
             case "gpu.cleared":
                 self.quarantined.discard(uuid)
+                self.cleared.add(uuid)
             case "lease.granted":
                 self._check_grant(str(event.run_id), set(event.data["gpus"]))
             case "lease.released":
                 self.given = {gpu: run for gpu, run in self.given.items() if run != event.run_id}
                 for pid, (_, run, on, _) in self.own.items():
-                    assert run != event.run_id or on <= self.quarantined | self.bad, f"given up while {pid} is on it"
+                    assert run != event.run_id or on <= self.quarantined | self.cleared | self.bad, (
+                        f"given up while {pid} is on it"
+                    )
 
     def _check_grant(self, run: str, given: set[str]) -> None:
         assert not given & self.drained, "given while drained"
