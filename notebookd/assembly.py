@@ -174,6 +174,7 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         clock=clock,
         quota=parts.quota,
         url_of=lambda notebook: url_of(notebook, config.gateway.domain, config.gateway.listen_port),
+        config=config,
         instance=parts.instance,
         version=parts.version,
     )

@@ -66,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     match words[:1]:
         case ["doctor"]:
             return doctor.main(words[1:])
+        case ["check-config"]:
+            return doctor.check_config(words[1:])
         case ["restore"]:
             return restore.main(words[1:])
     wish = parser.parse_args(words)

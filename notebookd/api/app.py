@@ -30,6 +30,7 @@ _MEMBER, _ADMIN = Access.MEMBER, Access.ADMIN
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1", _MEMBER, machine.extensions),
     Route("GET", "/v1/health", _MEMBER, machine.health),
+    Route("GET", "/v1/config", _MEMBER, config.show),
     Route("GET", "/v1/me", _MEMBER, machine.me),
     Route("GET", "/v1/capabilities/flavor", _MEMBER, machine.list_flavors),
     Route("GET", "/v1/capabilities/flavor/{id}", _MEMBER, machine.get_flavor),
@@ -63,8 +64,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/notebook/{id}/why", _MEMBER, notebooks.why),
     Route("GET", "/v1/notebook/{id}/receipt", _MEMBER, usage.receipt),
     Route("GET", "/v1/usage", _MEMBER, usage.report),
-)
     Route("GET", "/v1/backup", _ADMIN, backup.backup),
+)
 
 Identify = Callable[[web.Request], Actor]
 

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from notebookd import wire
+from notebookd.config import Config
 from notebookd.domain.actor import Actor
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.run import NotebookId
@@ -32,7 +33,7 @@ MAX_BODY = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the API stands on. ``url_of`` gives a notebook's address, ``settings`` the public configuration."""
+    """What the API stands on. ``url_of`` gives a notebook's address."""
 
     notebooks: Notebooks
     machine: Machine
@@ -46,6 +47,7 @@ class Services:
     clock: Clock
     quota: QuotaBook
     url_of: Callable[[str], str]
+    config: Config
     instance: str
     version: str
 

@@ -46,7 +46,9 @@ VERBS = {
     "capabilities": ("capabilities", "Show what notebooks can be made of."),
     "backup": ("backup", "Write a copy of the daemon's database to a file."),
     "me": ("me", "Show who you are to the daemon."),
+    "config": ("config", "Show or check the daemon's configuration."),
     "doctor": ("doctor", "Check the machine, also with the daemon down."),
+    "bugreport": ("bugreport", "Bundle what a bug report needs, without secrets."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
 ALIASES = {"ls": "list"}

@@ -159,6 +159,10 @@ class Client(Link):
         """Readiness. A daemon that is not ready answers too, with status 503, and that is no refusal here."""
         return self._get("/v1/health", wire.Health, also=(503,))
 
+    def config(self) -> Reply[wire.ConfigShown]:
+        """The configuration in force, without secrets; to members the part that concerns them."""
+        return self._get("/v1/config", wire.ConfigShown)
+
     def list_gpus(self) -> Reply[wire.GpuList]:
         """The board."""
         return self._get("/v1/gpu", wire.GpuList)
@@ -203,16 +207,16 @@ class Client(Link):
         """The bill of a notebook's latest run, or of an earlier one by its number; also of a deleted notebook."""
         return self._get(_notebook(notebook, "/receipt"), wire.Receipt, {"run": run})
 
-    def events(
-        self, *, after: int | None = None, notebook: str | None = None
-    ) -> Generator[Reply[wire.Event], None, None]:
-        """What happened, oldest first, after the event of that id."""
     def backup(self, sink: BinaryIO, progress: Callable[[int, int], None] = lambda _done, _size: None) -> int:
         """Write a consistent copy of the daemon's database to ``sink``, and give its size. For admins. ``progress``
         is called with the bytes written so far, and with the size."""
         return self._pour("/v1/backup", sink, progress)
 
-        return self._lines("/v1/event", {"after": after, "notebook": notebook}, wire.Event)
+    def events(
+        self, *, after: int | None = None, notebook: str | None = None
+    ) -> Generator[Reply[wire.Event], None, None]:
+        """What happened, oldest first, after the event of that id."""
+        return self._lines("/v1/event", {"after": after, "notebook": notebook}, wire.Event, self._timeout_s)
 
     def follow_events(
         self, *, after: int | None = None, notebook: str | None = None

@@ -113,14 +113,14 @@ class Link:
         with self._response(method, target_of(path, query), body, headers or {}, self._timeout_s, also) as response:
             return response.read()
 
-    def _lines(self, path: str, query: Query, shape: Any) -> Generator[Reply[Any], None, None]:
-        with self._response("GET", target_of(path, query), None, {}, None) as response:
+    def _lines(
+        self, path: str, query: Query, shape: Any, timeout_s: float | None = None
+    ) -> Generator[Reply[Any], None, None]:
+        with self._response("GET", target_of(path, query), None, {}, timeout_s) as response:
             while line := response.readline():
                 if line.strip():
                     yield Reply(line.rstrip(b"\r\n"), shape)
 
-    @contextlib.contextmanager
-    def _response(
     def _pour(self, path: str, sink: BinaryIO, progress: Callable[[int, int], None]) -> int:
         """Write an answer of a known length to ``sink``. It may be long in the making: there is no time limit."""
         with self._response("GET", path, None, {}, None) as response:
@@ -132,6 +132,8 @@ class Link:
                 raise http.client.IncompleteRead(b"", size - done)
         return done
 
+    @contextlib.contextmanager
+    def _response(
         self,
         method: str,
         target: str,
@@ -159,8 +161,6 @@ class Link:
             connection.close()
 
 
-def target_of(path: str, query: Query | None) -> str:
-    """The path with what of the query is not None; truth values are written as JSON does."""
 def _write(sink: BinaryIO, chunk: bytes) -> int:
     try:
         sink.write(chunk)
@@ -169,6 +169,8 @@ def _write(sink: BinaryIO, chunk: bytes) -> int:
     return len(chunk)
 
 
+def target_of(path: str, query: Query | None) -> str:
+    """The path with what of the query is not None; truth values are written as JSON does."""
     words = {"True": "true", "False": "false"}
     pairs = [
         (name, words.get(str(each), str(each)) if isinstance(each, bool) else str(each))

@@ -36,6 +36,8 @@ from notebookd.wire.base import Answer, Request, parse_rfc3339, rfc3339
 from notebookd.wire.decoding import DecodeFaults, Fault, decode
 from notebookd.wire.machine import (
     Access,
+    ConfigSetting,
+    ConfigShown,
     Deadline,
     Dependency,
     Editor,
@@ -80,6 +82,8 @@ __all__ = [
     "Access",
     "Answer",
     "Command",
+    "ConfigSetting",
+    "ConfigShown",
     "DataStoreSource",
     "DataSync",
     "DataSyncProgress",

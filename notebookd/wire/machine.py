@@ -16,6 +16,8 @@ from notebookd.wire.base import Answer
 
 __all__ = [
     "Access",
+    "ConfigSetting",
+    "ConfigShown",
     "Deadline",
     "Dependency",
     "Editor",
@@ -262,6 +264,21 @@ class Health(Answer, frozen=True):
     status: str
     version: str
     dependencies: dict[str, Dependency]
+
+
+class ConfigSetting(Answer, frozen=True):
+    """A key of the configuration, dotted, and what holds for it. ``source`` is ``file`` or ``default``, for admins."""
+
+    key: str
+    value: Any
+    source: str | UnsetType = UNSET
+
+
+class ConfigShown(Answer, frozen=True):
+    """The configuration in force, without secrets; to members the part that concerns them."""
+
+    items: list[ConfigSetting]
+    file: str | UnsetType = UNSET
 
 
 class Access(Answer, frozen=True):

@@ -70,7 +70,7 @@ class Redactor:
                 named = value.get("name", value.get("key"))
                 hidden = isinstance(named, str) and _SECRET_NAME.fullmatch(named) is not None
                 return {
-                    key: REMOVED if hidden and key == "value" else self._member(key, each)
+                    self.text(key): REMOVED if hidden and key == "value" else self._member(key, each)
                     for key, each in value.items()
                 }
             case list() | tuple():

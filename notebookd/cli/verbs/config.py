@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``notebookctl config``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from notebookd.cli.daemon_program import become_daemon_program
+from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.output import Table, emit
+
+
+@click.group("config")
+def verb() -> None:
+    """Show or check the daemon's configuration."""
+
+
+@verb.command("show", cls=Verb)
+@output_option
+@pass_here
+def show(here: Here, *, output: str) -> None:
+    """Show what is in force, without secrets.
+
+    To admins all of it, and whether a value is from the file or a default; to members what concerns them.
+    """
+    reply = here.client.config()
+    rows = [(each.key, _text(each.value), each.source or "") for each in reply.value.items]
+    emit(output, reply.body, Table(("KEY", "VALUE", "SOURCE"), rows))
+
+
+@verb.command("check", cls=Verb)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to write the result.")
+@click.argument("file", required=False)
+def check(*, output: str, file: str | None) -> None:
+    """Name every fault of FILE, or of the installed configuration, also with the daemon down.
+
+    This is "notebookd check-config". A daemon that runs has what it read when it started.
+    """
+    extra = ["--json"] if output == "json" else []
+    become_daemon_program(["check-config", *extra, *([] if file is None else ["--", file])])
+
+
+def _text(value: Any) -> str:
+    match value:
+        case str():
+            return value
+        case dict():
+            return ", ".join(f"{name} = {_text(each)}" for name, each in value.items())
+        case _:
+            return json.dumps(value, ensure_ascii=False)
