@@ -27,13 +27,6 @@ PACKAGES = (
     "apt-utils,ca-certificates,crun,curl,dbus,dbus-user-session,debconf,init-system-helpers,libpam-systemd,man-db,"
     "nginx,openssl,passt,passwd,podman,procps,python3,slirp4netns,systemd,systemd-sysv,uidmap"
 )
-# Settings of the kernel's, which is the host's: what a machine sets of them is put back.
-SETTINGS = (
-    "fs/inotify/max_user_instances",
-    "fs/inotify/max_user_watches",
-    "kernel/keys/maxkeys",
-    "kernel/keys/maxbytes",
-)
 ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root")
 _PROGRAMS = ("mmdebstrap", "systemd-nspawn", "unshare", "nsenter", "setpriv")
 _BOOT_S = 30.0
@@ -57,8 +50,9 @@ def ensure_base(suite: str = "bookworm") -> Path:
     if (reason := why_not()) is not None:
         raise Unable(reason)
     hooks = (
-        # It would set the host's kernel.
+        # These would set the host's kernel.
         'ln -s /dev/null "$1/etc/systemd/system/systemd-sysctl.service"',
+        'ln -s /dev/null "$1/etc/sysctl.d/60-notebookd.conf"',
         # Each boot has a log of its own, and a name.
         'rm -f "$1/etc/machine-id" && echo uninitialized >"$1/etc/machine-id"',
         'echo workstation >"$1/etc/hostname"',
@@ -74,7 +68,15 @@ def ensure_base(suite: str = "bookworm") -> Path:
             half = CACHE / "base.half"
             shutil.rmtree(half, ignore_errors=True)
             options = [f"--customize-hook={hook}" for hook in hooks]
-            command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", *options, suite, str(half)]
+            command = [
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                f"--include={PACKAGES}",
+                *options,
+                suite,
+                str(half),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise Unable(f"cannot make a base of {suite}: {done.stderr[-2000:]}")
@@ -200,7 +202,6 @@ def booted(suite: str = "bookworm") -> Iterator[Machine]:
     base = ensure_base(suite)
     _sweep()
     scratch = Path(tempfile.mkdtemp(prefix="notebookd-machine-", dir=CACHE))
-    settings = {name: Path("/proc/sys", name).read_text() for name in SETTINGS if Path("/proc/sys", name).exists()}
     with _lock(scratch / "lock"):
         machine = Machine(base, scratch)
         try:
@@ -208,8 +209,6 @@ def booted(suite: str = "bookworm") -> Iterator[Machine]:
             yield machine
         finally:
             machine.cut_power()
-            for name, value in settings.items():
-                Path("/proc/sys", name).write_text(value)
             shutil.rmtree(scratch, ignore_errors=True)
 
 

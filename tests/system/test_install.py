@@ -82,8 +82,9 @@ def test_what_happened_can_be_found_in_the_journal(workstation: Workstation) -> 
 
 def test_the_doctor_finds_nothing_that_the_package_should_have_seen_to(workstation: Workstation) -> None:
     findings = json.loads(workstation.machine.run("notebookd", "doctor", "--json", check=False).stdout)["findings"]
-    # No GPU here, and the controllers that this machine can have are the host's.
-    ill = {each["name"] for each in findings if each["status"] != "ok"} - {"gpus", "cdi", "cgroups"}
+    # No GPU here and no network; controllers, kernel and clock are the host's.
+    hosts = {"gpus", "cdi", "cgroups", "limits", "clock"}
+    ill = {each["name"] for each in findings if each["status"] != "ok"} - hosts
     assert not ill, [each for each in findings if each["name"] in ill]
 
 
@@ -97,6 +98,13 @@ def test_nobody_else_can_have_the_port_while_the_gateway_is_down(workstation: Wo
             assert "Address already in use" in done.stderr
     finally:
         workstation.root("systemctl", "start", "notebookd-gateway.service")
+
+
+def test_the_kernels_limits_are_raised_unless_the_admin_says_otherwise(workstation: Workstation) -> None:
+    # Said, and not set: the kernel is the host's, so this machine's own file, which wins by its name, says nothing.
+    said = workstation.root("cat", "/usr/lib/sysctl.d/60-notebookd.conf")
+    assert "fs.inotify.max_user_instances = 8192" in said
+    assert "max_user_instances" not in workstation.root("/lib/systemd/systemd-sysctl", "--cat-config", "--no-pager")
 
 
 def test_manuals_and_completions_are_there(workstation: Workstation) -> None:
