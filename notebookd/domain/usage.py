@@ -87,6 +87,11 @@ class Line:
             self.price[currency] = self.price.get(currency, 0) + part
 
 
+@lru_cache(maxsize=4096)
+def _day(day: int) -> str:
+    return moment(day * DAY_MS).date().isoformat()
+
+
 Group = tuple[str, ...]
 Cells = dict[tuple[str, int], Line]
 """The lines of a party, by GPU (none where the report is not by them) and by the end of their day or month."""
@@ -200,11 +205,6 @@ def _line(cells: Cells, gpu: str, edge_ms: int) -> Line:
     if line is None:
         line = cells[gpu, edge_ms] = Line()
     return line
-
-
-@lru_cache(maxsize=4096)
-def _day(day: int) -> str:
-    return moment(day * DAY_MS).date().isoformat()
 
 
 def _never(_at_ms: int) -> int:

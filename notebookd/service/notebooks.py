@@ -14,11 +14,10 @@ from notebookd.domain.actor import Actor
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.deadlines import Patience
 from notebookd.domain.event import Event
-from notebookd.domain.notebook import Notebook, NotebookSpec, ResourceRequest, Wanted
+from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
 from notebookd.domain.observed import Unknown
 from notebookd.domain.patch import Patch, needs_stop, patched
 from notebookd.domain.plan import extended, restart
-from notebookd.domain.quota import UNBOUND
 from notebookd.domain.resources import amount
 from notebookd.domain.run import (
     NotebookId,
@@ -47,8 +46,6 @@ from notebookd.errors import (
     NotebookdError,
     NotFound,
     PreconditionFailed,
-    QuotaExceeded,
-    StoreUnavailable,
 )
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Entry, Store, Transaction
@@ -57,7 +54,7 @@ from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.reconciler import ALLOCATION, IDLE
 from notebookd.reconciler.record import write_entry
-from notebookd.service.usage import spent_gpu_minutes
+from notebookd.service.allowance import Allowance
 
 _S = NotebookState
 STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
@@ -106,14 +103,13 @@ class Notebooks:
         min_free_bytes: int,
     ) -> None:
         self._meter = meter
-        self._patience = patience
+        self.patience = patience
         self._store = store
         self._clock = clock
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._inventory = inventory
-        self._quota = quota
+        self.allowance = Allowance(store, quota, meter, min_free_bytes=min_free_bytes)
         self._wake = wake
-        self._min_free = min_free_bytes
 
     def get(self, actor: Actor, notebook_id: NotebookId, verb: str) -> Entry:
         """The notebook, when there is one and it is the actor's to ``verb``."""
@@ -132,7 +128,7 @@ class Notebooks:
             raise GpusUnavailable(f"cannot create the notebook: the GPUs cannot be seen: {seen.reason}")
         spec, found = complete(
             wish,
-            self._catalogue,
+            self.catalogue,
             self._inventory.flavors(),
             name=generated_name(wish.editor or "", secrets.randbits(30)),
         )
@@ -146,14 +142,10 @@ class Notebooks:
             known = self._find_answer(actor, idempotency)
             if known is not None:
                 return known
-            self._require_room("create the notebook")
-            self._require_quota(actor, spec.resources.units if spec.resources.gpu else 0, "create the notebook")
-            self._require_minutes(actor, spec.resources, "create the notebook")
-            fault = (
-                None if actor.admin else self._quota(actor.name).count_fault(self._store.count_notebooks(actor.name))
-            )
-            if fault:
-                raise QuotaExceeded(f"cannot create the notebook: {fault}", hint="delete one that you no longer need")
+            self.allowance.require_room("create the notebook")
+            self.allowance.require_gpus(actor, spec.resources, "create the notebook")
+            self.allowance.require_minutes(actor, spec.resources, "create the notebook")
+            self.allowance.require_another(actor, "create the notebook")
             now = self._clock.now()
             notebook = Notebook(
                 id=NotebookId(str(uuid.uuid4())),
@@ -193,7 +185,7 @@ class Notebooks:
                 f"cannot start notebook {notebook.id}: there is no flavor {spec.resources.flavor} now",
                 hint="change its resources with `notebookctl patch`",
             )
-        image = self._catalogue.find(spec.editor, spec.framework, spec.framework_version)
+        image = self.catalogue.find(spec.editor, spec.framework, spec.framework_version)
         if image is None:
             raise Conflict(
                 f"cannot start notebook {notebook.id}: {spec.editor} with {spec.framework} {spec.framework_version} "
@@ -214,7 +206,7 @@ class Notebooks:
 
     async def start(self, actor: Actor, notebook_id: NotebookId) -> None:
         """Start a stopped notebook as a new run."""
-        self._require_room(f"start notebook {notebook_id}")
+        self.allowance.require_room(f"start notebook {notebook_id}")
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "start")
             state = entry_state(entry)
@@ -223,8 +215,8 @@ class Notebooks:
             if state not in STOPPED or state is _S.SYNC_FAILED:
                 _refuse("start", entry, state)
             resources = entry.notebook.spec.resources
-            self._require_quota(actor, resources.units if resources.gpu else 0, f"start notebook {notebook_id}")
-            self._require_minutes(actor, resources, f"start notebook {notebook_id}")
+            self.allowance.require_gpus(actor, resources, f"start notebook {notebook_id}")
+            self.allowance.require_minutes(actor, resources, f"start notebook {notebook_id}")
             now = self._clock.now()
             notebook = replace(entry.notebook, wanted=Wanted.RUNNING, token=secrets.token_urlsafe(32))
             earlier = entry.run
@@ -289,7 +281,7 @@ class Notebooks:
             entry = self.get(actor, notebook_id, "extend")
             if entry_state(entry) is not _S.RUNNING or entry.run.timeout_at is None:
                 _refuse("extend", entry, entry_state(entry), hint="only a running notebook has a deadline to extend")
-            moved = extended(entry.run, until or entry.run.timeout_at + (by or timedelta()), self._patience)
+            moved = extended(entry.run, until or entry.run.timeout_at + (by or timedelta()), self.patience)
             if isinstance(moved, str):
                 path = "$.until" if until else "$.duration"
                 raise invalid(f"extend notebook {notebook_id}", [Fault(path, moved)])
@@ -350,9 +342,7 @@ class Notebooks:
             state = entry_state(entry)
             if state is _S.DELETING or (state not in STOPPED and needs_stop(entry.notebook.spec, spec)):
                 _refuse("change", entry, state, hint="resources, keys and access change only while it is stopped")
-            self._require_quota(
-                actor, spec.resources.units if spec.resources.gpu else 0, f"change notebook {notebook_id}"
-            )
+            self.allowance.require_gpus(actor, spec.resources, f"change notebook {notebook_id}")
             await self._change(tx, actor, entry, spec)
         self._wake(notebook_id)
         self._wake(IDLE)
@@ -365,27 +355,6 @@ class Notebooks:
         await tx.append(
             Event(type="notebook.changed", at=now, actor=actor.name, notebook_id=notebook.id, owner=notebook.owner)
         )
-
-    def _require_quota(self, actor: Actor, gpus: int, verb: str) -> None:
-        rule = UNBOUND if actor.admin else self._quota(actor.name)
-        fault = rule.request_fault(gpus)
-        if fault:
-            raise QuotaExceeded(f"cannot {verb}: {fault}", hint="ask for fewer GPUs, or an admin for a larger quota")
-
-    def _require_minutes(self, actor: Actor, resources: ResourceRequest, verb: str) -> None:
-        rule = UNBOUND if actor.admin else self._quota(actor.name)
-        if not resources.gpu or rule.gpu_minutes_month is None:
-            return
-        fault = rule.minutes_fault(spent_gpu_minutes(self._store, actor.name, self._meter.read()))
-        if fault:
-            raise QuotaExceeded(f"cannot {verb}: {fault}", hint="ask for CPUs, or an admin for a larger quota")
-
-    def _require_room(self, verb: str) -> None:
-        free = self._store.free_bytes()
-        if free < self._min_free:
-            raise StoreUnavailable(
-                f"cannot {verb}: {free} bytes of disk are free, {self._min_free} are kept", hint="free some disk space"
-            )
 
 
 def _extension(entry: Entry, moved: Run, actor: Actor, at: datetime) -> Event:

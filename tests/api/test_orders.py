@@ -343,7 +343,7 @@ async def test_engine_and_driver_out_of_reach_are_said_and_orders_are_taken(api:
 
 
 async def test_a_full_disk_refuses_a_start_with_503(api: Api) -> None:
-    api.house.notebooks._min_free = 2**62
+    api.house.notebooks.allowance.min_free_bytes = 2**62
     said = await api.call("POST", "/v1/notebook", SPEC)
     assert (said.status, said.code) == (503, "store-unavailable")
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller may have of the machine: quotas, and room on the disk. Quotas do not bind admins."""
+
+from __future__ import annotations
+
+from notebookd.domain.actor import Actor
+from notebookd.domain.notebook import ResourceRequest
+from notebookd.domain.quota import UNBOUND, QuotaRule
+from notebookd.errors import QuotaExceeded, StoreUnavailable
+from notebookd.ports.store import Store
+from notebookd.reconciler.allocation import QuotaBook
+from notebookd.reconciler.metering import Meter
+from notebookd.service.usage import spent_gpu_minutes
+
+
+class Allowance:
+    """Refuses what a caller may not have. ``verb`` says what for; ask inside the transaction that takes it."""
+
+    def __init__(self, store: Store, quota: QuotaBook, meter: Meter, *, min_free_bytes: int) -> None:
+        self._store = store
+        self._quota = quota
+        self._meter = meter
+        self.min_free_bytes = min_free_bytes
+
+    def require_gpus(self, actor: Actor, resources: ResourceRequest, verb: str) -> None:
+        """Raise QuotaExceeded where they are more GPUs than the actor may ever hold."""
+        fault = self._rule(actor).request_fault(resources.units if resources.gpu else 0)
+        if fault:
+            raise QuotaExceeded(f"cannot {verb}: {fault}", hint="ask for fewer GPUs, or an admin for a larger quota")
+
+    def require_minutes(self, actor: Actor, resources: ResourceRequest, verb: str) -> None:
+        """Raise QuotaExceeded where GPUs are wished for and the actor's minutes of this month are spent."""
+        rule = self._rule(actor)
+        if not resources.gpu or rule.gpu_minutes_month is None:
+            return
+        fault = rule.minutes_fault(spent_gpu_minutes(self._store, actor.name, self._meter.read()))
+        if fault:
+            raise QuotaExceeded(f"cannot {verb}: {fault}", hint="ask for CPUs, or an admin for a larger quota")
+
+    def require_another(self, actor: Actor, verb: str) -> None:
+        """Raise QuotaExceeded where the actor has as many notebooks as may be."""
+        fault = self._rule(actor).count_fault(self._store.count_notebooks(actor.name))
+        if fault:
+            raise QuotaExceeded(f"cannot {verb}: {fault}", hint="delete one that you no longer need")
+
+    def require_room(self, verb: str) -> None:
+        """Raise StoreUnavailable where the disk is nearly full."""
+        free = self._store.free_bytes()
+        if free < self.min_free_bytes:
+            raise StoreUnavailable(
+                f"cannot {verb}: {free} bytes of disk are free, {self.min_free_bytes} are kept",
+                hint="free some disk space",
+            )
+
+    def _rule(self, actor: Actor) -> QuotaRule:
+        return UNBOUND if actor.admin else self._quota(actor.name)
