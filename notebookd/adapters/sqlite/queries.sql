@@ -10,16 +10,16 @@ SELECT notebook_id FROM run WHERE id = ?;
 SELECT body, version FROM run WHERE notebook_id = ? ORDER BY number;
 
 -- name: unsettled
-SELECT n.body, n.version, r.body, r.version
+SELECT n.id
 FROM run r JOIN notebook n ON n.id = r.notebook_id AND n.run_number = r.number
 WHERE r.state IN ('QUEUED', 'INITIALIZING', 'PENDING', 'RUNNING', 'RESTARTING', 'INTERRUPTING', 'FINALIZING')
   AND n.deleted_at IS NULL
 UNION
-SELECT n.body, n.version, r.body, r.version
-FROM notebook n JOIN run r ON r.notebook_id = n.id AND r.number = n.run_number
+SELECT n.id
+FROM notebook n
 WHERE n.deleting_at IS NOT NULL AND n.deleted_at IS NULL
 UNION
-SELECT n.body, n.version, r.body, r.version
+SELECT n.id
 FROM lease l JOIN run r ON r.id = l.run_id
 JOIN notebook n ON n.id = r.notebook_id AND n.run_number = r.number
 WHERE l.released_at IS NULL AND n.deleted_at IS NULL;

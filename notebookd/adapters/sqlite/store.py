@@ -44,6 +44,9 @@ class SqliteReader(LedgerReads):
     def __init__(self, connection: sqlite3.Connection, queries: Mapping[str, str]) -> None:
         self._reads = connection
         self._sql = queries
+        self._unsettled: dict[NotebookId, Entry] | None = None
+        """Asked for at every turn, and much of it the same each time: so it is kept, but for what is ``touched``."""
+        self._touched: set[NotebookId] = set()
 
     def _rows(self, name: str, values: Any = ()) -> list[Any]:
         return self._fetch(self._sql[name], values)
@@ -88,8 +91,17 @@ class SqliteReader(LedgerReads):
 
     def list_unsettled(self) -> list[Entry]:
         """Active, holding compute or deleting, by their places."""
-        entries = [records.entry(row) for row in self._rows("unsettled")]
-        return sorted(entries, key=lambda entry: (entry.run.place, entry.run.number, entry.run.id))
+        if self._unsettled is None:
+            self._touched = {NotebookId(row[0]) for row in self._rows("unsettled")}
+            self._unsettled = {}
+        for notebook_id in tuple(self._touched):
+            entry = self.find_entry(notebook_id)
+            if entry is not None and _is_unsettled(entry):
+                self._unsettled[notebook_id] = entry
+            else:
+                self._unsettled.pop(notebook_id, None)
+            self._touched.remove(notebook_id)
+        return sorted(self._unsettled.values(), key=lambda entry: (entry.run.place, entry.run.number, entry.run.id))
 
     def count_notebooks(self, owner: str) -> int:
         """How many an owner has."""
@@ -131,6 +143,12 @@ class SqliteReader(LedgerReads):
         return next((row[0] for row in self._rows("meta", (key,))), None)
 
 
+def _is_unsettled(entry: Entry) -> bool:
+    """Active, deleting, or with a lease: as the query ``unsettled`` says it."""
+    run = entry.run
+    return run.active or entry.notebook.deleting_at is not None or (run.holds and bool(run.gpus))
+
+
 class SqliteTransaction(LedgerWrites):
     """The open transaction of :meth:`SqliteStore.transaction`."""
 
@@ -138,6 +156,8 @@ class SqliteTransaction(LedgerWrites):
         self._connection = connection
         self._sql = queries
         self.appended = 0
+        self.touched: set[NotebookId] = set()
+        """The notebooks of which something was written."""
 
     async def _run(self, query: str, /, **values: Any) -> None:
         await self._connection.execute(self._sql[query], values)
@@ -145,6 +165,7 @@ class SqliteTransaction(LedgerWrites):
     async def put_notebook(self, notebook: Notebook) -> Notebook:
         """See :class:`~notebookd.ports.store.Transaction`, here and below."""
         stored = replace(notebook, version=notebook.version + 1)
+        self.touched.add(stored.id)
         await self._run(
             "put_notebook",
             id=stored.id,
@@ -162,6 +183,7 @@ class SqliteTransaction(LedgerWrites):
     async def put_run(self, run: Run) -> Run:
         """Insert or update, leases included."""
         stored = replace(run, version=run.version + 1, place=run.place or await self._next_place())
+        self.touched.add(stored.notebook_id)
         await self._run(
             "put_run",
             id=stored.id,
@@ -205,6 +227,7 @@ class SqliteTransaction(LedgerWrites):
 
     async def strike_off(self, notebook_id: NotebookId, at: datetime) -> None:
         """Leave a tombstone."""
+        self.touched.add(notebook_id)
         await self._run("strike_off", id=notebook_id, at=records.millis(at))
 
     async def put_gpu_marks(self, gpu_uuid: str, marks: GpuMarks) -> None:
@@ -275,6 +298,7 @@ class SqliteStore(SqliteReader):
                     raise self._unwritten(fault) from fault
                 raise
             finally:
+                self._touched |= opened.touched  # whatever came of it: they are looked at again
                 if opened.appended:  # also of a commit whose caller was cancelled; who wakes looks for himself
                     async with self._news:
                         self._news.notify_all()
@@ -325,6 +349,7 @@ def _prepare(path: Path, now: datetime) -> None:
     """Make or migrate the database; blocks."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)) as connection:
         path.chmod(0o600)
+        sweep_copies(path)
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         migrate(connection, path, now)
@@ -344,4 +369,3 @@ def _unopened(path: Path, fault: Exception) -> StoreUnavailable:
     return StoreUnavailable(
         f"cannot open the database {path}: {fault}", hint=f"{path.parent} must be a writable folder of the service's"
     )
-        sweep_copies(path)
