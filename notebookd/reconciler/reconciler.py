@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from notebookd.domain.actions import CreateContainer
+from notebookd.domain.actions import PrepareFiles
 from notebookd.domain.container import Container, ContainerStatus
 from notebookd.domain.deadlines import deadline_of
 from notebookd.domain.event import Event
@@ -168,7 +168,7 @@ class Reconciler:
             except Overtaken:
                 break
             failed = run.outcome is not None and entry.run.outcome is None
-            if isinstance(action, CreateContainer) and not failed:
+            if isinstance(action, PrepareFiles) and not failed:  # on record before any container can write there
                 entry = await self._workspace_made(entry)
             entry = await self._commit(entry, run)
             if failed:
