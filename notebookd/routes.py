@@ -184,6 +184,11 @@ def remove_route(directory: Path, notebook: str) -> bool:
     return _remove(directory, notebook)
 
 
+def list_published(directory: Path) -> list[str]:
+    """The notebooks that have a route, whatever it says, by id."""
+    return list(_notebooks(directory))
+
+
 def list_routes(directory: Path) -> list[Route]:
     """Every route that can be understood, by id."""
     found = (find_route(directory, notebook) for notebook in _notebooks(directory))

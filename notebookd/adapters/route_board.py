@@ -30,11 +30,16 @@ class RouteFiles:
         if self._written.get(notebook.id) == route:
             return
         try:
-            routes.write_route(self._routes, route)
+            if notebook.id in self._written or routes.find_route(self._routes, notebook.id) != route:
+                routes.write_route(self._routes, route)
         except OSError as fault:
             log.warning("cannot publish the route of notebook %s: %s", notebook.id, fault)
             return
         self._written[notebook.id] = route
+
+    def list_published(self) -> list[NotebookId]:
+        """By the files that are there."""
+        return [NotebookId(notebook) for notebook in routes.list_published(self._routes)]
 
     def withdraw(self, notebook_id: NotebookId) -> None:
         """Remove the route."""

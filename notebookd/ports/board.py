@@ -17,6 +17,10 @@ class RouteBoard(Protocol):
         next call."""
         ...
 
+    def list_published(self) -> list[NotebookId]:
+        """Everybody who has a route now, also one that an earlier life made."""
+        ...
+
     def withdraw(self, notebook_id: NotebookId) -> None:
         """The notebook is gone."""
         ...

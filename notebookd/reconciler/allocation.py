@@ -90,7 +90,10 @@ class Allocator:
 
     async def allocate(self) -> list[str]:
         """Grant what can be granted; returns the notebooks to look at. Looks at the GPUs first."""
-        if any(entry.run.waiting and entry.run.resources.gpu for entry in self._store.list_unsettled()):
+        waiting = [entry for entry in self._store.list_unsettled() if entry.run.waiting]
+        if not waiting:
+            return []
+        if any(entry.run.resources.gpu for entry in waiting):
             await self._watch.look()
         async with self._store.transaction() as tx:
             queue = self._decide(self._store.list_unsettled(), self._store.list_leases())

@@ -37,6 +37,7 @@ GPUS = "gpus"
 IDLE = "idle"
 SURVEY_EVERY_S = 10.0
 _EVENTS_RETRY_S = 1.0
+_ROUTES_AT_ONCE = 200
 _ANCHOR = "storage_marked"
 
 
@@ -97,23 +98,31 @@ class Reconciler:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._meter.run(on_jump=lambda: self.wake(SURVEY)), name="meter")
             tasks.create_task(self._queue.run(), name="work queue")
+            tasks.create_task(self._adopt_routes(), name="routes")
             tasks.create_task(self._listen(), name="engine events")
 
     def _adopt(self) -> None:
-        page = 1
-        while True:
-            entries, total = self._store.list_entries(NotebookFilter(page=page, size=1000, sort="id"))
-            for entry in entries:
-                self._routes.publish(entry.notebook, entry.run)
-            if page * 1000 >= total:
-                break
-            page += 1
         for entry in sorted(self._store.list_unsettled(), key=self._deadline):
             self.wake(entry.notebook.id)
         self.wake(GPUS)
         self.wake(IDLE)
         self.wake(ALLOCATION)
         self.wake(SURVEY)
+
+    async def _adopt_routes(self) -> None:
+        """Have the routes say what is on record: a crash may have come before one was written, or withdrawn. In pages,
+        between which others have their turn; whoever changes meanwhile has his route published by that."""
+        page, more = 1, True
+        while more:
+            entries, total = self._store.list_entries(NotebookFilter(page=page, size=_ROUTES_AT_ONCE, sort="id"))
+            for entry in entries:
+                self._routes.publish(entry.notebook, entry.run)
+            more = page * _ROUTES_AT_ONCE < total
+            page += 1
+            await self._ports.clock.sleep(0)
+        for notebook_id in self._routes.list_published():
+            if self._store.find_entry(notebook_id) is None:
+                self._routes.withdraw(notebook_id)
 
     def _deadline(self, entry: Entry) -> tuple[bool, datetime]:
         """What orders overdue deadlines: theirs first, by their times; then what has none, by its age."""
