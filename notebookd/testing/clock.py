@@ -11,6 +11,7 @@ import asyncio
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 """Where a new :class:`FakeClock` stands: a Monday morning, UTC."""
@@ -38,6 +39,10 @@ class FakeClock:
         self._elapsed = 0.0
         self._slept = 0
         self._sleepers: list[_Sleeper] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy: time stands where it does, and nobody sleeps on it."""
+        return {**self.__dict__, "_sleepers": []}
 
     @property
     def sleeping(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from notebookd.errors import DeviceUnresolvable, EngineError, EngineUnavailable, ImageMissing, NameTaken
 from notebookd.ports.engine import (
@@ -105,6 +106,10 @@ class FakeEngineWorld:
         self._surprises: dict[str, Callable[[], None]] = {}
         self._subscribers: dict[asyncio.Queue[EngineEvent | None], str] = {}
         self._changed = asyncio.Event()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy: everything that outlives a daemon, and nobody who listens."""
+        return {**self.__dict__, "_subscribers": {}, "_changed": asyncio.Event()}
 
     # what a test lets happen
 

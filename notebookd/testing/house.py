@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from notebookd.adapters.api_socket import listen
+from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.api.app import make_app
 from notebookd.api.call import Services
@@ -33,9 +34,9 @@ from notebookd.reconciler.reconciler import Reconciler
 from notebookd.service.notebooks import Notebooks
 from notebookd.testing.activity import FakeTraffic
 from notebookd.testing.clock import FakeClock
-from notebookd.testing.crashing import Crash, CrashingEngine, CrashingFiles, CrashingStore, Turnstile
+from notebookd.testing.crashing import Crash, CrashingStore, Turnstile, stepped
 from notebookd.testing.editor import FakeEditor
-from notebookd.testing.engine import FakeEngineWorld
+from notebookd.testing.engine import FakeEngine, FakeEngineWorld
 from notebookd.testing.gpus import FakeGpus
 from notebookd.testing.processes import FakeProcesses
 
@@ -157,13 +158,13 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             config=world.config,
             store=store,
             clock=world.clock,
-            gpus=world.gpus,
-            processes=world.processes,
-            engine=CrashingEngine(world.engine, instance, gate),
-            editor=world.editor,
-            traffic=world.traffic,
-            files=CrashingFiles(world.config.paths, gate),
-            routes=RouteFiles(world.config.paths),
+            gpus=stepped(world.gpus, "gpus", gate),
+            processes=stepped(world.processes, "processes", gate),
+            engine=stepped(FakeEngine(world.engine, instance), "engine", gate),
+            editor=stepped(world.editor, "editor", gate),
+            traffic=stepped(world.traffic, "traffic", gate),
+            files=stepped(LocalFiles(world.config.paths, keep_workspaces=False), "files", gate, threaded=True),
+            routes=stepped(RouteFiles(world.config.paths), "routes", gate),
             quota=lambda owner: world.quotas.get(owner, UNBOUND),
             host=world.host,
             instance=instance,
