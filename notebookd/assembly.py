@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from notebookd.api.call import Services
 from notebookd.api.shapes import url_of
@@ -71,6 +71,8 @@ class Assembly:
     reconciler: Reconciler
     inventory: Inventory
     summary: Callable[[], str]
+    reload: Callable[[Config], None]
+    """Puts in force what can change in a daemon that runs: see :func:`notebookd.config.reload.reloaded`."""
 
 
 async def instance_of(store: Store) -> str:
@@ -106,6 +108,8 @@ class _Rooms:
     watch: GpuWatch
     idle: IdleWatch
     meter: Meter
+    allocator: Allocator
+    executor: Executor
     machine: Machine
     reconciler: Reconciler
 
@@ -117,11 +121,13 @@ async def assemble(parts: Parts) -> Assembly:
     watch = GpuWatch(parts.gpus, inventory, parts.store, parts.clock, pace)
     await watch.look()
     rooms = _rooms(parts, inventory, watch)
+    services = _services(parts, rooms)
     return Assembly(
-        services=_services(parts, rooms),
+        services=services,
         reconciler=rooms.reconciler,
         inventory=inventory,
         summary=rooms.machine.summary,
+        reload=lambda config: _reload(config, rooms, services),
     )
 
 
@@ -131,11 +137,12 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
     allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter)
     machine = Machine(store, parts.engine, inventory, watch, allocator)
     ports = Ports(engine=parts.engine, editor=parts.editor, files=parts.files, clock=clock)
+    executor = Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi)
     idle = IdleWatch(store, ports, parts.traffic, inventory, meter, policy, config.lifecycle.idle_stop_s)
     reconciler = Reconciler(
         store,
         ports,
-        Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi),
+        executor,
         allocator,
         watch,
         idle,
@@ -144,7 +151,32 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         Settings(instance=parts.instance, policy=policy, survey_every_s=parts.survey_every_s),
         on_turn=lambda: parts.on_turn(machine.summary()),
     )
-    return _Rooms(inventory=inventory, watch=watch, idle=idle, meter=meter, machine=machine, reconciler=reconciler)
+    return _Rooms(
+        inventory=inventory,
+        watch=watch,
+        idle=idle,
+        meter=meter,
+        allocator=allocator,
+        executor=executor,
+        machine=machine,
+        reconciler=reconciler,
+    )
+
+
+def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
+    """Tell each room the new rule of what it decides; what follows from it is found by looking at everything."""
+    policy = policy_of(config)
+    rooms.allocator.policy = rooms.executor.policy = policy
+    rooms.reconciler.settings = replace(rooms.reconciler.settings, policy=policy)
+    rooms.idle.patience = services.notebooks.patience = services.reasons.patience = policy
+    rooms.idle.default_s = config.lifecycle.idle_stop_s
+    rooms.meter.tariff = tariff_of(config.billing)
+    rooms.watch.pace = Pace(busy_s=config.gpus.poll_s)
+    rooms.inventory.rule, rooms.inventory.shares = _foreign_rule(config), _shares(config)
+    services.notebooks.allowance.min_free_bytes = config.store.min_free_bytes
+    services.notebooks.catalogue = services.catalogue = Catalogue.of(config.images)
+    services.config = config
+    rooms.reconciler.wake_all()
 
 
 def _services(parts: Parts, rooms: _Rooms) -> Services:
@@ -181,16 +213,20 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
 
 
 def _inventory(parts: Parts) -> Inventory:
-    gpus = parts.config.gpus
     return Inventory(
         parts.gpus,
         parts.store,
         parts.processes,
         parts.host,
         _shares(parts.config),
-        ForeignRule(memory_bytes=gpus.foreign_memory_bytes, ignored=frozenset(gpus.ignore_processes)),
+        _foreign_rule(parts.config),
         parts.account,
     )
+
+
+def _foreign_rule(config: Config) -> ForeignRule:
+    gpus = config.gpus
+    return ForeignRule(memory_bytes=gpus.foreign_memory_bytes, ignored=frozenset(gpus.ignore_processes))
 
 
 def _shares(config: Config) -> tuple[FlavorShare, ...]:

@@ -11,8 +11,9 @@ import pwd
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -45,6 +46,7 @@ from notebookd.ports.gpus import Gpus
 from notebookd.ports.store import Store
 from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S
+from notebookd.reload import Reload
 
 log = logging.getLogger(__name__)
 
@@ -82,9 +84,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-async def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT. Notebooks go on when this ends, however it ends."""
+async def serve(read_config: Callable[[], Config]) -> None:
+    """Serve until SIGTERM or SIGINT; read the configuration again at SIGHUP. Notebooks go on when this ends, however
+    it ends."""
     os.umask(0o077)
+    config = read_config()
+    stopping, reloading = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
     _make_folders(config)
     clock = SystemClock()
     notifier = SystemdNotifier()
@@ -96,9 +101,10 @@ async def serve(config: Config) -> None:
             _api(config, assembly.services),
             asyncio.TaskGroup() as tasks,
         ):
-            stopping = _stop_signal()
             serving = tasks.create_task(assembly.reconciler.run(), name="reconciler")
             telling = tasks.create_task(log_events(store), name="log")
+            reload = Reload(config, read_config, assembly.reload)
+            listening = tasks.create_task(_reload_when(reloading, reload, notifier, assembly), name="reload")
             notifier.ready(assembly.summary())
             log.info("notebookd %s serves %s", assembly.services.version, config.api.socket)
             await stopping.wait()
@@ -107,15 +113,21 @@ async def serve(config: Config) -> None:
             telling.cancel()
 
 
-def _stop_signal() -> asyncio.Event:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stopping.set)
-    loop.add_signal_handler(
-        signal.SIGHUP, log.warning, "nothing of the configuration can be reloaded yet: restart to have it read"
-    )
-    return stopping
+def _told_by(*signals: signal.Signals) -> asyncio.Event:
+    """Set whenever one of the signals comes."""
+    told = asyncio.Event()
+    for each in signals:
+        asyncio.get_running_loop().add_signal_handler(each, told.set)
+    return told
+
+
+async def _reload_when(told: asyncio.Event, reload: Reload, notifier: SystemdNotifier, assembly: Assembly) -> None:
+    while True:
+        await told.wait()
+        told.clear()
+        notifier.reloading()
+        reload()
+        notifier.ready(assembly.summary())
 
 
 def _make_folders(config: Config) -> None:
@@ -162,7 +174,13 @@ async def _assembly(
         notifier.status(summary)
 
     async with PodmanEngine.open(config.engine.socket, instance) as engine:
-        yield await assemble(
+    quotas = AccountQuotas(config.quota, config.api.admin_group)
+
+    def reload(fresh: Config) -> None:
+        quotas.quota, files.keep_workspaces = fresh.quota, fresh.lifecycle.keep_workspace_on_delete
+        assembly.reload(fresh)
+
+        assembly = await assemble(
             Parts(
                 config=config,
                 store=store,
@@ -174,7 +192,7 @@ async def _assembly(
                 traffic=GatewayNotes(config.paths.activity),
                 files=files,
                 routes=RouteFiles(config.paths),
-                quota=AccountQuotas(config.quota, config.api.admin_group),
+                quota=quotas,
                 host=host_compute(),
                 instance=instance,
                 version=__version__,
@@ -185,6 +203,7 @@ async def _assembly(
             )
         )
 
+        yield replace(assembly, reload=reload)
 
 @asynccontextmanager
 async def _api(config: Config, services: Services) -> AsyncIterator[None]:

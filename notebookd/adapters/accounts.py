@@ -15,7 +15,7 @@ class AccountQuotas:
     """The rule for an owner's name: everybody's, changed by the owner's groups, then by the owner. None for admins."""
 
     def __init__(self, quota: Quota, admin_group: str) -> None:
-        self._quota = quota
+        self.quota = quota
         self._admin_group = admin_group
 
     def __call__(self, owner: str) -> QuotaRule:
@@ -23,10 +23,10 @@ class AccountQuotas:
         groups = _groups_of(owner)
         if groups is None or self._admin_group in groups:
             return UNBOUND
-        rule = self._quota.default
+        rule = self.quota.default
         gpus, notebooks, minutes = rule.gpus, rule.notebooks, rule.gpu_minutes_month
-        overrides = [self._quota.groups[name] for name in sorted(groups) if name in self._quota.groups]
-        for override in (*overrides, self._quota.users.get(owner)):
+        overrides = [self.quota.groups[name] for name in sorted(groups) if name in self.quota.groups]
+        for override in (*overrides, self.quota.users.get(owner)):
             if override is not None:
                 gpus = gpus if override.gpus is None else override.gpus
                 notebooks = notebooks if override.notebooks is None else override.notebooks

@@ -37,7 +37,7 @@ class LocalFiles:
 
     def __init__(self, paths: Paths, *, keep_workspaces: bool) -> None:
         self._paths = paths
-        self._keep = keep_workspaces
+        self.keep_workspaces = keep_workspaces
 
     def folders(self, notebook_id: NotebookId) -> NotebookFolders:
         """Where the folders are."""
@@ -60,7 +60,7 @@ class LocalFiles:
         await _in_thread(f"remove the files of notebook {notebook_id}", self._remove, folders, notebook_id)
 
     def _remove(self, folders: NotebookFolders, notebook_id: NotebookId) -> None:
-        if not self._keep:
+        if not self.keep_workspaces:
             self._paths.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
             doomed = self._paths.trash / notebook_id
             if folders.workspace.exists():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import MutableMapping
 
 import sdnotify
@@ -26,6 +27,10 @@ class SystemdNotifier:
     def ready(self, status: str) -> None:
         """``READY=1``, with a status line."""
         self._send("READY=1", f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """``RELOADING=1``, with the moment by CLOCK_MONOTONIC, which tells systemd which reload it is."""
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def status(self, text: str) -> None:
         """``STATUS=…``, what ``systemctl status`` shows."""

@@ -31,9 +31,10 @@ from notebookd.service.why import Reasons
 MAX_BODY = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Services:
-    """What the API stands on. ``url_of`` gives a notebook's address."""
+    """What the API stands on. ``url_of`` gives a notebook's address; ``config`` and ``catalogue`` change when the
+    configuration is read again."""
 
     notebooks: Notebooks
     machine: Machine

@@ -17,6 +17,10 @@ class Notifier(Protocol):
         """We serve now; ``status`` is one line for people."""
         ...
 
+    def reloading(self) -> None:
+        """We read our configuration again; :meth:`ready` follows."""
+        ...
+
     def status(self, text: str) -> None:
         """One line for people: what we are doing."""
         ...

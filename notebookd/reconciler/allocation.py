@@ -51,7 +51,7 @@ class Allocator:
         meter: Meter,
     ) -> None:
         self._meter = meter
-        self._policy = policy
+        self.policy = policy
         self._store = store
         self._inventory = inventory
         self._watch = watch
@@ -75,12 +75,12 @@ class Allocator:
     def _keeps_for(self, entry: Entry) -> timedelta | None:
         if entry.notebook.spec.timeout_auto_restart:
             return None
-        policy = self._policy
+        policy = self.policy
         return timedelta(seconds=policy.start_timeout_s + policy.max_running_s + policy.stop_grace_s)
 
     def _back_at(self, entry: Entry) -> datetime | None:
         """When the compute of a run that holds some is back at the latest."""
-        run, policy = entry.run, self._policy
+        run, policy = entry.run, self.policy
         if run.state in _ENDING:
             return run.state_since + timedelta(seconds=policy.stop_grace_s)
         keeps = self._keeps_for(entry)

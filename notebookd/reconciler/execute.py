@@ -67,7 +67,7 @@ class Executor:
     def __init__(self, ports: Ports, watch: GpuWatch, policy: LifecyclePolicy, instance: str, *, cdi: bool) -> None:
         self._ports = ports
         self._watch = watch
-        self._policy = policy
+        self.policy = policy
         self._instance = instance
         self._cdi = cdi
 
@@ -173,7 +173,7 @@ class Executor:
         pause = _PROBE_EVERY_S if booting else _PROBE_SLOWER_S
         while not disturbed.is_set() and clock.now() < until:
             if await self._ports.editor.answers(entry.notebook.id, entry.run.probe):
-                return answered(entry.run, self._policy, clock.now())
+                return answered(entry.run, self.policy, clock.now())
             await clock.sleep(pause)
         return entry.run
 

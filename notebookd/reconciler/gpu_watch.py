@@ -44,7 +44,7 @@ class GpuWatch:
         self._inventory = inventory
         self._store = store
         self._clock = clock
-        self._pace = pace or Pace()
+        self.pace = pace or Pace()
         self._meter = GpuMeter(store, clock)
         self._lock = asyncio.Lock()
         self._watched_until = 0.0
@@ -69,7 +69,7 @@ class GpuWatch:
             entry.run.resources.gpu for entry in self._store.list_unsettled()
         )
         self.dozing = not busy
-        pause_s = self._pace.busy_s if busy else max(self._pace.busy_s, self._pace.idle_s)
+        pause_s = self.pace.busy_s if busy else max(self.pace.busy_s, self.pace.idle_s)
         return self._clock.now() + timedelta(seconds=pause_s)
 
     async def look(self) -> Seen[tuple[GpuUnit, ...]]:

@@ -66,8 +66,8 @@ class IdleWatch:
         self._traffic = traffic
         self._inventory = inventory
         self._meter = meter
-        self._patience = patience
-        self._default_s = default_s
+        self.patience = patience
+        self.default_s = default_s
         self._watched: dict[RunId, _Watched] = {}
         self.dozing = False
         """Whether no look is due, because there was nobody to look at."""
@@ -85,7 +85,7 @@ class IdleWatch:
             entry.run.id: (entry, window_s)
             for entry in self._store.list_unsettled()
             if entry.run.state is RunState.RUNNING
-            and (window_s := idle_window(entry.notebook.spec.labels, self._default_s)) is not None
+            and (window_s := idle_window(entry.notebook.spec.labels, self.default_s)) is not None
         }
         self._watched = {run_id: each for run_id, each in self._watched.items() if run_id in windows}
         self.dozing = not windows
@@ -163,7 +163,7 @@ class IdleWatch:
             return
         deadline = idle_deadline(verdict.stops_at)
         now = self._ports.clock.now()
-        times = warning_times(deadline, verdict.since.at, self._patience.warn_before_s)
+        times = warning_times(deadline, verdict.since.at, self.patience.warn_before_s)
         due = [before_s for at, before_s in times if at <= now]
         if not due or (watched.warned is not None and watched.warned[1] <= due[-1]):
             return

@@ -45,8 +45,8 @@ class Inventory:
     ) -> None:
         self._gpus = gpus
         self._store = store
-        self._shares = shares
-        self._rule = rule or ForeignRule()
+        self.shares = shares
+        self.rule = rule or ForeignRule()
         self._attribution = Attribution(processes, account or Account())
         self._found: tuple[Gpu, ...] = ()
         self._occupants: Mapping[str, tuple[Occupant, ...]] = {}
@@ -98,7 +98,7 @@ class Inventory:
             memory_bytes=gpu.memory_total_bytes,
             drained=marks.drained,
             quarantined=marks.quarantine is not None or (sick and health.fault in {None, "ecc", "reset-required"}),
-            foreign=bool(strangers(occupants, lease.run_id if lease else None, self._rule)),
+            foreign=bool(strangers(occupants, lease.run_id if lease else None, self.rule)),
             lost=health.fault == "lost",
             unsupported=health.mig,
             unreadable=unreadable,
@@ -132,15 +132,15 @@ class Inventory:
         )
 
     def _taken(self, unit: GpuUnit, run: Run) -> str:
-        return _words(unit, f"{people(strangers(unit.occupants, run.id, self._rule))} on it")
+        return _words(unit, f"{people(strangers(unit.occupants, run.id, self.rule))} on it")
 
     def strangers_on(self, unit: GpuUnit, lease: Lease | None) -> tuple[Occupant, ...]:
         """Who is on a GPU without holding it."""
-        return strangers(unit.occupants, lease.run_id if lease else None, self._rule)
+        return strangers(unit.occupants, lease.run_id if lease else None, self.rule)
 
     def flavors(self) -> tuple[Flavor, ...]:
         """What can be asked for."""
-        return derive_flavors(self._last, self.host, self._shares)
+        return derive_flavors(self._last, self.host, self.shares)
 
 
 def people(occupants: tuple[Occupant, ...]) -> str:

@@ -42,7 +42,7 @@ class Meter:
     def __init__(self, store: Store, clock: Clock, tariff: Tariff) -> None:
         self._store = store
         self._clock = clock
-        self._tariff = tariff
+        self.tariff = tariff
         self._seen: dict[RunId, Reading] = {}
         self._last: Reading | None = None
 
@@ -60,8 +60,8 @@ class Meter:
         was = before.run if before is not None and before.run.id == run.id else None
         if was is not None:
             await self._leave(tx, was, run)
-        if (was is None or was.history != run.history) and run.state in self._tariff.states:
-            await tx.put_interval(opened(bill_of(notebook, run), run, self._tariff, self.read()))
+        if (was is None or was.history != run.history) and run.state in self.tariff.states:
+            await tx.put_interval(opened(bill_of(notebook, run), run, self.tariff, self.read()))
 
     async def _leave(self, tx: Transaction, was: Run, run: Run) -> None:
         moved = was.history != run.history
@@ -88,7 +88,7 @@ class Meter:
             await self._turn()
             kept = {interval.bill.run_id for interval in self._store.list_open_intervals(None)}
             for entry in self._store.list_unsettled():
-                if entry.run.state in self._tariff.states and entry.run.id not in kept:
+                if entry.run.state in self.tariff.states and entry.run.id not in kept:
                     async with self._store.transaction() as tx:
                         await tx.put_interval(self._reopened(bill_of(entry.notebook, entry.run), entry.run))
         except StoreUnavailable as fault:
@@ -96,7 +96,7 @@ class Meter:
 
     def _reopened(self, bill: Bill, run: Run) -> Interval:
         now = self.read()
-        stay = opened(bill, run, self._tariff, now)
+        stay = opened(bill, run, self.tariff, now)
         earlier = replace(now, at_ms=stay.started.at_ms, boot_ms=now.boot_ms - (now.at_ms - stay.started.at_ms))
         earlier = replace(earlier, boot_id=run.boot_id or now.boot_id)
         return replace(stay, started=earlier, seen=earlier)

@@ -78,7 +78,7 @@ class Reconciler:
         watch.on_held = self.wake
         watch.on_free = lambda: self.wake(ALLOCATION)
         self._routes = routes
-        self._settings = settings
+        self.settings = settings
         self._on_turn = on_turn
         self._queue = WorkQueue(ports.clock, self._work)
 
@@ -102,6 +102,10 @@ class Reconciler:
             tasks.create_task(self._listen(), name="engine events")
 
     def _adopt(self) -> None:
+        self.wake_all()
+
+    def wake_all(self) -> None:
+        """Have everything looked at anew: at a start, and when other rules hold."""
         for entry in sorted(self._store.list_unsettled(), key=self._deadline):
             self.wake(entry.notebook.id)
         self.wake(GPUS)
@@ -126,7 +130,7 @@ class Reconciler:
 
     def _deadline(self, entry: Entry) -> tuple[bool, datetime]:
         """What orders overdue deadlines: theirs first, by their times; then what has none, by its age."""
-        deadline = deadline_of(entry.notebook, entry.run, self._settings.policy)
+        deadline = deadline_of(entry.notebook, entry.run, self.settings.policy)
         return (False, deadline.at) if deadline is not None else (True, entry.run.state_since)
 
     async def _work(self, key: str, disturbed: asyncio.Event) -> datetime | None:
@@ -157,7 +161,7 @@ class Reconciler:
                 return None
             self._routes.publish(entry.notebook, entry.run)
             sight = await self._observe(entry.run)
-            planned = plan(entry.notebook, entry.run, sight, self._settings.policy, self._ports.clock.now())
+            planned = plan(entry.notebook, entry.run, sight, self.settings.policy, self._ports.clock.now())
             if planned.run == entry.run and not planned.actions:
                 return self._again_at(planned, sight)
             entry = await self._commit(entry, planned.run, again=planned.again)
@@ -249,7 +253,7 @@ class Reconciler:
 
     async def _survey(self) -> datetime:
         """Look at everything at once: wake what disagrees, remove what belongs to nobody."""
-        again_at = self._ports.clock.now() + timedelta(seconds=self._settings.survey_every_s)
+        again_at = self._ports.clock.now() + timedelta(seconds=self.settings.survey_every_s)
         entries = {entry.run.id: entry for entry in self._store.list_unsettled()}
         self._on_turn()
         if self._idle.dozing:
@@ -287,7 +291,7 @@ class Reconciler:
             self.wake(entry.notebook.id)
             return
         log.warning("removing container %s: no notebook runs in it", container.name)
-        await self._ports.engine.stop(container.name, grace_s=self._settings.policy.stop_grace_s)
+        await self._ports.engine.stop(container.name, grace_s=self.settings.policy.stop_grace_s)
         await self._ports.engine.remove(container.name)
 
     async def _listen(self) -> None:

@@ -22,11 +22,11 @@ class Reasons:
         self._idle = idle
         self._machine = machine
         self._inventory = inventory
-        self._patience = patience
+        self.patience = patience
 
     def deadlines(self, entry: Entry) -> list[Deadline]:
         """What will happen to a notebook by itself, in order."""
-        deadline = deadline_of(entry.notebook, entry.run, self._patience)
+        deadline = deadline_of(entry.notebook, entry.run, self.patience)
         verdict = self._idle.verdict_of(entry.run)
         idle = idle_deadline(verdict.stops_at) if verdict is not None and verdict.stops_at is not None else None
         return sorted((each for each in (deadline, idle) if each is not None), key=lambda each: each.at)

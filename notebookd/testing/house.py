@@ -9,7 +9,7 @@ same world: database, containers and folders are as the first life left them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,6 +97,7 @@ class House:
     reconciler: Reconciler
     inventory: Inventory
     turnstile: Turnstile
+    reload: Callable[[Config], None]
 
     @property
     def notebooks(self) -> Notebooks:
@@ -179,6 +180,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
         reconciler=assembly.reconciler,
         inventory=assembly.inventory,
         turnstile=gate,
+        reload=assembly.reload,
     )
 
 

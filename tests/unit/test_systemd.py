@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,16 @@ def test_the_supervisor_hears_what_we_say(supervisor: socket.socket) -> None:
         "EXTEND_TIMEOUT_USEC=5000000",
         "STOPPING=1",
     ]
+
+
+def test_a_reload_is_told_with_its_moment(supervisor: socket.socket) -> None:
+    before = time.monotonic_ns() // 1000
+    notifier = SystemdNotifier()
+    notifier.reloading()
+    notifier.close()
+    told, moment = supervisor.recv(512).decode().split("\nMONOTONIC_USEC=")
+    assert told == "RELOADING=1"
+    assert before <= int(moment) <= time.monotonic_ns() // 1000
 
 
 def test_without_a_supervisor_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a configuration that was read again may change in a daemon that runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from notebookd.config.effective import settings_of
+from notebookd.config.shape import Config
+
+
+def reloaded(running: Config, fresh: Config) -> Config:
+    """What a daemon that runs on ``running`` goes on with: of ``fresh`` all that can change under notebooks that run,
+    the rest as it is."""
+    gpus = fresh.gpus
+    return replace(
+        running,
+        given=fresh.given,
+        gpus=replace(
+            running.gpus,
+            foreign_memory_bytes=gpus.foreign_memory_bytes,
+            ignore_processes=gpus.ignore_processes,
+            poll_s=gpus.poll_s,
+        ),
+        lifecycle=fresh.lifecycle,
+        billing=replace(running.billing, rates=fresh.billing.rates),
+        quota=fresh.quota,
+        images=fresh.images,
+        flavors=fresh.flavors,
+        store=replace(running.store, min_free_bytes=fresh.store.min_free_bytes),
+    )
+
+
+def differences(one: Config, other: Config) -> tuple[str, ...]:
+    """The keys whose values are not the same in both."""
+    left, right = _values(one), _values(other)
+    return tuple(key for key in (left | right) if left.get(key) != right.get(key))
+
+
+def _values(config: Config) -> dict[str, Any]:
+    shown = {each.key: each.value for each in settings_of(config)}
+    return shown | {"editor": config.images.editors, "framework": config.images.frameworks}
