@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="notebookd",
         description="Serve notebooks on this machine.",
         epilog="`notebookd doctor` looks at the machine and says what is wrong and how to cure it; `notebookd restore` "
-        "puts a backup in the database's place.",
+        "puts a backup in the database's place; `notebookd check-config` names every fault of a configuration.",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (/etc/notebookd/notebookd.toml)")
     parser.add_argument("--version", action="version", version=f"notebookd {__version__}")
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     wish = parser.parse_args(words)
     try:
         set_up_logging()
-        asyncio.run(serve(load_config(wish.config)))
+        asyncio.run(serve(lambda: load_config(wish.config)))
     except NotebookdError as fault:
         print(f"notebookd: {fault.message}", file=sys.stderr)  # noqa: T201 - the last word, for whoever started it
         if fault.hint:
@@ -111,6 +111,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
             notifier.stopping()
             serving.cancel()
             telling.cancel()
+            listening.cancel()
 
 
 def _told_by(*signals: signal.Signals) -> asyncio.Event:
@@ -173,13 +174,13 @@ async def _assembly(
         notifier.watchdog()
         notifier.status(summary)
 
-    async with PodmanEngine.open(config.engine.socket, instance) as engine:
     quotas = AccountQuotas(config.quota, config.api.admin_group)
 
     def reload(fresh: Config) -> None:
         quotas.quota, files.keep_workspaces = fresh.quota, fresh.lifecycle.keep_workspace_on_delete
         assembly.reload(fresh)
 
+    async with PodmanEngine.open(config.engine.socket, instance) as engine:
         assembly = await assemble(
             Parts(
                 config=config,
@@ -202,8 +203,8 @@ async def _assembly(
                 on_turn=turned,
             )
         )
-
         yield replace(assembly, reload=reload)
+
 
 @asynccontextmanager
 async def _api(config: Config, services: Services) -> AsyncIterator[None]:
