@@ -9,33 +9,20 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
 
 from notebookd.client import ClientError, Refused
+from tests.engine.jupyter import kernel_channel
 from tests.engine.live import Machine, eventually, random_moments, root
 
 pytestmark = pytest.mark.engine
 
 TICKS = 60
 CELL = f"import time\nfor i in range({TICKS}):\n    print('tick', i, flush=True)\n    time.sleep(0.1)"
-
-
-@asynccontextmanager
-async def kernel_channel(live: Machine, notebook: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """The websocket of a fresh kernel, through the gateway."""
-    host, port = live.gateway
-    headers = {"Host": f"{notebook}.localhost:{port}", "Authorization": f"Bearer {live.token(notebook)}"}
-    base = f"http://{host}:{port}/api/kernels"
-    async with aiohttp.ClientSession(headers=headers) as session:
-        async with session.post(base, json={}) as response:
-            assert response.status == 201
-            kernel = (await response.json())["id"]
-        async with session.ws_connect(f"{base}/{kernel}/channels?session_id={uuid.uuid4()}") as channel:
-            yield channel
 
 
 def execute_request(code: str) -> dict[str, Any]:

@@ -10,21 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.engine.jupyter import begin, busy
 from tests.engine.live import Machine, as_account, eventually
 
 pytestmark = pytest.mark.engine
 
 WATCH = (Path(__file__).parent / "idle_watch.py").read_text()
 WINDOW_S = 3.0
-RUN_CELL = """
-import sys, jupyter_client
-client = jupyter_client.BlockingKernelClient(connection_file=jupyter_client.find_connection_file(sys.argv[1]))
-client.load_connection_file()
-client.start_channels()
-client.wait_for_ready(timeout=30)
-client.execute(sys.argv[2])
-client.stop_channels()
-"""
 
 
 def watch(live: Machine, notebook: str, seconds: float = 0.0) -> dict[str, Any]:
@@ -37,18 +29,6 @@ def watch(live: Machine, notebook: str, seconds: float = 0.0) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)
     return seen
-
-
-def begin(live: Machine, notebook: str, what: str) -> dict[str, Any]:
-    """A new kernel or terminal, as a browser would ask for one."""
-    answer = live.fetch(notebook, f"/api/{what}", token=live.token(notebook), method="POST", body="{}")
-    assert answer.status in {200, 201}, answer
-    made: dict[str, Any] = json.loads(answer.body)
-    return made
-
-
-def busy(live: Machine, notebook: str, kernel: str, cell: str) -> None:
-    live.execute(notebook, "python3", "-c", RUN_CELL, kernel, cell)
 
 
 def test_a_notebook_that_nobody_opened_is_idle(live: Machine) -> None:
