@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -23,6 +23,7 @@ from notebookd.errors import ConfigError
 __all__ = ["Finding", "Machine", "Status", "check_config", "examine", "main", "run_doctor"]
 
 PATIENCE_S = 20.0
+AGAIN = "sudo notebookd doctor"
 
 
 class _Examination(threading.Thread):
@@ -41,7 +42,7 @@ class _Examination(threading.Thread):
         except Exception as error:  # noqa: BLE001 - a check that fails is a finding; the others go on
             known = isinstance(error, NotSeen | OSError)
             seen = str(error) if known else f"the check itself failed: {type(error).__name__}: {error}"
-            found.append(Finding(name=self.what, status=Status.WARN, seen=seen, cure="sudo notebookd doctor"))
+            found.append(Finding(name=self.what, status=Status.WARN, seen=seen, cure=AGAIN))
         self._found = found
 
     def findings(self) -> list[Finding]:
@@ -93,13 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file = chosen_file(options.config)
     hidden = is_hidden(file)
     if hidden is not None:
-        findings = [each for each in examine(parse_config({}, source=None)) if each.name != "configuration"]
-        return _report([hidden, *findings], json_output=options.json, out=sys.stdout)
+        seen = [each for each in examine(parse_config({}, source=None)) if each.name != "configuration"]
+        return _report(_for_config([hidden, *seen], file), json_output=options.json, out=sys.stdout)
     try:
         config = load_config(file)
     except ConfigError as error:
         return _report(list(find_faults(error, file)), json_output=options.json, out=sys.stdout)
-    return run_doctor(config, json_output=options.json)
+    return _report(_for_config(examine(config), file), json_output=options.json, out=sys.stdout)
+
+
+def _for_config(findings: Sequence[Finding], file: Path | None) -> list[Finding]:
+    """The findings with cures that look at the same configuration: sudo keeps no NOTEBOOKD_CONFIG."""
+    again = f"{AGAIN} --config {file}" if file else AGAIN
+    return [replace(each, cure=each.cure.replace(AGAIN, again)) if each.cure else each for each in findings]
 
 
 def _report(findings: Sequence[Finding], *, json_output: bool, out: TextIO) -> int:

@@ -150,19 +150,18 @@ def check_images(patient: Patient) -> Iterator[Finding]:
 
 
 def _obtain(patient: Patient, image: str) -> str:
+    recipe = "/usr/share/notebookd/images/jupyterlab/build"
     if not image.startswith("localhost/"):
-        command = f"podman pull {image}"
-    elif patient.machine.has_systemd:
-        command = "/usr/share/notebookd/images/jupyterlab/build"
-    else:
-        return f"contrib/quickstart builds it (as {patient.machine.account})"
-    return f"sudo notebookd-engine {command}" if patient.machine.has_systemd else f"{command} (as the engine does)"
+        return patient.machine.as_engine(f"podman pull {image}")
+    if patient.machine.has_package:
+        return patient.machine.as_engine(recipe)
+    return f"contrib/quickstart builds it (as {patient.machine.account})"
 
 
 def _prepare(patient: Patient, image: str) -> str:
     uid = next(entry.uid for entry in patient.config.images.entries if entry.image == image)
     command = f"podman run --rm --network none --userns keep-id:uid={uid},gid={uid} {image} true"
-    return f"sudo notebookd-engine {command}" if patient.machine.has_systemd else f"{command} (as the engine does)"
+    return patient.machine.as_engine(command)
 
 
 def _prepared(patient: Patient) -> frozenset[str] | None:

@@ -136,6 +136,17 @@ class Machine:
     group_members: Callable[[str], frozenset[str] | None] = _group_members
 
     @property
+    def has_package(self) -> bool:
+        """Whether the package is installed, and not a checkout in use."""
+        return (self.root / "usr/sbin/notebookd-engine").exists()
+
+    def as_engine(self, command: str) -> str:
+        """How an admin runs a command as the engine would: with its account and its storage."""
+        if self.has_package:
+            return f"sudo notebookd-engine {command}"
+        return f"{command} (as {self.account}, with the engine's settings)"
+
+    @property
     def has_systemd(self) -> bool:
         """Whether systemd runs this machine."""
         return (self.root / "run/systemd/system").is_dir()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from notebookd.config import format_size
 from notebookd.doctor.finding import Finding, fail, ok, warn, why
-from notebookd.doctor.machine import NotSeen, Patient, dig, get_over_socket
+from notebookd.doctor.machine import Machine, NotSeen, Patient, dig, get_over_socket
 
 SUBORDINATE_IDS = 65_536
 # Setting, the least, what the package sets, why. All containers run under one account, which the kernel counts by.
@@ -40,12 +40,13 @@ def check_subordinate_ids(patient: Patient) -> Iterator[Finding]:
         except NotSeen as error:
             yield warn(name, str(error), "sudo notebookd doctor")
             continue
-        yield from _subordinate(account, names, ranges, name, option)
+        yield from _subordinate(patient.machine, names, ranges, name, option)
 
 
 def _subordinate(
-    account: str, names: set[str], ranges: list[tuple[str, int, int]], name: str, option: str
+    machine: Machine, names: set[str], ranges: list[tuple[str, int, int]], name: str, option: str
 ) -> Iterator[Finding]:
+    account = machine.account
     mine = [(start, size) for owner, start, size in ranges if owner in names]
     count = sum(size for _start, size in mine)
     free = max([100_000, *(first + size for _owner, first, size in ranges)])
@@ -60,7 +61,7 @@ def _subordinate(
                 take = option.replace("add", "del")
                 cure = (
                     f"stop all notebooks, usermod {take} {start}-{start + length - 1} {grant}, "
-                    "then sudo notebookd-engine podman system migrate"
+                    f"then {machine.as_engine('podman system migrate')}"
                 )
                 seen = f"{account} shares {start}-{start + length - 1} with {owner}: each can touch the other's files"
                 yield fail(name, seen, cure)
@@ -161,7 +162,7 @@ def check_disk(patient: Patient) -> Iterator[Finding]:
             continue
         free = numbers.f_bavail * numbers.f_frsize
         seen = f"{_readable(free)} free at {place}"
-        cure = "free some: sudo notebookd-engine podman image prune, or move the folder to a larger disk"
+        cure = f"free some, or move the folder to a larger disk: {patient.machine.as_engine('podman image prune')}"
         if free < least:
             yield fail(name, f"{seen}: nothing starts below {format_size(least)}", cure)
         elif numbers.f_files and not numbers.f_favail:

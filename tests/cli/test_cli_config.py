@@ -21,6 +21,7 @@ SHOWN = wire.encode(
             wire.ConfigSetting(key="lifecycle.warn_before", value=["24h", "1h"], source="default"),
             wire.ConfigSetting(key="lifecycle.start_after_boot", value=True, source="file"),
             wire.ConfigSetting(key="quota.user.alice", value={"gpus": 2}, source="file"),
+            wire.ConfigSetting(key="gpus.ignore_processes", value=["Xorg", "x" * 70], source="file"),
             wire.ConfigSetting(key="image[0]", value={"editor": "jupyterlab", "command": ["serve"]}, source="file"),
         ],
     )

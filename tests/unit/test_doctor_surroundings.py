@@ -126,6 +126,13 @@ def test_an_engine_that_anybody_may_open_fails(world: World) -> None:
     assert only(world, "engine socket").cure == f"chmod 0600 {socket}"
 
 
+def test_cures_go_the_packages_way_to_the_engine_where_it_is_there(world: World) -> None:
+    world.images.clear()
+    assert "contrib/quickstart builds it" in (only(world, "images").cure or "")
+    world.write("/usr/sbin/notebookd-engine", "")
+    assert only(world, "images").cure == "sudo notebookd-engine /usr/share/notebookd/images/jupyterlab/build"
+
+
 # Confinement, devices, limits, clock
 
 

@@ -12,6 +12,8 @@ from notebookd.cli.daemon_program import become_daemon_program
 from notebookd.cli.here import Here, Verb, output_option, pass_here
 from notebookd.cli.output import Table, emit
 
+WIDEST = 60
+
 
 @click.group("config")
 def verb() -> None:
@@ -27,7 +29,8 @@ def show(here: Here, *, output: str) -> None:
     To admins all of it, and whether a value is from the file or a default; to members what concerns them.
     """
     reply = here.client.config()
-    rows = [(each.key, _text(each.value), each.source or "") for each in reply.value.items]
+    shorten = _short if output == "table" else str
+    rows = [(each.key, shorten(_text(each.value)), each.source or "") for each in reply.value.items]
     emit(output, reply.body, Table(("KEY", "VALUE", "SOURCE"), rows))
 
 
@@ -41,6 +44,11 @@ def check(*, output: str, file: str | None) -> None:
     """
     extra = ["--json"] if output == "json" else []
     become_daemon_program(["check-config", *extra, *([] if file is None else ["--", file])])
+
+
+def _short(text: str) -> str:
+    """What fits a line of a table: the other outputs have it whole."""
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
 
 
 def _text(value: Any) -> str:
