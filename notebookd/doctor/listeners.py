@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import pwd
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from notebookd.doctor.finding import Finding, fail, ok, warn
+from notebookd.doctor.finding import Finding, fail, ok, warn, why
 from notebookd.doctor.machine import Machine, Patient
 
 LISTEN = "0A"
@@ -53,7 +54,18 @@ def check_gateway(patient: Patient) -> Iterator[Finding]:
             find = f"sudo ss -ltnp 'sport = :{gateway.listen_port}' shows it; end it, then {_start(machine)}"
             yield fail("gateway", f"{seen}: not by the gateway; what browsers send there is in its hands", find)
         else:
-            yield ok("gateway", seen)
+            yield _answers(machine, listener, address, seen)
+
+
+def _answers(machine: Machine, listener: Listener, address: Address, seen: str) -> Finding:
+    """Whether somebody is behind the socket: systemd holds it also when the gateway cannot start."""
+    host = ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else str(address)
+    try:
+        machine.http_status(host, listener.port)
+    except (OSError, http.client.HTTPException) as error:
+        log = "journalctl -u notebookd-gateway.service -n 50 says why; then " if machine.has_systemd else ""
+        return fail("gateway", f"{seen}, and does not answer: {why(error)}", f"{log}{_start(machine)}")
+    return ok("gateway", f"{seen}, and answers")
 
 
 def _start(machine: Machine) -> str:

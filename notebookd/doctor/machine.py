@@ -113,6 +113,16 @@ def _clock_error_s() -> float:
     return int.from_bytes(record.raw[3 * word : 4 * word], sys.byteorder) / 1e6
 
 
+def _http_status(host: str, port: int) -> int:
+    """What an HTTP server answers to a GET of its root. Raises OSError or HTTPException."""
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_TIMEOUT_S)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def _group_members(name: str) -> frozenset[str] | None:
     """The accounts that a group lists, None when there is no such group."""
     try:
@@ -133,6 +143,7 @@ class Machine:
     program_output: Callable[[Sequence[str]], str] = program_output
     nvml_uuids: Callable[[], list[str]] = _nvml_uuids
     clock_error_s: Callable[[], float] = _clock_error_s
+    http_status: Callable[[str, int], int] = _http_status
     group_members: Callable[[str], frozenset[str] | None] = _group_members
 
     @property

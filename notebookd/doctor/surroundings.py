@@ -27,7 +27,7 @@ def check_units(patient: Patient) -> Iterator[Finding]:
         return
     uid = machine.account_uid
     names = [*UNITS, *([f"user@{uid}.service"] if uid is not None else [])]
-    command = ["systemctl", "show", "--property=Id,LoadState,ActiveState,Result,UnitFileState", *names]
+    command = ["systemctl", "show", "--property=Id,LoadState,ActiveState,SubState,Result,UnitFileState", *names]
     try:
         said = machine.program_output(command)
     except (OSError, SubprocessError) as error:
@@ -56,6 +56,9 @@ def _unit_trouble(name: str, unit: dict[str, str] | None) -> Finding | None:
         more = "" if result == "success" else f" ({result})"
         cure = f"systemctl reset-failed {name}; systemctl start {name}; journalctl -u {name} -n 50 says why it is not"
         return fail("units", f"{name} is {state}{more}", cure)
+    if unit.get("SubState") == "auto-restart":
+        again = f"journalctl -u {name} -n 50 says why; systemctl restart {name} once that is cured"
+        return fail("units", f"{name} ends as often as it is started ({result})", again)
     if unit.get("UnitFileState") == "disabled":
         return warn("units", f"{name} is active, but does not come back at boot", f"systemctl enable {name}")
     return None

@@ -64,6 +64,7 @@ class World:
     nvml: Callable[[], list[str]] = lambda: [UUID]
     settings: dict[str, Any] = field(default_factory=dict)
     clock_error_s: float = 0.01
+    silent: set[tuple[str, int]] = field(default_factory=set)
     groups: dict[str, set[str]] = field(default_factory=lambda: {MY_GROUP: {ME}, "notebookd-admin": set()})
 
     @property
@@ -90,8 +91,14 @@ class World:
             program_output=self.version_of,
             nvml_uuids=self.nvml,
             clock_error_s=lambda: self.clock_error_s,
+            http_status=self.http_status,
             group_members=lambda name: frozenset(self.groups[name]) if name in self.groups else None,
         )
+
+    def http_status(self, host: str, port: int) -> int:
+        if (host, port) in self.silent:
+            raise TimeoutError("timed out")
+        return 404
 
     def version_of(self, command: Sequence[str]) -> str:
         return self.versions.get(command[0], f"{command[0]} version 9")

@@ -70,6 +70,12 @@ def test_a_unit_that_is_down_fails_with_the_way_up(world: World) -> None:
     assert "systemctl reset-failed notebookd.service; systemctl start notebookd.service" in (finding.cure or "")
 
 
+def test_a_unit_that_ends_again_and_again_fails(world: World) -> None:
+    loop = {"ActiveState": "activating", "SubState": "auto-restart", "Result": "exit-code"}
+    (finding,) = under_systemd(world, units({"notebookd-gateway.service": loop}))
+    assert "notebookd-gateway.service ends as often as it is started (exit-code)" in finding.seen
+
+
 def test_a_unit_that_is_not_there_fails(world: World) -> None:
     (finding,) = under_systemd(world, units({}, without=["notebookd-gateway.socket"]))
     assert "notebookd-gateway.socket is not there" in finding.seen
@@ -246,6 +252,15 @@ def test_one_loopback_left_to_others_fails_and_both_are_a_warning(world: World) 
     assert (finding.status, "nobody listens on [::1]:8421" in finding.seen) == (Status.FAIL, True)
     world.write("/proc/net/tcp", f"  sl\n{listens(HOME, port=80)}odd line\n")
     assert {each.status for each in world.findings() if each.name == "gateway"} == {Status.WARN}
+
+
+def test_a_held_port_behind_which_nobody_answers_fails(world: World) -> None:
+    world.silent.add(("::1", 8421))
+    finding = only(world, "gateway")
+    assert (finding.status, finding.seen) == (
+        Status.FAIL,
+        "[::1]:8421 is held by root, and does not answer: timed out",
+    )
 
 
 def test_without_ipv6_one_loopback_is_enough(world: World) -> None:
