@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``half_migration PATH``: brings a database up to date; in the last migration it says ``half`` and waits for a kill."""
+"""``half_migration PATH``: brings a database up to date; in the last migration says ``half``, and waits for a kill."""
 
 from __future__ import annotations
 
