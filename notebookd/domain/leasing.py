@@ -89,13 +89,28 @@ def lease(
     policy: LeasePolicy,
 ) -> Decision:
     """Decide the whole queue. ``leases`` are the active ones, ``held`` the claims already served, ``inventory`` None
-    when the GPUs cannot be seen: then no GPU is given."""
+    when the GPUs cannot be seen: then no GPU is given.
+
+    It goes through the queue until nothing more is granted: a grant of one flavor may bring its owner over his quota,
+    and so lift the bar that his claim was to those behind it in another."""
     taken = {row.gpu_uuid for row in leases}
     free: dict[str, list[GpuUnit]] = {}
     for unit in sorted(inventory or (), key=lambda unit: unit.index):
         if unit.leasable and unit.uuid not in taken:
             free.setdefault(unit.model, []).append(unit)
     pool = _Pool(policy, held)
+    grants: list[Grant] = []
+    while True:
+        decision = _walk(claims, free, pool, seen=inventory is not None)
+        if not decision.grants:
+            return Decision(grants=tuple(grants), waits=decision.waits)
+        grants += decision.grants
+        granted = {grant.run_id for grant in decision.grants}
+        claims = [claim for claim in claims if claim.run_id not in granted]
+
+
+def _walk(claims: Sequence[Claim], free: Mapping[str, list[GpuUnit]], pool: _Pool, *, seen: bool) -> Decision:
+    """Go once through the queue; what is granted leaves ``free`` and ``pool``."""
     blocked: set[str] = set()
     positions: dict[str, int] = {}
     grants: list[Grant] = []
@@ -109,7 +124,7 @@ def lease(
             del chosen[: claim.resources.gpus]
             pool.take(claim)
             continue
-        if reason is WaitReason.GPUS and inventory is None:
+        if reason is WaitReason.GPUS and not seen:
             reason = WaitReason.UNAVAILABLE
         if reason is not WaitReason.QUOTA:
             blocked.add(flavor)
@@ -133,7 +148,9 @@ def latest_starts(
     It plays the future: at each moment at which compute comes back, :func:`lease` is asked again. ``keeps_for`` says
     how long a claim keeps what it is granted (None or absent: for ever). A claim that nothing known would ever serve,
     or that lies beyond ``steps`` returns, is not in the answer."""
-    waiting, active, stays = list(claims), list(leases), list(held)
+    waiting = _foreseeable(claims, [stay.claim for stay in held], policy)
+    active, stays = list(leases), list(held)
+    most = max(len(inventory or ()), policy.host.cpus) + 1  # nobody behind so many can be served at once
     ends = [(stay.until, stay.claim.run_id) for stay in stays if stay.until is not None]
     heapify(ends)
     starts: dict[RunId, datetime] = {}
@@ -145,7 +162,7 @@ def latest_starts(
         stays = [stay for stay in stays if stay.claim.run_id != over]
         granted = {
             each.run_id: each.gpus
-            for each in lease(waiting, inventory, active, [stay.claim for stay in stays], policy).grants
+            for each in lease(_heads(waiting, most), inventory, active, [stay.claim for stay in stays], policy).grants
         }
         for claim in [each for each in waiting if each.run_id in granted]:
             starts[claim.run_id] = now
@@ -157,6 +174,35 @@ def latest_starts(
                 heappush(ends, (until, claim.run_id))
         waiting = [each for each in waiting if each.run_id not in granted]
     return starts
+
+
+def _foreseeable(claims: Sequence[Claim], held: Sequence[Claim], policy: LeasePolicy) -> list[Claim]:
+    """The claims whose turn can be told. Who is held back by his own quota comes ahead of those behind him as soon as
+    he gives something up, however early: neither his turn nor theirs has a bound."""
+    wanted: dict[str, int] = {}
+    for claim in (*held, *claims):
+        wanted[claim.owner] = wanted.get(claim.owner, 0) + claim.resources.gpus
+    found: list[Claim] = []
+    cut: set[str] = set()
+    for claim in claims:
+        bound = policy.quotas.get(claim.owner, UNBOUND).gpus
+        if claim.resources.gpu and bound is not None and wanted[claim.owner] > bound:
+            cut.add(claim.resources.flavor)
+        if claim.resources.flavor not in cut:
+            found.append(claim)
+    return found
+
+
+def _heads(claims: Sequence[Claim], most: int) -> list[Claim]:
+    """The first so many of each flavor."""
+    counts: dict[str, int] = {}
+    heads: list[Claim] = []
+    for claim in claims:
+        flavor = claim.resources.flavor
+        counts[flavor] = counts.get(flavor, 0) + 1
+        if counts[flavor] <= most:
+            heads.append(claim)
+    return heads
 
 
 class _Pool:

@@ -21,7 +21,7 @@ from notebookd.errors import ConfigError
 __all__ = ["listening"]
 
 _FIRST_PASSED_FD: Final = 3
-_BACKLOG: Final = 512
+BACKLOG: Final = 512
 _NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def _bind(address: str, port: int) -> socket.socket | None:
         if six:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((address, port))
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         if listener is not None:
             listener.close()

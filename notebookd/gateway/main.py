@@ -23,7 +23,7 @@ from notebookd.config import Config, load_config
 from notebookd.errors import NotebookdError
 from notebookd.gateway.activity import ActivityBook
 from notebookd.gateway.app import Gateway, make_runner
-from notebookd.gateway.listeners import listening
+from notebookd.gateway.listeners import BACKLOG, listening
 from notebookd.gateway.table import RouteTable
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def running(config: Config, sockets: Sequence[socket], *, now: Callable[[]
     await runner.setup()
     try:
         for one in sockets:
-            await web.SockSite(runner, one).start()
+            await web.SockSite(runner, one, backlog=BACKLOG).start()
         yield
     finally:
         await runner.cleanup()

@@ -33,8 +33,8 @@ class _Owner:
 class Attribution:
     """Names the processes on the GPUs: the run whose container they are in (by pid namespace or cgroup), or their user.
 
-    What was found of a process is remembered for as long as it lives: a process that outlives its container's init
-    has no namespace left to be known by, and is still that run's."""
+    What was found of a process is remembered for as long as it is seen on a GPU: a process that outlives its
+    container's init has no namespace left to be known by, and is still that run's."""
 
     def __init__(self, processes: Processes, account: Account) -> None:
         self._processes = processes

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from notebookd.domain.actions import PrepareFiles
 from notebookd.domain.container import Container, ContainerStatus
@@ -94,18 +94,16 @@ class Reconciler:
     async def run(self) -> None:
         """Adopt what is there, then serve until cancelled."""
         await self._meter.adopt()
-        self._adopt()
+        self.wake_all()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._meter.run(on_jump=lambda: self.wake(SURVEY)), name="meter")
+            tasks.create_task(self._meter.run(on_jump=self.wake_all), name="meter")
+            tasks.create_task(self._keep_surveying(), name="survey")
             tasks.create_task(self._queue.run(), name="work queue")
             tasks.create_task(self._adopt_routes(), name="routes")
             tasks.create_task(self._listen(), name="engine events")
 
-    def _adopt(self) -> None:
-        self.wake_all()
-
     def wake_all(self) -> None:
-        """Have everything looked at anew: at a start, and when other rules hold."""
+        """Have everything looked at anew: at a start, when other rules hold, and after a clock jumped."""
         for entry in sorted(self._store.list_unsettled(), key=self._deadline):
             self.wake(entry.notebook.id)
         self.wake(GPUS)
@@ -141,7 +139,8 @@ class Reconciler:
                 self.wake(GPUS)
             return None
         if key == SURVEY:
-            return await self._survey()
+            await self._survey()
+            return None
         if key == GPUS:
             return await self._watch.turn()
         if key == IDLE:
@@ -251,9 +250,14 @@ class Reconciler:
         await engine.mark_storage()
         return False
 
-    async def _survey(self) -> datetime:
+    async def _keep_surveying(self) -> None:
+        """Ask for a survey now and then, by a clock that nobody sets: the watchdog is fed by it."""
+        while True:
+            await self._ports.clock.sleep(self.settings.survey_every_s)
+            self.wake(SURVEY)
+
+    async def _survey(self) -> None:
         """Look at everything at once: wake what disagrees, remove what belongs to nobody."""
-        again_at = self._ports.clock.now() + timedelta(seconds=self.settings.survey_every_s)
         entries = {entry.run.id: entry for entry in self._store.list_unsettled()}
         self._on_turn()
         if self._idle.dozing:
@@ -264,7 +268,7 @@ class Reconciler:
             containers = await self._ports.engine.list_containers()
         except EngineError as fault:
             log.warning("cannot survey the containers: %s", fault)
-            return again_at
+            return
         present = {RunId(container.labels.get("io.notebookd.run", "")): container for container in containers}
         running = (run_id for run_id, each in present.items() if each.status is ContainerStatus.RUNNING)
         self._meter.saw(running, looked)
@@ -274,7 +278,6 @@ class Reconciler:
         for run_id, container in present.items():
             if run_id not in entries:
                 await self._clear_orphan(run_id, container)
-        return again_at
 
     async def _mark_storage(self) -> None:
         """Mark the storage at first sight; later a storage without the mark is one that we do not know."""

@@ -221,11 +221,20 @@ def test_who_holds_four_gpus_gives_all_four_back_at_once() -> None:
     assert starts == {"a": after(10), "b": after(10), "c": after(110)}
 
 
-def test_who_is_over_the_own_quota_starts_when_the_own_gpu_comes_back() -> None:
-    held = {0: (claim("x"), after(50)), 1: (claim("y", owner="bob"), after(10))}
-    queue = [claim("a"), claim("b", owner="bob")]
-    starts = foresee(queue, [gpu(0), gpu(1)], held, quotas={"alice": QuotaRule(gpus=1)})
-    assert starts == {"b": after(10), "a": after(50)}
+def test_nobody_behind_who_is_over_the_own_quota_is_promised_a_time() -> None:
+    held = {0: (claim("x"), after(100)), 1: (claim("y", owner="carol"), after(50))}
+    queue = [claim("c", owner="carol"), claim("a", 2), claim("b", owner="bob")]
+    starts = foresee(queue, [gpu(0), gpu(1)], held, quotas={"alice": QuotaRule(gpus=2)})
+    assert starts.keys() == {"c"}, "were alice to leave early, her claim for two would come before bob's"
+
+
+def test_a_grant_that_brings_its_owner_over_the_quota_lifts_his_bar_to_others_at_once() -> None:
+    queue = [claim("c1", 2, owner="carol", flavor="b", model="B"), claim("a", flavor="b", model="B")]
+    queue.append(claim("c2", owner="carol", flavor="a", model="A"))
+    units = [gpu(0, model="A"), gpu(1, model="B")]
+    decision = decide(queue, units, quotas={"carol": QuotaRule(gpus=2)})
+    assert served(decision) == {"c2": ("GPU-0",), "a": ("GPU-1",)}
+    assert waiting(decision) == {"c1": (WaitReason.QUOTA, 1)}
 
 
 def test_a_sick_gpu_that_comes_back_serves_nobody() -> None:
