@@ -20,6 +20,7 @@ from tests.bench.leasing import measure_leasing
 from tests.bench.polling import measure_polling
 from tests.bench.reporting import measure_reports
 from tests.bench.resting import measure_rest
+from tests.bench.scale import measure_scale
 from tests.bench.starting import measure_many, measure_one
 
 
@@ -39,6 +40,7 @@ def main() -> int:
         "questions": lambda: measure_questions(daemon),
         "rest": lambda: measure_rest(daemon),
         "leasing": measure_leasing,
+        "scale": measure_scale,
         "polling": measure_polling,
         "reports": measure_reports,
     }
