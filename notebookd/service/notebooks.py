@@ -311,7 +311,8 @@ class Notebooks:
         """Set a label, or remove it with an empty or absent value."""
         message = label_fault(name, value)
         if message:
-            raise invalid(f"label notebook {notebook_id}", [Fault("$.name", message)])
+            path = "$.name" if label_fault(name, None) else "$.value"
+            raise invalid(f"label notebook {notebook_id}", [Fault(path, message)])
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "label")
             labels = {key: kept for key, kept in entry.notebook.spec.labels.items() if key != name}
