@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="notebookd restore",
         description="Put a backup in the place of the database. notebookd must not run.",
         epilog="The present database is kept beside it. What happens to notebooks that changed since the backup stands "
-        "in systemd/README.md.",
+        "in the operating guide.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="what `notebookctl backup` wrote")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration, instead of the installed one")

@@ -67,7 +67,7 @@ async def test_a_notebook_has_what_is_always_there_and_no_null(api: Api, state: 
 async def test_no_route_answers_null_where_none_is_declared(api: Api, state: str) -> None:
     notebook = await in_state(api, state)
     for route in ROUTES:
-        if route.method == "GET" and "{uuid}" not in route.path and route.path != "/v1/event":
+        if route.method == "GET" and "{uuid}" not in route.path and route.path not in {"/v1/event", "/v1/backup"}:
             await api.call("GET", route.path.replace("{id}", notebook))  # the check is in the call
 
 
