@@ -198,7 +198,7 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         machine=rooms.machine,
         gpus=GpuBoard(store, clock, parts.gpus, rooms.inventory, rooms.watch, rooms.reconciler.wake),
         reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, policy),
-        usage=Usage(store, rooms.meter, tariff_of(config.billing)),
+        usage=Usage(store, rooms.meter),
         catalogue=catalogue,
         store=store,
         engine=parts.engine,

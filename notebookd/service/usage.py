@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from notebookd.domain.actor import Actor
-from notebookd.domain.billing import Bill, Stay, Tariff, Window, minutes, stay
+from notebookd.domain.billing import Bill, Stay, Window, minutes, stay
 from notebookd.domain.clocks import Reading
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.run import NotebookId, Run, RunId
@@ -53,10 +53,9 @@ class Receipt:
 class Usage:
     """Reads of the accounts: one's own, or everybody's for an admin."""
 
-    def __init__(self, store: Store, meter: Meter, tariff: Tariff) -> None:
+    def __init__(self, store: Store, meter: Meter) -> None:
         self._store = store
         self._meter = meter
-        self._tariff = tariff
 
     def this_month(self) -> Window:
         """The month UTC that holds now."""
@@ -69,15 +68,8 @@ class Usage:
                 raise Forbidden(f"cannot report the usage of {owner}: it is not yours")
             owner = actor.name
         now = self._meter.read()
-        tally = await self._store.report(lambda reader: _tally(reader, window, keys, owner, now))
-        return Report(
-            window=window,
-            keys=tuple(keys),
-            lines=list(tally.lines.items()),
-            total=tally.total,
-            names=tally.names,
-            currency=self._tariff.currency,
-        )
+        currency = self._meter.tariff.currency
+        return await self._store.report(lambda reader: _report(reader, window, keys, owner, now, currency))
 
     def receipt(self, actor: Actor, notebook_id: NotebookId, number: int | None = None) -> Receipt:
         """The bill of a notebook's latest run, or of the run of that number; also of a deleted notebook."""
@@ -116,14 +108,23 @@ class Usage:
         )
 
 
-def _tally(reader: Reader, window: Window, keys: Sequence[GroupKey], owner: str | None, now: Reading) -> Tally:
+def _report(
+    reader: Reader, window: Window, keys: Sequence[GroupKey], owner: str | None, now: Reading, currency: str
+) -> Report:
     tally = Tally(window, keys, lambda run_id: _party(reader, run_id))
     _add_stays(tally, reader, window, owner, now)
     for tenure in reader.list_tenures(window, owner, now.at_ms):
         tally.add_tenure(tenure)
     for hour in reader.list_use(window, owner):
         tally.add_use(hour)
-    return tally
+    return Report(
+        window=window,
+        keys=tuple(keys),
+        lines=list(tally.lines.items()),
+        total=tally.total,
+        names=tally.names,
+        currency=currency,
+    )
 
 
 def _party(reader: Reader, run_id: str) -> Party:

@@ -43,7 +43,7 @@ async def _measure(path: Path) -> list[Figure]:
         month = month_of(wall_ms(NOW))
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             _fill(connection, month)
-        usage = Usage(store, Meter(store, clock, Tariff()), Tariff())
+        usage = Usage(store, Meter(store, clock, Tariff()))
         figures = []
         for keys in ((GroupKey.USER,), (GroupKey.NOTEBOOK, GroupKey.DAY), (GroupKey.USER, GroupKey.GPU)):
             taken = [await _once(usage, month, keys) for _ in range(ROUNDS)]

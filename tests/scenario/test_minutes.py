@@ -41,7 +41,7 @@ ALWAYS = Window(0, 10**14)
 
 
 def usage(house: House) -> Usage:
-    return Usage(house.store, Meter(house.store, house.world.clock, Tariff()), Tariff())
+    return Usage(house.store, Meter(house.store, house.world.clock, Tariff()))
 
 
 def stays(house: House, notebook: NotebookId) -> list[int | None]:
