@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine.machine import Unable, booted
-from tests.system.workstation import ADMIN, OUTSIDER, PEOPLE, Workstation, build_package, image_archive
+from tests.system.workstation import ADMIN, IMAGE, OUTSIDER, PEOPLE, Workstation, build_package, image_archive
 
 HERE = Path(__file__).parent
 
@@ -45,6 +45,10 @@ def workstation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstatio
             ours.root("usermod", "--append", "--groups", "notebookd-admin", ADMIN)
             image = machine.put(image_archive())
             ours.root("notebookd-engine", "podman", "load", "--quiet", "--input", image, timeout_s=180)
+            mapped = "--userns=keep-id:uid=42420,gid=42420"  # as the doctor says: its layers are chowned once
+            ours.root(
+                "notebookd-engine", "podman", "run", "--rm", "--network=none", mapped, IMAGE, "true", timeout_s=180
+            )
             yield ours
     except Unable as reason:
         pytest.skip(str(reason))
