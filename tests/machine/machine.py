@@ -81,6 +81,10 @@ def ensure_base(suite: str = "bookworm") -> Path:
             if done.returncode != 0:
                 raise Unable(f"cannot make a base of {suite}: {done.stderr[-2000:]}")
             half.rename(base)
+            if not any(CACHE.glob("notebookd-machine-*")):  # else somebody may stand on an old one
+                for old in CACHE.glob(f"base-{suite}-*"):
+                    if old != base:
+                        shutil.rmtree(old, ignore_errors=True)
     return base
 
 

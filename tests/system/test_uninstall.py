@@ -14,10 +14,11 @@ PLACES = ("/etc", "/run", "/usr", "/var", "/opt", "/home")
 
 
 def _found(workstation: Workstation) -> set[str]:
-    """Every path of the machine that bears our name, but for what apt and the journal remember of any package."""
+    """Every path of the machine that bears our name, but for what belongs to the tests, apt and the journal."""
     find = ("find", *PLACES, "-xdev", "-name", f"*{OURS}*", "-prune", "-print")
     others = (
         "/var/cache/brought",
+        "/etc/sysctl.d",
         "/var/log",
         "/var/cache/debconf",
         "/var/lib/apt",

@@ -48,6 +48,8 @@ def image_archive() -> Path:
         quickstart = str(CHECKOUT / "contrib" / "quickstart")
         subprocess.run([quickstart, "--engine-only", "--", "sh", "-c", save], check=True, timeout=600)
         half.rename(archive)
+        for old in set(CACHE.glob("jupyterlab-*.tar")) - {archive}:
+            old.unlink()
     return archive
 
 
