@@ -82,3 +82,15 @@ def test_what_could_not_be_written_is_logged_and_tried_again(paths: Paths, caplo
     paths.routes.mkdir()
     board.publish(notebook(), run(RunState.RUNNING))
     assert routes.find_route(paths.routes, NOTEBOOK_ID) is not None
+
+
+def test_a_route_of_an_earlier_life_is_written_only_if_it_says_something_else(paths: Paths) -> None:
+    RouteFiles(paths).publish(notebook(), run(RunState.RUNNING))
+    file = routes.route_file(paths.routes, NOTEBOOK_ID)
+    before = file.stat().st_ino
+    later = RouteFiles(paths)
+    assert later.list_published() == [NOTEBOOK_ID]
+    later.publish(notebook(), run(RunState.RUNNING))
+    assert file.stat().st_ino == before
+    RouteFiles(paths).publish(replace(notebook(), token="another"), run(RunState.RUNNING))
+    assert file.stat().st_ino != before
