@@ -29,6 +29,8 @@ def check_gpus(patient: Patient) -> Iterator[Finding]:
 
 
 def _nvml_cure(reason: str) -> str:
+    if "hangs" in reason:
+        return "dmesg | grep -iE 'nvrm|xid' says why; where nvidia-smi hangs as well, reboot"
     if "mismatch" in reason.lower():
         return "the driver was upgraded under the running kernel module: reboot"
     if "not loaded" in reason.lower():
