@@ -27,6 +27,10 @@ ANSWER_LIFE = timedelta(hours=24)
 """How long an idempotency key is kept."""
 
 
+RESTORED = "restored"
+"""The fact about an instance whose store was put back to an earlier time, until that was taken account of."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookFilter:
     """Which notebooks to list; None and empty do not restrict. ``page`` counts from 1."""

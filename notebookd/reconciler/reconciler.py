@@ -20,7 +20,7 @@ from notebookd.domain.run import NotebookId, Run, RunId, RunState
 from notebookd.errors import EngineError, EngineUnavailable
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.engine import EVENTS_CONNECTED
-from notebookd.ports.store import Entry, NotebookFilter, Store
+from notebookd.ports.store import RESTORED, Entry, NotebookFilter, Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_name
 from notebookd.reconciler.gpu_watch import GpuWatch
@@ -133,6 +133,8 @@ class Reconciler:
 
     async def _work(self, key: str, disturbed: asyncio.Event) -> datetime | None:
         if key == ALLOCATION:
+            if self._store.find_meta(RESTORED):
+                return None  # containers that are not on record may stand on GPUs: the survey ends them first
             for notebook_id in await self._allocator.allocate():
                 self.wake(notebook_id)
             if self._watch.dozing:
@@ -278,6 +280,18 @@ class Reconciler:
         for run_id, container in present.items():
             if run_id not in entries:
                 await self._clear_orphan(run_id, container)
+        await self._settle_restore()
+
+    async def _settle_restore(self) -> None:
+        """After a restore, once nothing stands that is not on record: put the restore on record, and grant again."""
+        restored_at = self._store.find_meta(RESTORED)
+        if not restored_at:
+            return
+        now = self._ports.clock.now()
+        async with self._store.transaction() as tx:
+            await tx.put_meta(RESTORED, "")
+            await tx.append(Event(type="store.restored", at=now, data={"restored_at": restored_at}))
+        self.wake(ALLOCATION)
 
     async def _mark_storage(self) -> None:
         """Mark the storage at first sight; later a storage without the mark is one that we do not know."""

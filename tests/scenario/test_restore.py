@@ -176,6 +176,28 @@ async def test_a_notebook_that_waited_and_ran_since_waits_again_at_its_place(wor
         assert_sound(house)
 
 
+async def test_nobody_is_given_a_gpu_that_a_container_of_nobodys_stands_on(world: World) -> None:
+    async with open_house(world) as house:
+        first = await create(house, gpu=2)
+        waiting = await create(house, BOB, gpu=2)
+        copy = await backup(house)
+        await house.notebooks.stop(BOB, waiting)
+        await stop(house, first)
+        newer = await create(house, gpu=2)
+        assert leased(house, newer)
+    stopping = world.engine.hold("stop")
+    async with restored(world, copy) as house:
+        assert containers_of(world, newer)
+        assert not run_of(house, waiting).holds
+        stopping.release()
+        for _ in range(4):
+            await house.pass_time(15)
+        assert containers_of(world, newer) == []
+        assert state(house, waiting) is NotebookState.RUNNING
+        assert [each.type for each in events(house)].count("store.restored") == 1
+        assert_sound(house)
+
+
 async def test_who_follows_the_events_by_id_misses_none_of_the_new_ones(world: World) -> None:
     async with open_house(world) as house:
         notebook = await create(house)
@@ -183,7 +205,7 @@ async def test_who_follows_the_events_by_id_misses_none_of_the_new_ones(world: W
         await stop(house, notebook)
         seen = house.store.last_event_id()
     async with restored(world, copy) as house:
-        assert {each.notebook_id for each in events(house, after=seen)} == {notebook}
+        assert {each.notebook_id for each in events(house, after=seen)} == {None, notebook}
 
 
 async def test_restored_after_a_reboot_it_starts_what_ran(world: World) -> None:

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from notebookd.adapters.sqlite.schema import load_migrations, schema_of
 from notebookd.errors import RestoreRefused, StoreUnavailable
+from notebookd.ports.store import RESTORED
 
 _JOURNALS = ("-wal", "-shm")
 _NO_COPY = "give it a file that `notebookctl backup` wrote, or one of the dated copies beside the database"
@@ -169,7 +170,7 @@ def restore_copy(source: BinaryIO, database: Path, now: datetime, *, other_insta
                 f"cannot restore the file: it is of instance {facts.instance}, and {database} is of {present.instance}",
                 hint="containers of the present instance would be nobody's: stop all notebooks first, then use --force",
             )
-        _number_events_from(part, present.last_event if present is not None else 0)
+        _note_restore(part, present.last_event if present is not None else 0, now)
         _remove_journals(database)  # one that stayed would be played into what comes in its place
         part.replace(database)
         _sync_folder(database.parent)
@@ -203,11 +204,12 @@ def _settle(database: Path) -> CopyFacts | None:
         return None
 
 
-def _number_events_from(part: Path, last_event: int) -> None:
+def _note_restore(part: Path, last_event: int, now: datetime) -> None:
+    """Number its events on from ``last_event``, and have the next notebookd know that this is a restored database."""
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
-        if _last_event(connection) >= last_event:
-            return
         connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (RESTORED, now.isoformat()))
+        last_event = max(last_event, _last_event(connection))
         connection.execute("DELETE FROM sqlite_sequence WHERE name = 'event'")
         connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (last_event,))
         connection.execute("COMMIT")
