@@ -192,6 +192,10 @@ class Machine:
             self.command(*argv, user=user), stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, bufsize=1
         )
 
+    def beside(self, *argv: str) -> list[str]:
+        """The argument list that runs a program of the host's on the machine's network."""
+        return ["nsenter", "--target", str(self._init), "--net", "--", *argv]
+
     def put(self, source: Path, folder: str = "/var/cache/brought") -> str:
         """Bring a file in; its path inside. The folder is below /var, which is the host's disk."""
         target = self._scratch / folder.lstrip("/")

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,7 @@ UNITS = (
     "notebookd-containers.service",
 )
 MOST_EXPOSURE = 2.0
+CHROMIUM = Path("/usr/bin/chromium")
 
 
 def test_everything_is_up_and_comes_up_at_boot(workstation: Workstation) -> None:
@@ -60,6 +63,17 @@ def test_a_member_runs_a_notebook_and_opens_it(workstation: Workstation) -> None
         status, page = workstation.fetch("alice", url, "--resolve", f"{host}:{PORT}:{loopback}")
         assert (status, "<title>JupyterLab" in page) == (200, True), page[:500]
     assert workstation.fetch("mallory", url.partition("?")[0])[0] in {401, 403}
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="not installed: chromium")
+def test_a_browser_shows_what_it_can_start(workstation: Workstation, tmp_path: Path) -> None:
+    """The host's browser, on the machine's network: the machine has none."""
+    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-proxy-server", f"--user-data-dir={tmp_path}")
+    page = ("--virtual-time-budget=12000", "--timeout=30000", "--dump-dom", workstation.ctl("alice", "url", "first"))
+    browser = workstation.machine.beside(str(CHROMIUM), *options, *page)
+    shown = subprocess.run(browser, capture_output=True, text=True, timeout=90, check=False).stdout
+    assert "jp-LauncherCard" in shown
+    assert "Python 3 (ipykernel)" in shown
     workstation.ctl("alice", "stop", "first", "--wait")
 
 
