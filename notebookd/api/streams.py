@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Self
 
@@ -15,9 +15,9 @@ from aiohttp import WSMsgType, web
 from notebookd import wire
 from notebookd.api import shapes, wishes
 from notebookd.api.call import Call, answer, notebook_id_of
-from notebookd.errors import Conflict, ContainerMissing, InvalidRequest
+from notebookd.errors import Conflict, ContainerMissing, EngineError, EngineUnavailable, InvalidRequest
 from notebookd.ports.clock import Clock
-from notebookd.ports.engine import ExecSession, LogLine
+from notebookd.ports.engine import ContainerStatus, ExecSession, LogLine
 from notebookd.ports.store import Entry
 from notebookd.reconciler.execute import container_name
 
@@ -164,7 +164,8 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
     if not socket.can_prepare(call.request):
         raise InvalidRequest("cannot run a command: this is a websocket, ask with Upgrade")
     name = container_name(entry.run)
-    async with call.services.engine.exec(name, command, tty=tty, stdin=stdin) as session:
+    async with AsyncExitStack() as stack:
+        session = await _begin(call, stack, name, call.services.engine.exec(name, command, tty=tty, stdin=stdin))
         await socket.prepare(call.request)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -178,6 +179,21 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
             pass
         await socket.close()
     return socket
+
+
+async def _begin(
+    call: Call, stack: AsyncExitStack, name: str, session: AbstractAsyncContextManager[ExecSession]
+) -> ExecSession:
+    """Start the command. A container that ends meanwhile is a conflict, not a fault of the engine."""
+    try:
+        return await stack.enter_async_context(session)
+    except EngineUnavailable:
+        raise
+    except EngineError as fault:
+        container = await call.services.engine.find(name)
+        if container is not None and container.status is ContainerStatus.RUNNING:
+            raise
+        raise Conflict(f"cannot run a command in notebook {call.notebook_id}: it does not run") from fault
 
 
 class _Left(Exception):

@@ -207,6 +207,8 @@ class Reconciler:
         self._routes.publish(stored.notebook, stored.run)
         if stored.run.waiting or (entry.run.holds and not stored.run.holds):
             self.wake(ALLOCATION)
+        if stored.run.state is RunState.RUNNING and entry.run.state is not RunState.RUNNING:
+            self.wake(IDLE)
         return stored
 
     async def _strike_off(self, entry: Entry) -> None:

@@ -285,11 +285,12 @@ class Notebooks:
             if isinstance(moved, str):
                 path = "$.until" if until else "$.duration"
                 raise invalid(f"extend notebook {notebook_id}", [Fault(path, moved)])
+            if moved == entry.run:
+                return entry.run.timeout_at
             now = self._clock.now()
             touched = replace(entry.notebook, updated_at=max(now, entry.notebook.updated_at))
             await write_entry(tx, entry, touched, moved, meter=self._meter, actor=actor.name, at=now)
-            if moved != entry.run:
-                await tx.append(_extension(entry, moved, actor, now))
+            await tx.append(_extension(entry, moved, actor, now))
         self._wake(notebook_id)
         return moved.timeout_at or now
 

@@ -300,3 +300,12 @@ async def test_a_websocket_of_a_browser_is_refused(api: Api) -> None:
             f"http://localhost/v1/notebook/{notebook}/exec?command=ls", headers={"Origin": "http://localhost"}
         )
     assert refused.value.status == 403
+
+
+async def test_a_container_that_ends_as_the_command_begins_is_a_conflict(api: Api) -> None:
+    notebook = await api.create()
+    name = api.container(notebook).spec.name
+    api.world.engine.before("exec", lambda: api.world.engine.end(name, 0))
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await api.session.ws_connect(f"http://localhost/v1/notebook/{notebook}/exec?command=ls")
+    assert refused.value.status == 409
