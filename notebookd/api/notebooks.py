@@ -80,8 +80,9 @@ async def get(call: Call) -> web.Response:
 
 async def update(call: Call) -> web.Response:
     """PUT /v1/notebook/{id}."""
-    notebook_id = call.notebook_id
-    body, faults = wishes.decode(wire.NotebookPatch, await call.body())
+    raw = await call.body()
+    notebook_id = call.entry("change").notebook.id
+    body, faults = wishes.decode(wire.NotebookPatch, raw)
     if body is None:
         raise invalid(f"change notebook {notebook_id}", faults)
     if_match = call.request.headers.get("If-Match")
@@ -119,17 +120,19 @@ async def restart(call: Call) -> web.Response:
 
 async def extend(call: Call) -> web.Response:
     """PUT /v1/notebook/{id}/extend."""
-    notebook_id = call.notebook_id
+    raw = await call.body()
+    notebook_id = call.entry("extend").notebook.id
     what = f"extend notebook {notebook_id}"
-    wish = wishes.extension(wishes.require(wire.ExtendRequest, await call.body(), what), what)
+    wish = wishes.extension(wishes.require(wire.ExtendRequest, raw, what), what)
     timeout_at = await call.services.notebooks.extend(call.actor, notebook_id, by=wish.by, until=wish.until)
     return answer(wire.Extended(timeout_at=wire.rfc3339(timeout_at)))
 
 
 async def label(call: Call) -> web.Response:
     """PUT /v1/notebook/{id}/label."""
-    notebook_id = call.notebook_id
-    body = wishes.require(wire.LabelUpdate, await call.body(), f"label notebook {notebook_id}")
+    raw = await call.body()
+    notebook_id = call.entry("label").notebook.id
+    body = wishes.require(wire.LabelUpdate, raw, f"label notebook {notebook_id}")
     value = body.value if isinstance(body.value, str) else None
     await call.services.notebooks.set_label(call.actor, notebook_id, body.name, value)
     return done()
