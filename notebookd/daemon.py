@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 
 GATEWAY_ACCOUNT = "notebookd-gateway"
 _FOLDER_MODE = 0o700
+_MIGRATION_STEP_US = 60_000_000
+"""A migration may take as long as it likes, as long as it gets on once in this time."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,7 +97,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
     notifier = SystemdNotifier()
     with hold(config.paths.state):
         async with (
-            SqliteStore.open(config.paths.database, clock.now(), ballast_bytes=config.store.ballast_bytes) as store,
+            _store_of(config, clock, notifier) as store,
             _gpus_of(config, store, clock) as gpus,
             _assembly(config, store, clock, notifier, gpus) as assembly,
             _api(config, assembly.services),
@@ -145,6 +147,15 @@ def _make_folders(config: Config) -> None:
             f"cannot make the folder {fault.filename}: {fault.strerror}",
             hint="[paths] must name folders that the service's account may write",
         ) from fault
+
+
+def _store_of(config: Config, clock: Clock, notifier: SystemdNotifier) -> AbstractAsyncContextManager[SqliteStore]:
+    return SqliteStore.open(
+        config.paths.database,
+        clock.now(),
+        ballast_bytes=config.store.ballast_bytes,
+        at_work=lambda: notifier.extend_timeout(_MIGRATION_STEP_US),
+    )
 
 
 @asynccontextmanager

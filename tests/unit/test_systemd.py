@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from notebookd.adapters.logging import is_journal, log_events, set_up_logging
-from notebookd.adapters.sqlite import SqliteStore
+from notebookd.adapters.sqlite import SqliteStore, schema
 from notebookd.adapters.systemd import SystemdNotifier, listen_fds, named_listen_fds, watchdog_interval_s
 from notebookd.domain.event import Event
 from notebookd.ports.notifier import Notifier
@@ -66,6 +66,31 @@ def test_without_a_supervisor_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> N
     notifier.ready("nobody listens")
     notifier.close()
     notifier.watchdog()
+
+
+async def _open(database: Path, notifier: SystemdNotifier) -> None:
+    at_work = lambda: notifier.extend_timeout(7)  # noqa: E731
+    async with SqliteStore.open(database, datetime(2026, 3, 2, tzinfo=UTC), ballast_bytes=0, at_work=at_work):
+        pass
+
+
+async def test_a_long_migration_is_told_again_and_again(
+    supervisor: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000) SELECT count(*) FROM n"
+    longer = [*schema.load_migrations(), f"CREATE TABLE slow AS {numbers};\n"]
+    notifier = SystemdNotifier()
+    await _open(tmp_path / "notebookd.db", notifier)  # of today's shape
+    monkeypatch.setattr(schema, "load_migrations", lambda: longer)
+    await _open(tmp_path / "notebookd.db", notifier)
+    await _open(tmp_path / "notebookd.db", notifier)  # nothing left to do
+    notifier.stopping()
+    notifier.close()
+    said = []
+    while (word := supervisor.recv(512).decode()) != "STOPPING=1":
+        said.append(word)
+    assert len(said) > 1
+    assert set(said) == {"EXTEND_TIMEOUT_USEC=7"}
 
 
 def test_the_watchdog_is_fed_twice_in_its_time() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from notebookd.errors import StoreUnavailable
 
 _HERE = files("notebookd.adapters.sqlite")
+_STEPS_PER_WORD = 1_000_000
+"""Of SQLite's machine; some ten milliseconds of work."""
 
 
 def load_queries() -> dict[str, str]:
@@ -32,8 +35,12 @@ def _name(entry: object) -> str:
     return str(getattr(entry, "name", ""))
 
 
-def migrate(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
+def migrate(
+    connection: sqlite3.Connection, path: Path, now: datetime, at_work: Callable[[], None] = lambda: None
+) -> None:
     """Bring the database to the newest version. A dated copy of an older one is made first.
+
+    ``at_work`` is called again and again as long as the work gets on, and not when it hangs.
 
     Raises:
         StoreUnavailable: the database is of a newer notebookd than this one.
@@ -47,6 +54,7 @@ def migrate(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
             hint="install the newer notebookd again, or restore a backup made by this one",
         )
     if 0 < version < len(migrations):
+        connection.set_progress_handler(at_work, _STEPS_PER_WORD)  # anything but None would end the statement
         _keep_copy(connection, path.with_name(f"{path.name}.v{version}-{now:%Y%m%dT%H%M%S}"))
     for number, script in enumerate(migrations[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")

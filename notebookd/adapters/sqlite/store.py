@@ -260,14 +260,22 @@ class SqliteStore(SqliteReader):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, now: datetime, *, ballast_bytes: int = 64 * 1024 * 1024) -> AsyncIterator[Self]:
-        """Open (and create or migrate) the database at ``path``.
+    async def open(
+        cls,
+        path: Path,
+        now: datetime,
+        *,
+        ballast_bytes: int = 64 * 1024 * 1024,
+        at_work: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[Self]:
+        """Open (and create or migrate) the database at ``path``. While a migration gets on, ``at_work`` is called now
+        and then, from another thread.
 
         Raises:
             StoreUnavailable: it cannot be opened, is not writable, or is of a newer version.
         """
         try:
-            await asyncio.to_thread(_prepare, path, now)
+            await asyncio.to_thread(_prepare, path, now, at_work)
             writes = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
         except (sqlite3.Error, OSError) as fault:
             raise _unopened(path, fault) from fault
@@ -346,14 +354,14 @@ class SqliteStore(SqliteReader):
         return space.f_bavail * space.f_frsize
 
 
-def _prepare(path: Path, now: datetime) -> None:
+def _prepare(path: Path, now: datetime, at_work: Callable[[], None]) -> None:
     """Make or migrate the database; blocks."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)) as connection:
         path.chmod(0o600)
         sweep_copies(path)
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
-        migrate(connection, path, now)
+        migrate(connection, path, now, at_work)
 
 
 @contextmanager
