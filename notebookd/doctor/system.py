@@ -95,7 +95,7 @@ def check_kernel(patient: Patient) -> Iterator[Finding]:
         is_now = (patient.machine.read(f"/proc/sys/{setting.replace('.', '/')}") or "").strip()
         if is_now.isdigit() and int(is_now) < least:
             low.append(setting)
-            cure = f"echo '{setting} = {proposed}' >> /etc/sysctl.d/60-notebookd.conf && sysctl --system"
+            cure = f"echo '{setting} = {proposed}' >> /etc/sysctl.d/61-notebookd-local.conf && sysctl --system"
             yield warn("limits", f"{setting} = {is_now}: {what}", cure)
     if not low:
         yield ok("limits", f"{', '.join(setting for setting, *_ in LIMITS)} suffice")
