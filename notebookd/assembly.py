@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from notebookd.api.call import Services
-from notebookd.api.shapes import url_of
 from notebookd.config import Config
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.gpu import ForeignRule
@@ -205,7 +204,7 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         files=parts.files,
         clock=clock,
         quota=parts.quota,
-        url_of=lambda notebook: url_of(notebook, config.gateway.domain, config.gateway.listen_port),
+        url_of=config.gateway.url_of,
         config=config,
         instance=parts.instance,
         version=parts.version,

@@ -30,11 +30,6 @@ _JOB_MESSAGES = {
 }
 
 
-def url_of(notebook_id: str, domain: str, port: int) -> str:
-    """The notebook's own origin; never changes."""
-    return f"http://{notebook_id}.{domain}:{port}/"
-
-
 def notebook(entry: Entry, *, url: str, usage: Usage | None, now: datetime) -> wire.Notebook:
     """A notebook with its latest run."""
     kept = entry.notebook

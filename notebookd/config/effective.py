@@ -68,6 +68,7 @@ def _plain(config: Config) -> Iterator[tuple[str, Any]]:
     host = f"[{gateway.listen_host}]" if ":" in gateway.listen_host else gateway.listen_host
     yield "gateway.listen", f"{host}:{gateway.listen_port}"
     yield "gateway.domain", gateway.domain
+    yield "gateway.url", gateway.url
     yield "gateway.api", gateway.api
     yield "store.min_free", format_size(config.store.min_free_bytes)
     yield "store.ballast", format_size(config.store.ballast_bytes)

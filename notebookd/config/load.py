@@ -154,10 +154,12 @@ def _warnings(table: Table) -> tuple[float, ...]:
 def _gateway(root: Table) -> shape.Gateway:
     with root.table("gateway") as table:
         host, port = table.parsed("listen", _host_and_port, ("127.0.0.1", 8421))
+        domain = table.text("domain", "localhost", _domain)
         return shape.Gateway(
             listen_host=host,
             listen_port=port,
-            domain=table.text("domain", "localhost", _domain),
+            domain=domain,
+            url=table.parsed("url", lambda text: _notebook_url(text, domain), f"http://{{id}}.{domain}:{port}/"),
             api=table.flag("api", default=False),
         )
 
@@ -285,6 +287,13 @@ def _store_path(text: str) -> Path:
 def _domain(text: str) -> str:
     if not _DOMAIN.fullmatch(text):
         raise ValueError(f"{text!r} is not a domain in lower case, without a port")
+    return text
+
+
+def _notebook_url(text: str, domain: str) -> str:
+    """Where browsers find a notebook when something stands before the gateway, which knows a notebook by its host."""
+    if not re.fullmatch(rf"https?://\{{id\}}\.{re.escape(domain)}(:[1-9][0-9]{{0,4}})?/", text):
+        raise ValueError(f"{text!r} is not https://{{id}}.{domain}/, with a port or without")
     return text
 
 

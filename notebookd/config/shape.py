@@ -99,12 +99,17 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """The one TCP listener. Notebooks are at ``http://<id>.<domain>:<listen_port>/``."""
+    """The one TCP listener. Notebooks are at ``url``, with the id for ``{id}``."""
 
     listen_host: str
     listen_port: int
     domain: str
+    url: str
     api: bool
+
+    def url_of(self, notebook: str) -> str:
+        """The notebook's own origin; never changes."""
+        return self.url.replace("{id}", notebook)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,8 @@ def host(workstation: Workstation) -> Iterator[str]:
     workstation.root("mkdir", "-p", TLS)
     workstation.root("openssl", "req", *key, *certificate)
     workstation.root("cp", workstation.machine.put(EXAMPLE), "/etc/nginx/conf.d/notebookd.conf")
-    workstation.root("sh", "-c", f"printf '[gateway]\\ndomain = \"{DOMAIN}\"\\n' >>{CONFIG}")
+    ours = f'[gateway]\ndomain = "{DOMAIN}"\nurl = "https://{{id}}.{DOMAIN}/"\n'
+    workstation.machine.run("tee", "--append", CONFIG, text=ours)
     workstation.root("systemctl", "restart", "notebookd", "notebookd-gateway")
     workstation.root("nginx", "-t")
     workstation.root("systemctl", "start", "nginx")
@@ -52,6 +53,10 @@ def opened(workstation: Workstation, host: str) -> str:
     status, page = _from_far(workstation, host, f"/?token={workstation.token('alice', 'far')}")
     assert (status, "<title>JupyterLab" in page) == (200, True), page[:500]
     return host
+
+
+def test_the_url_that_is_printed_is_the_one_in_the_lan(workstation: Workstation, host: str) -> None:
+    assert workstation.ctl("alice", "url", "far").startswith(f"https://{host}/?token=")
 
 
 def test_the_session_is_for_tls_alone(workstation: Workstation, opened: str) -> None:

@@ -54,6 +54,7 @@ keep_workspace_on_delete = true
 [gateway]
 listen = "[::1]:9000"
 domain = "gpu.example.org"
+url = "https://{id}.gpu.example.org:8443/"
 api = true
 [billing]
 states = ["RUNNING", "RESTARTING"]
@@ -129,6 +130,7 @@ def test_an_empty_file_is_the_documented_defaults(tmp_path: Path) -> None:
         8421,
         "localhost",
     )
+    assert config.gateway.url_of("n1") == "http://n1.localhost:8421/"
     assert config.billing.states == ("RUNNING",)
     assert (config.quota.default.gpus, config.quota.default.notebooks) == (4, 20)
     assert config.datastores == ()
@@ -148,6 +150,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert config.lifecycle.keep_workspace_on_delete is True
     assert (config.gateway.listen_host, config.gateway.listen_port) == ("::1", 9000)
     assert config.gateway.api is True
+    assert config.gateway.url_of("n1") == "https://n1.gpu.example.org:8443/"
     assert config.billing.rates == {"h100-1-gpu": 2_800_000}
     assert config.quota.users == {"alice": QuotaOverride(gpus=8)}
     assert config.quota.groups == {"students": QuotaOverride(gpus=1, notebooks=2)}
@@ -228,6 +231,10 @@ def test_the_message_names_file_keys_and_hints(tmp_path: Path) -> None:
         ('[gateway]\nlisten = "127.0.0.1:99999"', "gateway.listen"),
         ('[gateway]\nlisten = "localhost:8421"', "gateway.listen"),
         ('[gateway]\ndomain = "Local Host"', "gateway.domain"),
+        ('[gateway]\nurl = "https://notebooks.example.org/"', "gateway.url"),
+        ('[gateway]\nurl = "https://{id}.elsewhere.org/"', "gateway.url"),
+        ('[gateway]\nurl = "https://{id}.localhost/jupyter/"', "gateway.url"),
+        ('[gateway]\nurl = "javascript://{id}.localhost/"', "gateway.url"),
         ('[paths]\nstate = "var/lib"', "paths.state"),
         ('[api]\ngroup = ""', "api.group"),
         ('[api]\ngroup = "no such:thing"', "api.group"),
