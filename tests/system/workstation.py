@@ -27,9 +27,9 @@ ADMIN = "olga"
 T = TypeVar("T")
 
 
-def build_package(folder: Path, *version: str) -> Path:
-    """The package of this checkout, of its own version or of another."""
-    command = [str(CHECKOUT / "packaging" / "build"), "--output", str(folder)]
+def build_package(folder: Path, *version: str, source: Path = CHECKOUT) -> Path:
+    """The package of this checkout or of another source, of its own version or of another."""
+    command = [str(source / "packaging" / "build"), "--output", str(folder)]
     more = ["--version", *version] if version else []
     done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
