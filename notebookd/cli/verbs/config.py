@@ -40,7 +40,7 @@ def show(here: Here, *, output: str) -> None:
 def check(*, output: str, file: str | None) -> None:
     """Name every fault of FILE, or of the installed configuration, also with the daemon down.
 
-    This is "notebookd check-config". A daemon that runs has what it read when it started.
+    This is "notebookd check-config". A daemon that runs has what it read last: see "show".
     """
     extra = ["--json"] if output == "json" else []
     become_daemon_program(["check-config", *extra, *([] if file is None else ["--", file])])
