@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from notebookd.domain.idleness import look_every_s
 from notebookd.domain.run import NotebookId
 from notebookd.domain.spec import ResourceWish, SpecWish
 from notebookd.testing.gpus import FakeGpus
@@ -202,9 +203,9 @@ SCENES: dict[str, Scene] = {
     "idle stop": Scene(
         prepare=idling,
         acts=(Pass(seconds=10), Pass(seconds=5), Pass(seconds=10)),
-        tail=(Pass(seconds=10),) * 36,
+        tail=(Pass(seconds=10),) * 40,
         settings={"lifecycle": {"idle_stop": "5m"}},
-        slack_s=300,
+        slack_s=300 + look_every_s(300),
     ),
     "GPU given back": Scene(
         prepare=stopped,
