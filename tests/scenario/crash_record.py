@@ -72,6 +72,7 @@ class Record:
     notebooks: tuple[NotebookRecord, ...]
     leases: tuple[LeaseRecord, ...]
     max_running_ms: int
+    reboots: tuple[int, ...]
 
 
 def read_record(world: World) -> Record:
@@ -82,7 +83,7 @@ def read_record(world: World) -> Record:
         runs = connection.execute("SELECT * FROM run ORDER BY number").fetchall()
         told = connection.execute(
             "SELECT notebook_id, at, json_extract(body, '$.type') AS type, json_extract(body, '$.data.until') AS until "
-            "FROM event WHERE type IN ('notebook.warning', 'notebook.extended') ORDER BY id"
+            "FROM event WHERE type IN ('notebook.warning', 'notebook.extended', 'host.rebooted') ORDER BY id"
         ).fetchall()
         notebooks = connection.execute("SELECT * FROM notebook ORDER BY rowid").fetchall()
         leases = connection.execute("SELECT * FROM lease ORDER BY gpu_uuid, granted_at, rowid").fetchall()
@@ -109,6 +110,7 @@ def read_record(world: World) -> Record:
             for row in leases
         ),
         max_running_ms=round(world.policy.max_running_s * 1000),
+        reboots=tuple(row["at"] for row in told if row["type"] == "host.rebooted"),
     )
 
 
@@ -158,17 +160,17 @@ def assert_never_leased_twice(record: Record) -> None:
 
 def assert_billed_by_history(record: Record) -> None:
     """One stay for each entry into RUNNING and no other, from that moment to the one at which it was left; to the
-    deadline where that was earlier; and where the container ended by itself, to its own end if the engine knows that,
-    else to when it was last seen."""
+    deadline where that was earlier; and where the container ended by itself, even if somebody ended it after that, to
+    its own end if the engine knows that, else to when it was last seen."""
     for notebook in record.notebooks:
         for run in notebook.runs:
             entries = [at for at, state in run.history if state == "RUNNING"]
             assert [stay.started_ms for stay in run.stays] == entries
             for stay in run.stays:
-                _assert_length(notebook, run, stay, record.max_running_ms)
+                _assert_length(record, notebook, run, stay)
 
 
-def _assert_length(notebook: NotebookRecord, run: RunRecord, stay: BilledStay, max_running_ms: int) -> None:
+def _assert_length(record: Record, notebook: NotebookRecord, run: RunRecord, stay: BilledStay) -> None:
     assert run.history[stay.position][1] == "RUNNING"
     if stay.position + 1 == len(run.history):
         assert stay.length_ms is None, f"{stay} is closed and goes on"
@@ -176,11 +178,20 @@ def _assert_length(notebook: NotebookRecord, run: RunRecord, stay: BilledStay, m
     assert stay.length_ms is not None, f"{stay} is open and is over"
     left_ms, following = run.history[stay.position + 1]
     end_ms = left_ms
-    if following == "FINALIZING":
+    rebooted = any(stay.started_ms <= at <= left_ms for at in record.reboots)
+    if following == "FINALIZING" or rebooted:
         end_ms = stay.seen_ms if run.finished_ms is None else max(run.finished_ms, stay.seen_ms)
-    moved = [until for at, until in notebook.extensions if stay.started_ms <= at <= left_ms]
-    end_ms = min(end_ms, max([stay.started_ms + max_running_ms, *moved]))
-    assert stay.length_ms == end_ms - stay.started_ms, f"{stay} of {run}"
+    elif following == "INTERRUPTING" and run.finished_ms is not None:
+        end_ms = min(left_ms, max(run.finished_ms, stay.seen_ms))  # it had ended before somebody ended it
+    spans = [  # an extension in the moment of an edge may have moved this stay's deadline, or its neighbour's
+        range(stay.started_ms + early, left_ms + late) for early in (0, 1) for late in (0, 1)
+    ]
+    deadlines = [
+        max([stay.started_ms + record.max_running_ms, *(until for at, until in notebook.extensions if at in span)])
+        for span in spans
+    ]
+    lengths = {min(end_ms, deadline) - stay.started_ms for deadline in deadlines}
+    assert stay.length_ms in lengths, f"{stay} of {run}"
 
 
 def _run(row: sqlite3.Row, stays: Sequence[sqlite3.Row]) -> RunRecord:
