@@ -200,9 +200,10 @@ class Machine:
         """notebookctl, from the path that quickstart gave."""
         program = shutil.which("notebookctl", path=self.environment["PATH"])
         assert program is not None
+        quiet = {name: value for name, value in self.environment.items() if name != "PYTHONASYNCIODEBUG"}
         return subprocess.run(
             [program, *arguments],
-            env=dict(self.environment),
+            env=quiet,  # asyncio's complaints of a slow machine are not notebookctl's words
             capture_output=True,
             text=True,
             input=text,

@@ -39,12 +39,14 @@ def execute_request(code: str) -> dict[str, Any]:
 
 async def printed(channel: aiohttp.ClientWebSocketResponse) -> AsyncIterator[str]:
     """What the cell prints, line by line, until its reply."""
+    rest = ""  # of a line that the kernel sent in two parts
     while True:
         message = await channel.receive(timeout=30)
         assert message.type is aiohttp.WSMsgType.TEXT, f"the websocket broke: {message}"
         body = json.loads(message.data)
         if body["header"]["msg_type"] == "stream":
-            for line in body["content"]["text"].splitlines():
+            *lines, rest = (rest + body["content"]["text"]).split("\n")
+            for line in lines:
                 yield line
         if body["header"]["msg_type"] == "execute_reply":
             assert body["content"]["status"] == "ok"
