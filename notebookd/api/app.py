@@ -4,68 +4,108 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any
 
 from aiohttp import web
 
-from notebookd.api import backup, config, machine, notebooks, streams, usage
-from notebookd.api.call import MAX_BODY, Access, Call, Handler, Services
+from notebookd import wire
+from notebookd.api import about, backup, config, machine, notebooks, params, streams, usage
+from notebookd.api.call import MAX_BODY, Access, Call, Services
 from notebookd.api.errors import map_errors
 from notebookd.api.peers import PeerPolicy, identify, refuse_browsers
+from notebookd.api.route import UPGRADE, Media, Route
 from notebookd.domain.actor import Actor
 from notebookd.errors import Forbidden
 
-
-class Route(NamedTuple):
-    """A verb, a path, who may, and what answers."""
-
-    method: str
-    path: str
-    access: Access
-    handler: Handler
-
-
 _MEMBER, _ADMIN = Access.MEMBER, Access.ADMIN
 
+_EVENTS = Media({"application/x-ndjson": wire.Event})
+_LOG = Media({"application/json": wire.LogPage, "application/x-ndjson": wire.LogLine})
+_USAGE = Media({"application/json": wire.Usage, "text/csv": str})
+_DATABASE = Media({"application/vnd.sqlite3": bytes})
+
+# fmt: off
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/v1", _MEMBER, machine.extensions),
-    Route("GET", "/v1/health", _MEMBER, machine.health),
-    Route("GET", "/v1/config", _MEMBER, config.show),
-    Route("GET", "/v1/me", _MEMBER, machine.me),
-    Route("GET", "/v1/capabilities/flavor", _MEMBER, machine.list_flavors),
-    Route("GET", "/v1/capabilities/flavor/{id}", _MEMBER, machine.get_flavor),
-    Route("GET", "/v1/capabilities/notebook/editor", _MEMBER, machine.list_editors),
-    Route("GET", "/v1/capabilities/notebook/editor/{id}", _MEMBER, machine.get_editor),
-    Route("GET", "/v1/capabilities/notebook/framework", _MEMBER, machine.list_frameworks),
-    Route("GET", "/v1/capabilities/notebook/framework/{id}", _MEMBER, machine.get_framework),
-    Route("GET", "/v1/capabilities/quota", _MEMBER, machine.quota),
-    Route("GET", "/v1/gpu", _MEMBER, machine.board),
-    Route("PUT", "/v1/gpu/{uuid}/drain", _ADMIN, machine.drain),
-    Route("PUT", "/v1/gpu/{uuid}/undrain", _ADMIN, machine.undrain),
-    Route("PUT", "/v1/gpu/{uuid}/clear", _ADMIN, machine.clear),
-    Route("PUT", "/v1/gpu/release", _ADMIN, machine.release),
-    Route("PUT", "/v1/gpu/acquire", _ADMIN, machine.acquire),
-    Route("GET", "/v1/queue", _MEMBER, machine.queue),
-    Route("GET", "/v1/event", _MEMBER, streams.events),
-    Route("POST", "/v1/notebook", _MEMBER, notebooks.create),
-    Route("GET", "/v1/notebook", _MEMBER, notebooks.list_all),
-    Route("POST", "/v1/notebook/command", _MEMBER, notebooks.command),
-    Route("GET", "/v1/notebook/{id}", _MEMBER, notebooks.get),
-    Route("PUT", "/v1/notebook/{id}", _MEMBER, notebooks.update),
-    Route("DELETE", "/v1/notebook/{id}", _MEMBER, notebooks.delete),
-    Route("PUT", "/v1/notebook/{id}/start", _MEMBER, notebooks.start),
-    Route("PUT", "/v1/notebook/{id}/stop", _MEMBER, notebooks.stop),
-    Route("PUT", "/v1/notebook/{id}/restart", _MEMBER, notebooks.restart),
-    Route("PUT", "/v1/notebook/{id}/extend", _MEMBER, notebooks.extend),
-    Route("PUT", "/v1/notebook/{id}/label", _MEMBER, notebooks.label),
-    Route("GET", "/v1/notebook/{id}/log", _MEMBER, streams.log),
-    Route("GET", "/v1/notebook/{id}/exec", _MEMBER, streams.run_in_notebook),
-    Route("GET", "/v1/notebook/{id}/access", _MEMBER, notebooks.access),
-    Route("GET", "/v1/notebook/{id}/why", _MEMBER, notebooks.why),
-    Route("GET", "/v1/notebook/{id}/receipt", _MEMBER, usage.receipt),
-    Route("GET", "/v1/usage", _MEMBER, usage.report),
-    Route("GET", "/v1/backup", _ADMIN, backup.backup),
+    Route("GET", "/v1", _MEMBER, about.index,
+          "What is served, and what of it is an extension", gives=wire.Index, ours=True),
+    Route("GET", "/v1/openapi.json", _MEMBER, about.openapi,
+          "This description, as OpenAPI 3.1", gives=dict[str, Any], ours=True),
+    Route("GET", "/v1/health", _MEMBER, machine.health,
+          "Readiness, with every dependency's state", gives=wire.Health, ours=True),
+    Route("GET", "/v1/config", _MEMBER, config.show,
+          "The configuration in force, without secrets", gives=wire.ConfigShown, ours=True),
+    Route("GET", "/v1/me", _MEMBER, machine.me,
+          "Who the caller is taken for", gives=wire.Me),
+    Route("GET", "/v1/capabilities/flavor", _MEMBER, machine.list_flavors,
+          "The flavors", gives=list[wire.Flavor]),
+    Route("GET", "/v1/capabilities/flavor/{id}", _MEMBER, machine.get_flavor,
+          "A flavor", gives=wire.Flavor),
+    Route("GET", "/v1/capabilities/notebook/editor", _MEMBER, machine.list_editors,
+          "The editors", gives=list[wire.Editor], reads=params.FRAMEWORK),
+    Route("GET", "/v1/capabilities/notebook/editor/{id}", _MEMBER, machine.get_editor,
+          "An editor", gives=wire.Editor),
+    Route("GET", "/v1/capabilities/notebook/framework", _MEMBER, machine.list_frameworks,
+          "The frameworks", gives=list[wire.Framework], reads=params.EDITOR),
+    Route("GET", "/v1/capabilities/notebook/framework/{id}", _MEMBER, machine.get_framework,
+          "A framework", gives=wire.Framework),
+    Route("GET", "/v1/capabilities/quota", _MEMBER, machine.quota,
+          "What the caller may hold", gives=list[wire.Quotas]),
+    Route("GET", "/v1/gpu", _MEMBER, machine.board,
+          "The board: every GPU, its lease, its processes", gives=wire.GpuList, ours=True),
+    Route("PUT", "/v1/gpu/{uuid}/drain", _ADMIN, machine.drain,
+          "Grant no new lease of a GPU", ours=True),
+    Route("PUT", "/v1/gpu/{uuid}/undrain", _ADMIN, machine.undrain,
+          "Lease a drained GPU out again", ours=True),
+    Route("PUT", "/v1/gpu/{uuid}/clear", _ADMIN, machine.clear,
+          "Take a GPU out of quarantine", refuses=(409,), ours=True),
+    Route("PUT", "/v1/gpu/release", _ADMIN, machine.release,
+          "Let go of the driver, so that it can be upgraded", ours=True),
+    Route("PUT", "/v1/gpu/acquire", _ADMIN, machine.acquire,
+          "Take the driver again", ours=True),
+    Route("GET", "/v1/queue", _MEMBER, machine.queue,
+          "The waiting runs in their order", gives=wire.Queue, ours=True),
+    Route("GET", "/v1/event", _MEMBER, streams.events,
+          "What happened, by increasing id", gives=_EVENTS, reads=params.EVENTS, refuses=(404,), ours=True),
+    Route("POST", "/v1/notebook", _MEMBER, notebooks.create,
+          "Create a notebook and start it", takes=wire.NotebookSpec, gives=wire.Notebook,
+          reads=params.IDEMPOTENCY, refuses=(402, 409), tagged=True),
+    Route("GET", "/v1/notebook", _MEMBER, notebooks.list_all,
+          "A page of one's own notebooks; an admin's of everybody's", gives=wire.NotebookList, reads=params.NOTEBOOKS),
+    Route("POST", "/v1/notebook/command", _MEMBER, notebooks.command,
+          "The command line that equals a spec", takes=wire.NotebookSpec, gives=wire.Command),
+    Route("GET", "/v1/notebook/{id}", _MEMBER, notebooks.get,
+          "A notebook", gives=wire.Notebook, tagged=True),
+    Route("PUT", "/v1/notebook/{id}", _MEMBER, notebooks.update,
+          "Change a notebook", takes=wire.NotebookPatch, reads=params.IF_MATCH, refuses=(402, 409, 412)),
+    Route("DELETE", "/v1/notebook/{id}", _MEMBER, notebooks.delete,
+          "Delete a notebook with its workspace", reads=params.FORCE, refuses=(409,)),
+    Route("PUT", "/v1/notebook/{id}/start", _MEMBER, notebooks.start,
+          "Start a notebook", refuses=(402, 409)),
+    Route("PUT", "/v1/notebook/{id}/stop", _MEMBER, notebooks.stop,
+          "Stop a notebook", refuses=(409,)),
+    Route("PUT", "/v1/notebook/{id}/restart", _MEMBER, notebooks.restart,
+          "Restart the container as it is", refuses=(409,), ours=True),
+    Route("PUT", "/v1/notebook/{id}/extend", _MEMBER, notebooks.extend,
+          "Move the deadline of a running notebook", takes=wire.ExtendRequest,
+          gives=wire.Extended, refuses=(409,), ours=True),
+    Route("PUT", "/v1/notebook/{id}/label", _MEMBER, notebooks.label,
+          "Set or remove a label", takes=wire.LabelUpdate),
+    Route("GET", "/v1/notebook/{id}/log", _MEMBER, streams.log,
+          "What the editor wrote", gives=_LOG, reads=params.LOG, ours=True),
+    Route("GET", "/v1/notebook/{id}/exec", _MEMBER, streams.run_in_notebook,
+          "Run a command, by a websocket", gives=UPGRADE, reads=params.EXEC, refuses=(409,)),
+    Route("GET", "/v1/notebook/{id}/access", _MEMBER, notebooks.access,
+          "The URL with its token, for the owner", gives=wire.Access, refuses=(409,), ours=True),
+    Route("GET", "/v1/notebook/{id}/why", _MEMBER, notebooks.why,
+          "Why it is as it is, and what will happen", gives=wire.Why, ours=True),
+    Route("GET", "/v1/notebook/{id}/receipt", _MEMBER, usage.receipt,
+          "The bill of a run", gives=wire.Receipt, reads=params.RECEIPT, ours=True),
+    Route("GET", "/v1/usage", _MEMBER, usage.report,
+          "What was used, and what it costs", gives=_USAGE, reads=params.USAGE, ours=True),
+    Route("GET", "/v1/backup", _ADMIN, backup.backup,
+          "A consistent copy of the database", gives=_DATABASE, ours=True),
 )
+# fmt: on
 
 Identify = Callable[[web.Request], Actor]
 
@@ -73,9 +113,16 @@ Identify = Callable[[web.Request], Actor]
 def make_app(services: Services, peers: PeerPolicy) -> web.Application:
     """The application that serves the Unix socket."""
     app = web.Application(middlewares=[map_errors], client_max_size=MAX_BODY)
+    app[about.SERVED] = about.Served(ROUTES, services.version)
+    app.on_response_prepare.append(_never_stored)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _guarded(route, services, lambda r: identify(r, peers)))
     return app
+
+
+async def _never_stored(_: web.Request, response: web.StreamResponse) -> None:
+    """No answer may outlive the moment: all are somebody's, and all change."""
+    response.headers.setdefault("Cache-Control", "no-store")
 
 
 def _guarded(route: Route, services: Services, who: Identify) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -27,7 +27,6 @@ async def backup(call: Call) -> web.StreamResponse:
             headers={
                 "Content-Type": "application/vnd.sqlite3",
                 "Content-Disposition": f'attachment; filename="{name}"',
-                "Cache-Control": "no-store",
             }
         )
         response.content_length = size

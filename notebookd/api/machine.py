@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -150,31 +150,3 @@ async def health(call: Call) -> web.Response:
             },
         )
     )
-
-
-async def extensions(call: Call) -> web.Response:
-    """GET /v1: what is served beyond the OVHcloud AI API."""
-    body: dict[str, Any] = {
-        "version": call.services.version,
-        "extensions": [
-            "GET /v1/backup",
-            "GET /v1/config",
-            "GET /v1/event",
-            "GET /v1/gpu",
-            "GET /v1/health",
-            "GET /v1/notebook/{id}/access",
-            "GET /v1/notebook/{id}/log",
-            "GET /v1/notebook/{id}/receipt",
-            "GET /v1/notebook/{id}/why",
-            "GET /v1/queue",
-            "GET /v1/usage",
-            "PUT /v1/gpu/acquire",
-            "PUT /v1/gpu/release",
-            "PUT /v1/gpu/{uuid}/clear",
-            "PUT /v1/gpu/{uuid}/drain",
-            "PUT /v1/gpu/{uuid}/undrain",
-            "PUT /v1/notebook/{id}/extend",
-            "PUT /v1/notebook/{id}/restart",
-        ],
-    }
-    return answer(body)

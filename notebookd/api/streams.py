@@ -121,7 +121,7 @@ class JsonLines:
     @asynccontextmanager
     async def open(cls, call: Call) -> AsyncIterator[Self]:
         """Begin the answer; beats while the block runs, and ends it quietly when the reader is gone."""
-        headers = {"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
+        headers = {"Content-Type": "application/x-ndjson"}
         stream = cls(web.StreamResponse(headers=headers))
         await stream.response.prepare(call.request)
         try:

@@ -35,8 +35,7 @@ async def report(call: Call) -> web.Response:
     shaped = _report(found)
     if not as_csv:
         return answer(shaped)
-    headers = {"Cache-Control": "no-store"}
-    return web.Response(text=_csv(shaped), content_type="text/csv", charset="utf-8", headers=headers)
+    return web.Response(text=_csv(shaped), content_type="text/csv", charset="utf-8")
 
 
 async def receipt(call: Call) -> web.Response:

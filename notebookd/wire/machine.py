@@ -34,6 +34,7 @@ __all__ = [
     "GpuMemory",
     "GpuProcess",
     "Health",
+    "Index",
     "LogLine",
     "LogPage",
     "Me",
@@ -264,6 +265,14 @@ class Health(Answer, frozen=True):
     status: str
     version: str
     dependencies: dict[str, Dependency]
+
+
+class Index(Answer, frozen=True):
+    """What is served: routes beyond the OVHcloud AI API, and where all of them are described."""
+
+    version: str
+    extensions: list[str]
+    openapi: str
 
 
 class ConfigSetting(Answer, frozen=True):

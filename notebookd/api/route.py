@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the route table says of a route: who may, what answers, what goes in and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from notebookd import wire
+from notebookd.api.call import Access, Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A field of the query, or a header, that a route reads. ``shape`` is a type as msgspec describes it; a list is a
+    field that may be there several times."""
+
+    name: str
+    shape: Any
+    about: str
+    header: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An answer that is not, or not always, JSON: its shapes by content type. ``str`` is text, ``bytes`` is data."""
+
+    shapes: Mapping[str, Any]
+
+
+UPGRADE = Media({})
+"""What a route gives that goes on in another protocol: 101."""
+
+
+class Route(NamedTuple):
+    """A verb, a path, who may, and what answers; then what is true of it, from which its description is made.
+
+    ``takes`` is the shape that decodes the body, ``gives`` the one that the answer is encoded from (None: 204, no
+    body), ``reads`` what is read of the query and the headers. ``refuses`` holds the statuses of errors beside those
+    that follow from the rest, see :attr:`errors`. ``ours`` marks what the OVHcloud AI API does not have.
+    """
+
+    method: str
+    path: str
+    access: Access
+    handler: Handler
+    summary: str
+    takes: type[wire.Request] | None = None
+    gives: Any = None
+    reads: tuple[Param, ...] = ()
+    refuses: tuple[int, ...] = ()
+    ours: bool = False
+    tagged: bool = False
+    """Whether the answer bears an ETag."""
+
+    @property
+    def success(self) -> int:
+        """The status of an answer that is no error."""
+        return 204 if self.gives is None else 101 if self.gives is UPGRADE else 200
+
+    @property
+    def errors(self) -> tuple[int, ...]:
+        """Every status of an error: whoever asks may be refused, and what the daemon stands on may be away."""
+        found = {401, 403, 500, 503, *self.refuses}
+        found |= {404} if "{" in self.path else set()
+        found |= {400, 413} if self.takes else set()
+        found |= {400} if self.reads else set()
+        return tuple(sorted(found))
+
+    @property
+    def name(self) -> str:
+        """A word for it that no other route has."""
+        return f"{self.handler.__module__.rpartition('.')[2]}.{self.handler.__name__}"
