@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType, field
 
 from notebookd.wire import parts
-from notebookd.wire.base import Answer
+from notebookd.wire.base import Answer, JobStateName, StateName, Time, Uuid
 
 __all__ = [
     "Command",
@@ -99,8 +99,8 @@ class Info(Answer, frozen=True):
 class JobStateHistory(Answer, frozen=True):
     """When a run entered a state."""
 
-    date: str
-    state: str
+    date: Time
+    state: JobStateName
 
 
 class DataSyncSpec(Answer, frozen=True):
@@ -116,8 +116,8 @@ class VolumeStatus(Answer, frozen=True):
 
     id: str
     mount_path: str
-    last_pulled_created_at: str | UnsetType = UNSET
-    last_pushed_created_at: str | UnsetType = UNSET
+    last_pulled_created_at: Time | UnsetType = UNSET
+    last_pushed_created_at: Time | UnsetType = UNSET
     user_volume_id: str | UnsetType = UNSET
 
 
@@ -125,11 +125,11 @@ class DataSyncProgress(Answer, frozen=True):
     """How far one volume of a transfer is. ``info`` is a sentence, unlike everywhere else."""
 
     id: str
-    data_sync_id: str
+    data_sync_id: Uuid
     direction: str
     state: str
     completed: int | UnsetType = UNSET
-    created_at: str | UnsetType = UNSET
+    created_at: Time | UnsetType = UNSET
     deleted: int | UnsetType = UNSET
     eta: int | UnsetType = UNSET
     failed: int | UnsetType = UNSET
@@ -140,27 +140,27 @@ class DataSyncProgress(Answer, frozen=True):
     skipped: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
     transferred_bytes: int | UnsetType = UNSET
-    updated_at: str | UnsetType = UNSET
+    updated_at: Time | UnsetType = UNSET
     volume_status: VolumeStatus | UnsetType = UNSET
 
 
 class DataSyncStatus(Answer, frozen=True):
     """How a transfer goes."""
 
-    queued_at: str
+    queued_at: Time
     state: str
-    ended_at: str | UnsetType = UNSET
+    ended_at: Time | UnsetType = UNSET
     info: Info | UnsetType = UNSET
     progress: list[DataSyncProgress] | UnsetType = UNSET
-    started_at: str | UnsetType = UNSET
+    started_at: Time | UnsetType = UNSET
 
 
 class DataSync(Answer, frozen=True):
     """A transfer."""
 
-    id: str
-    created_at: str
-    updated_at: str
+    id: Uuid
+    created_at: Time
+    updated_at: Time
     spec: DataSyncSpec
     status: DataSyncStatus
 
@@ -168,19 +168,19 @@ class DataSync(Answer, frozen=True):
 class JobStatus(Answer, frozen=True):
     """The latest run of a notebook. ``duration`` counts RUNNING in this run; ``timeout_at`` from the latest entry."""
 
-    state: str
+    state: JobStateName
     history: list[JobStateHistory]
-    queued_at: str
+    queued_at: Time
     duration: int
     data_sync: list[DataSync] | UnsetType = UNSET
     exit_code: int | UnsetType = UNSET
-    finalized_at: str | UnsetType = UNSET
+    finalized_at: Time | UnsetType = UNSET
     info: Info | UnsetType = UNSET
-    initializing_at: str | UnsetType = UNSET
-    last_transition_date: str | UnsetType = UNSET
-    started_at: str | UnsetType = UNSET
-    stopped_at: str | UnsetType = UNSET
-    timeout_at: str | UnsetType = UNSET
+    initializing_at: Time | UnsetType = UNSET
+    last_transition_date: Time | UnsetType = UNSET
+    started_at: Time | UnsetType = UNSET
+    stopped_at: Time | UnsetType = UNSET
+    timeout_at: Time | UnsetType = UNSET
     url: str | UnsetType = UNSET
     volumes: list[VolumeStatus] | UnsetType = UNSET
 
@@ -195,14 +195,14 @@ class Workspace(Answer, frozen=True):
 class NotebookStatus(Answer, frozen=True):
     """What is. ``duration`` counts RUNNING over all runs; ``url`` never changes."""
 
-    state: str
+    state: StateName
     url: str
     data_sync: list[DataSync] | UnsetType = UNSET
     duration: int | UnsetType = UNSET
     info: Info | UnsetType = UNSET
     last_job_status: JobStatus | UnsetType = UNSET
-    last_started_at: str | UnsetType = UNSET
-    last_stopped_at: str | UnsetType = UNSET
+    last_started_at: Time | UnsetType = UNSET
+    last_stopped_at: Time | UnsetType = UNSET
     monitoring_url: str | UnsetType = UNSET
     ssh_url: str | UnsetType = UNSET
     volumes: list[VolumeStatus] | UnsetType = UNSET
@@ -212,9 +212,9 @@ class NotebookStatus(Answer, frozen=True):
 class Notebook(Answer, frozen=True):
     """A notebook: what was asked for and what is."""
 
-    id: str
-    created_at: str
-    updated_at: str
+    id: Uuid
+    created_at: Time
+    updated_at: Time
     spec: Spec
     status: NotebookStatus
     user: str

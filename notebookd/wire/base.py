@@ -4,10 +4,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-__all__ = ["Answer", "Request", "parse_rfc3339", "rfc3339"]
+__all__ = ["Answer", "JobStateName", "Request", "StateName", "Time", "Uuid", "parse_rfc3339", "rfc3339"]
+
+# What schemas say beyond what is decoded: answers are ours, and requests are checked where the meaning is known.
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+STATES = ("STARTING", "RUNNING", "RESTARTING", "STOPPING", "STOPPED", "FAILED", "ERROR", "SYNC_FAILED", "DELETING")
+StateName = Annotated[str, Meta(extra_json_schema={"enum": list(STATES)})]
+JOB_STATES = (
+    *("QUEUED", "INITIALIZING", "PENDING", "RUNNING", "RESTARTING", "INTERRUPTING", "FINALIZING"),
+    *("DONE", "INTERRUPTED", "TIMEOUT", "FAILED", "ERROR", "SYNC_FAILED"),
+)
+JobStateName = Annotated[str, Meta(extra_json_schema={"enum": list(JOB_STATES)})]
 
 
 class Request(

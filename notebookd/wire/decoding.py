@@ -13,7 +13,7 @@ import operator
 import re
 import types
 from dataclasses import dataclass
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -80,12 +80,13 @@ def _walk(shape: Any, value: Any, path: str, faults: list[Fault]) -> Any:
         return None
     if isinstance(shape, type) and issubclass(shape, msgspec.Struct) and isinstance(value, dict):
         return _walk_struct(shape, value, path, faults)
-    match get_origin(shape), value:
+    plain = get_args(shape)[0] if get_origin(shape) is Annotated else shape
+    match get_origin(plain), value:
         case (origin, list()) if origin is list:
-            (item,) = get_args(shape)
+            (item,) = get_args(plain)
             return [_walk(item, each, f"{path}[{index}]", faults) for index, each in enumerate(value)]
         case (origin, dict()) if origin is dict:
-            _, item = get_args(shape)
+            _, item = get_args(plain)
             read = {key: _walk(item, each, _below(path, key), faults) for key, each in value.items()}
             return {key: each for key, each in read.items() if each is not UNSET}
     try:

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType, field
 
 from notebookd.wire.answers import Resources
-from notebookd.wire.base import Answer
+from notebookd.wire.base import Answer, StateName, Time, Uuid
 
 __all__ = [
     "Access",
@@ -79,7 +79,8 @@ class Flavor(Answer, frozen=True):
 
 
 class Editor(Answer, frozen=True):
-    """An editor in the catalogue."""
+    """An editor in the catalogue. ``incompatible_with`` has the frameworks that it is not offered with; one that is
+    ``deprecated`` is offered with none any more, and the text says what to take instead (both ours)."""
 
     id: str
     name: str
@@ -87,10 +88,13 @@ class Editor(Answer, frozen=True):
     doc_url: str | UnsetType = UNSET
     logo_url: str | UnsetType = UNSET
     versions: list[str] | UnsetType = UNSET
+    incompatible_with: list[str] | UnsetType = UNSET
+    deprecated: str | UnsetType = UNSET
 
 
 class Framework(Answer, frozen=True):
-    """A framework in the catalogue; the first version is the default."""
+    """A framework in the catalogue; the first version is the default. ``deprecated_versions`` (ours) are for no new
+    notebook: by version, what to take instead."""
 
     id: str
     name: str
@@ -99,6 +103,7 @@ class Framework(Answer, frozen=True):
     doc_url: str | UnsetType = UNSET
     logo_url: str | UnsetType = UNSET
     saved_paths: list[str] | UnsetType = UNSET
+    deprecated_versions: dict[str, str] | UnsetType = UNSET
 
 
 class Quotas(Answer, frozen=True):
@@ -113,7 +118,7 @@ class Me(Answer, frozen=True):
 
     name: str
     role: str
-    tenant: str
+    tenant: Uuid
     quotas: Quotas
     token_kind: str | UnsetType = UNSET
 
@@ -129,10 +134,10 @@ class GpuLease(Answer, frozen=True):
     """Who holds a GPU, since when, and when it is free at the latest (null: when its owner likes). ``name`` is the
     notebook's, for its owner and admins."""
 
-    notebook: str
+    notebook: Uuid
     owner: str
-    since: str
-    free_at: str | None
+    since: Time
+    free_at: Time | None
     name: str | UnsetType = UNSET
 
 
@@ -143,7 +148,7 @@ class GpuProcess(Answer, frozen=True):
     user: str
     command: str
     memory: int | None
-    notebook: str | None
+    notebook: Uuid | None
 
 
 class GpuHealth(Answer, frozen=True):
@@ -152,8 +157,8 @@ class GpuHealth(Answer, frozen=True):
     status: str
     message: str | UnsetType = UNSET
     xid: int | UnsetType = UNSET
-    at: str | UnsetType = UNSET
-    notebook: str | UnsetType = UNSET
+    at: Time | UnsetType = UNSET
+    notebook: Uuid | UnsetType = UNSET
 
 
 class Gpu(Answer, frozen=True):
@@ -184,14 +189,14 @@ class GpuList(Answer, frozen=True):
 class QueueEntry(Answer, frozen=True):
     """A waiting run. ``waits_for`` is a sentence; ``latest_start_at`` an upper bound, null when none is known."""
 
-    notebook: str
+    notebook: Uuid
     name: str
     owner: str
     position: int
     asks_for: Resources
     waits_for: str
-    latest_start_at: str | None
-    queued_at: str
+    latest_start_at: Time | None
+    queued_at: Time
 
 
 class Queue(Answer, frozen=True):
@@ -204,7 +209,7 @@ class Deadline(Answer, frozen=True):
     """What will happen when, because of what, and what moves it."""
 
     reason: str
-    at: str
+    at: Time
     why: str
     moved_by: str | UnsetType = UNSET
 
@@ -212,14 +217,14 @@ class Deadline(Answer, frozen=True):
 class Extended(Answer, frozen=True):
     """Where a notebook's deadline stands after an extension."""
 
-    timeout_at: str
+    timeout_at: Time
 
 
 class Why(Answer, frozen=True):
     """Why a notebook is as it is: sentences for people, the same as data for programs."""
 
-    notebook: str
-    state: str
+    notebook: Uuid
+    state: StateName
     sentences: list[str]
     deadlines: list[Deadline]
     waits_for: QueueEntry | UnsetType = UNSET
@@ -229,19 +234,19 @@ class Event(Answer, frozen=True):
     """Something that happened. Ids increase; ``before`` and ``after`` are notebook states."""
 
     id: int
-    at: str
+    at: Time
     actor: str
     type: str
-    notebook: str | UnsetType = UNSET
-    before: str | UnsetType = UNSET
-    after: str | UnsetType = UNSET
+    notebook: Uuid | UnsetType = UNSET
+    before: StateName | UnsetType = UNSET
+    after: StateName | UnsetType = UNSET
     details: dict[str, Any] | UnsetType = UNSET
 
 
 class LogLine(Answer, frozen=True):
     """A line that the editor wrote, without its line end."""
 
-    timestamp: str
+    timestamp: Time
     content: str
 
 
@@ -249,7 +254,7 @@ class LogPage(Answer, frozen=True):
     """The log, oldest line first. ``last_activity`` is left out while there is no line."""
 
     logs: list[LogLine]
-    last_activity: str | UnsetType = UNSET
+    last_activity: Time | UnsetType = UNSET
 
 
 class Dependency(Answer, frozen=True):

@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 Count = Annotated[int, Meta(ge=0)]
+EnvName = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"})]
+EnvValue = Annotated[str, Meta(extra_json_schema={"maxLength": 32768})]
 
 
 class NotebookEnv(Request, frozen=True):
@@ -37,8 +39,8 @@ class NotebookEnv(Request, frozen=True):
 class EnvVar(Request, frozen=True):
     """One environment variable of the editor."""
 
-    name: str
-    value: str
+    name: EnvName
+    value: EnvValue
 
 
 class Resources(Request, frozen=True):

@@ -3,14 +3,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from notebookd.wire.base import Request
 from notebookd.wire.parts import EnvVar, NotebookEnv, Resources, Volume
 
 __all__ = ["DataSyncRequest", "ExtendRequest", "LabelUpdate", "NotebookPatch", "NotebookSpec"]
+
+
+LABEL = "^[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?$"
+Name = Annotated[str, Meta(extra_json_schema={"pattern": "^[a-z0-9-]{1,63}$"})]
+LabelName = Annotated[str, Meta(extra_json_schema={"pattern": LABEL})]
+LabelValue = Annotated[str, Meta(extra_json_schema={"maxLength": 255})]
+Labels = Annotated[dict[str, LabelValue | None], Meta(extra_json_schema={"maxProperties": 64})]
+EnvVars = Annotated[list[EnvVar], Meta(extra_json_schema={"maxItems": 256})]
+Keys = Annotated[list[str], Meta(extra_json_schema={"maxItems": 10})]
+Volumes = Annotated[list[Volume], Meta(extra_json_schema={"maxItems": 10})]
 
 
 class NotebookSpec(Request, frozen=True):
@@ -20,32 +30,32 @@ class NotebookSpec(Request, frozen=True):
     """
 
     env: NotebookEnv
-    env_vars: list[EnvVar] | UnsetType | None = UNSET
-    labels: dict[str, str | None] | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET
+    env_vars: EnvVars | UnsetType | None = UNSET
+    labels: Labels | UnsetType | None = UNSET
+    name: Name | UnsetType | None = UNSET
     resources: Resources | UnsetType = UNSET
-    ssh_public_keys: list[str] | UnsetType | None = UNSET
+    ssh_public_keys: Keys | UnsetType | None = UNSET
     timeout_auto_restart: bool | UnsetType | None = UNSET
     unsecure_http: bool | UnsetType | None = UNSET
-    volumes: list[Volume] | UnsetType | None = UNSET
+    volumes: Volumes | UnsetType | None = UNSET
 
 
 class NotebookPatch(Request, frozen=True):
     """Body of ``PUT /v1/notebook/{id}``. ``UNSET`` leaves a field as it is, ``None`` resets it to its default."""
 
-    labels: dict[str, str | None] | UnsetType | None = UNSET
+    labels: Labels | UnsetType | None = UNSET
     resources: Resources | UnsetType | None = UNSET
-    ssh_public_keys: list[str] | UnsetType | None = UNSET
+    ssh_public_keys: Keys | UnsetType | None = UNSET
     timeout_auto_restart: bool | UnsetType | None = UNSET
     unsecure_http: bool | UnsetType | None = UNSET
-    volumes: list[Volume] | UnsetType | None = UNSET
+    volumes: Volumes | UnsetType | None = UNSET
 
 
 class LabelUpdate(Request, frozen=True):
     """Body of ``PUT /v1/notebook/{id}/label``. An empty, null or absent value removes the label."""
 
-    name: str
-    value: str | UnsetType | None = UNSET
+    name: LabelName
+    value: LabelValue | UnsetType | None = UNSET
 
 
 class ExtendRequest(Request, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, UnsetType, field
 
-from notebookd.wire.base import Answer
+from notebookd.wire.base import Answer, JobStateName, Time, Uuid
 
 __all__ = ["Ending", "Minutes", "Price", "Receipt", "ReceiptGpu", "ReceiptStay", "Usage", "UsageRow"]
 
@@ -35,7 +35,7 @@ class UsageRow(Answer, frozen=True):
     gpu_minutes: Minutes
     leased_gpu_seconds: float
     user: str | UnsetType = UNSET
-    notebook: str | UnsetType = UNSET
+    notebook: Uuid | UnsetType = UNSET
     name: str | UnsetType = UNSET
     flavor: str | UnsetType = UNSET
     gpu: str | UnsetType = UNSET
@@ -51,8 +51,8 @@ class UsageRow(Answer, frozen=True):
 class Usage(Answer, frozen=True):
     """A report of the time from ``from`` up to and not including ``to``."""
 
-    from_: str = field(name="from")
-    to: str
+    from_: Time = field(name="from")
+    to: Time
     group_by: list[str]
     items: list[UsageRow]
     totals: UsageRow
@@ -61,11 +61,11 @@ class Usage(Answer, frozen=True):
 class ReceiptStay(Answer, frozen=True):
     """A stay in a billed state. ``ended_at`` is left out while it goes on; ``rate`` is for a unit and an hour."""
 
-    state: str
-    started_at: str
+    state: JobStateName
+    started_at: Time
     seconds: float
     minutes: Minutes
-    ended_at: str | UnsetType = UNSET
+    ended_at: Time | UnsetType = UNSET
     rate: Price | UnsetType = UNSET
     price: Price | UnsetType = UNSET
 
@@ -84,7 +84,7 @@ class ReceiptGpu(Answer, frozen=True):
 class Ending(Answer, frozen=True):
     """What ended a run: the final state, a code, a sentence, who or what wrote it."""
 
-    state: str
+    state: JobStateName
     code: str
     message: str
     actor: str
@@ -94,15 +94,15 @@ class Ending(Answer, frozen=True):
 class Receipt(Answer, frozen=True):
     """The bill of one run. ``open`` while a stay of it goes on; ``ended`` is left out until something ended it."""
 
-    notebook: str
+    notebook: Uuid
     name: str
     user: str
     run: int
-    state: str
+    state: JobStateName
     flavor: str
     units: int
     open: bool
-    queued_at: str
+    queued_at: Time
     stays: list[ReceiptStay]
     gpus: list[ReceiptGpu]
     totals: UsageRow
