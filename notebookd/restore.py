@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="also a backup of another instance")
     options = parser.parse_args(arguments)
     try:
-        database = load_config(options.config).paths.database
+        database = load_config(options.config, catalogue=False).paths.database
         done = restore(options.file, database, force=options.force)
     except NotebookdError as fault:
         sys.stderr.write(f"notebookd: {fault.message}\n")

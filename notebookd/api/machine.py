@@ -43,7 +43,7 @@ def _editors(call: Call) -> list[wire.Editor]:
     catalogue = call.services.catalogue
     framework = call.request.query.get("compatibleWithFramework")
     editors = catalogue.compatible_editors(framework) if framework else catalogue.editors
-    return [shapes.editor(each) for each in editors]
+    return [shapes.editor(each, catalogue) for each in editors]
 
 
 async def list_editors(call: Call) -> web.Response:
@@ -89,7 +89,15 @@ async def quota(call: Call) -> web.Response:
 async def me(call: Call) -> web.Response:
     """GET /v1/me."""
     actor = call.actor
-    return answer(wire.Me(name=actor.name, role=str(actor.role), tenant=call.services.instance, quotas=_quotas(call)))
+    return answer(
+        wire.Me(
+            name=actor.name,
+            role=str(actor.role),
+            tenant=call.services.instance,
+            quotas=_quotas(call),
+            token_kind="app" if actor.token else wire.UNSET,
+        )
+    )
 
 
 async def board(call: Call) -> web.Response:
@@ -132,7 +140,8 @@ async def acquire(call: Call) -> web.Response:
 async def queue(call: Call) -> web.Response:
     """GET /v1/queue: every waiting run to an admin, one's own to others, at its place among all."""
     rows = call.services.machine.queue()
-    mine = [row for row in rows if call.actor.may_operate(row.entry.notebook.owner)]
+    notebooks = [(row, row.entry.notebook) for row in rows]
+    mine = [row for row, notebook in notebooks if call.actor.may_see(notebook.owner, notebook.spec.labels)]
     return answer(wire.Queue(items=[shapes.queue_row(row) for row in mine]))
 
 

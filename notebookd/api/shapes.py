@@ -165,7 +165,7 @@ def _gpu_information(each: Flavor) -> wire.GpuInformation | UnsetType:
     return wire.GpuInformation(gpu_brand=brand, gpu_model=model, gpu_memory=each.gpu_memory_bytes or 0)
 
 
-def editor(each: Editor) -> wire.Editor:
+def editor(each: Editor, catalogue: Catalogue) -> wire.Editor:
     """An editor of the catalogue."""
     return wire.Editor(
         id=each.id,
@@ -174,6 +174,8 @@ def editor(each: Editor) -> wire.Editor:
         doc_url=each.doc_url or UNSET,
         logo_url=each.logo_url or UNSET,
         versions=[each.version] if each.version else UNSET,
+        incompatible_with=list(catalogue.incompatible_with(each.id)),
+        deprecated=catalogue.deprecation(each.id) or UNSET,
     )
 
 
@@ -186,6 +188,8 @@ def framework(each: Framework, catalogue: Catalogue) -> wire.Framework:
         versions=[version.version for version in catalogue.versions(each.id)],
         doc_url=each.doc_url or UNSET,
         logo_url=each.logo_url or UNSET,
+        saved_paths=list(catalogue.saved_paths(each.id)),
+        deprecated_versions=catalogue.deprecated_versions(each.id) or UNSET,
     )
 
 

@@ -72,6 +72,24 @@ def _plain(config: Config) -> Iterator[tuple[str, Any]]:
     yield "gateway.api", gateway.api
     yield "store.min_free", format_size(config.store.min_free_bytes)
     yield "store.ballast", format_size(config.store.ballast_bytes)
+    yield from _data(config)
+    yield "images.recipes", str(config.recipes)
+
+
+def _data(config: Config) -> Iterator[tuple[str, Any]]:
+    transfers, snapshots, workspace = config.transfers, config.snapshots, config.workspace
+    yield "transfers.at_once", transfers.at_once
+    yield "transfers.bandwidth", format_size(transfers.bandwidth_bytes_s or 0)
+    yield "transfers.git_schemes", list(transfers.git_schemes)
+    yield "transfers.git_max_size", format_size(transfers.git_max_bytes)
+    yield "transfers.git_timeout", format_duration(transfers.git_timeout_s)
+    yield "transfers.cache_keep", format_duration(transfers.cache_keep_s)
+    yield "snapshots.at_stop", snapshots.at_stop
+    yield "snapshots.keep", snapshots.keep
+    yield "snapshots.repository", snapshots.repository
+    yield "snapshots.config", str(snapshots.config)
+    yield "workspace.quota", format_size(workspace.quota_bytes or 0)
+    yield "workspace.measure_every", format_duration(workspace.measure_every_s)
 
 
 def _lifecycle(config: Config) -> Iterator[tuple[str, Any]]:
@@ -113,7 +131,7 @@ def _tables(config: Config) -> Iterator[tuple[str, Any]]:
     for name, rows in (
         ("datastore", [_datastore(each) for each in config.datastores]),
         ("flavor", [_flavor(each) for each in config.flavors]),
-        ("image", [_image(each) for each in config.images.entries]),  # those of the file come first, see Images
+        ("image", [_image(each) for each in config.images.entries]),  # those added come first, see Images
     ):
         yield from ((f"{name}[{place}]", row) for place, row in enumerate(rows))
 
@@ -146,4 +164,7 @@ def _image(entry: CatalogueEntry) -> dict[str, Any]:
         "uid": entry.uid,
         "probe": entry.probe,
         "activity": entry.activity,
+        "saved_paths": list(entry.saved_paths),
+        "labels": dict(entry.labels),
+        **({} if entry.deprecated is None else {"deprecated": entry.deprecated}),
     }

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading ``[[editor]]``, ``[[framework]]`` and ``[[image]]``, the configuration's before the built-in ones."""
+"""Reading ``[[editor]]``, ``[[framework]]`` and ``[[image]]``: the configuration's, catalogue.d's, the built-in."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import cast, get_args
 
 from notebookd.config.reader import Table
@@ -14,58 +16,91 @@ USER_UID = 42420
 PROBE = "/api"
 ACTIVITY_APIS: tuple[str, ...] = get_args(ActivityApi)
 
+WORKSPACE = "/workspace"
+
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}")
+_DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"{_DOMAIN}{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
+)
+_LONGEST_REFERENCE = 255
+_LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
+_LONGEST_LABEL = 255
+_OUR_LABELS = ("ovh/", "notebookd/")
 
 
 @dataclass(slots=True, kw_only=True)
 class _Shelf:
-    """What was read from one place."""
+    """What was read so far, from the least to the most preferred place."""
 
     editors: dict[str, Editor] = field(default_factory=dict)
     frameworks: dict[str, Framework] = field(default_factory=dict)
     entries: dict[tuple[str, str, str], CatalogueEntry] = field(default_factory=dict)
 
+    def over(self, below: _Shelf) -> _Shelf:
+        """Both, what is here first and in place of the same there."""
+        return _Shelf(
+            editors={**below.editors, **self.editors},
+            frameworks={**below.frameworks, **self.frameworks},
+            entries={**self.entries, **{key: each for key, each in below.entries.items() if key not in self.entries}},
+        )
 
-def read_images(root: Table, built_in: Table) -> Images:
-    """The configuration's catalogue over the built-in one.
 
-    An ``[[image]]`` without a command, uid, probe or activity takes those of the built-in image of the same editor. An
-    editor or framework that only an image names goes by its id.
+def read_images(root: Table, dropped: Sequence[Table], built_in: Table) -> Images:
+    """The catalogue of the configuration, over that of catalogue.d's files, over the built-in one.
+
+    An ``[[image]]`` of the same editor, framework and version as one below takes from it whatever it does not say
+    itself; another one takes command, uid, probe and activity from an image of the same editor. An editor or framework
+    that only an image names goes by its id.
     """
-    below = _read(built_in, _Shelf())
+    shelf = _read(built_in, _Shelf())
     built_in.close()
-    above = _read(root, below)
-    entries = {**above.entries, **{key: entry for key, entry in below.entries.items() if key not in above.entries}}
-    editors = {**below.editors, **above.editors}
-    frameworks = {**below.frameworks, **above.frameworks}
-    for entry in entries.values():
-        editors.setdefault(entry.editor, Editor(id=entry.editor, name=entry.editor))
-        frameworks.setdefault(entry.framework, Framework(id=entry.framework, name=entry.framework))
+    folder = _Shelf()
+    for table in dropped:
+        _read(table, shelf, folder)
+        table.close()
+    above = _read(root, folder.over(shelf))
+    added = above.over(folder)
+    shelf = added.over(shelf)
+    for entry in shelf.entries.values():
+        shelf.editors.setdefault(entry.editor, Editor(id=entry.editor, name=entry.editor))
+        shelf.frameworks.setdefault(entry.framework, Framework(id=entry.framework, name=entry.framework))
     return Images(
-        editors=tuple(editors.values()), frameworks=tuple(frameworks.values()), entries=tuple(entries.values())
+        editors=tuple(shelf.editors.values()),
+        frameworks=tuple(shelf.frameworks.values()),
+        entries=tuple(shelf.entries.values()),
+        added=len(added.entries),
     )
 
 
-def _read(root: Table, below: _Shelf) -> _Shelf:
-    shelf = _Shelf()
+def _read(root: Table, below: _Shelf, shelf: _Shelf | None = None) -> _Shelf:
+    """What one document says, laid on ``shelf``. What another file said there may be said again, and not otherwise."""
+    shelf = shelf or _Shelf()
+    begun = _Shelf(editors=dict(shelf.editors), frameworks=dict(shelf.frameworks), entries=dict(shelf.entries))
     for table in root.tables("editor"):
         editor = _editor(table)
-        if editor.id in shelf.editors:
-            table.problem("id", f"{editor.id!r} is there twice")
+        _require_new(table, "id", repr(editor.id), editor, shelf.editors.get(editor.id), begun.editors.get(editor.id))
         shelf.editors[editor.id] = editor
     for table in root.tables("framework"):
         framework = _framework(table)
-        if framework.id in shelf.frameworks:
-            table.problem("id", f"{framework.id!r} is there twice")
+        known = shelf.frameworks.get(framework.id)
+        _require_new(table, "id", repr(framework.id), framework, known, begun.frameworks.get(framework.id))
         shelf.frameworks[framework.id] = framework
     for table in root.tables("image"):
-        entry = _entry(table, below)
+        entry = _entry(table, begun.over(below))
         key = (entry.editor, entry.framework, entry.version)
-        if key in shelf.entries and all(key):
-            table.problem("", f"{' '.join(key)} is there twice")
+        if all(key):
+            _require_new(table, "", " ".join(key), entry, shelf.entries.get(key), begun.entries.get(key))
         shelf.entries[key] = entry
     return shelf
+
+
+def _require_new(table: Table, key: str, name: str, read: object, known: object, earlier: object) -> None:
+    if earlier is not None and earlier != read:
+        table.problem(key, f"{name} is in another file of the folder too, and not the same")
+    elif known is not None and known is not earlier:
+        table.problem(key, f"{name} is there twice")
 
 
 def _editor(table: Table) -> Editor:
@@ -77,6 +112,7 @@ def _editor(table: Table) -> Editor:
         doc_url=table.parsed("doc_url", _url, None),
         logo_url=table.parsed("logo_url", _url, None),
         version=table.parsed("version", str, None),
+        incompatible_with=table.strings("incompatible_with"),
     )
 
 
@@ -93,23 +129,68 @@ def _framework(table: Table) -> Framework:
 
 def _entry(table: Table, below: _Shelf) -> CatalogueEntry:
     editor = table.required("editor", _id, "")
-    like = next((entry for entry in below.entries.values() if entry.editor == editor), None)
+    framework = table.required("framework", _id, "")
+    version = table.required("version", _version, "")
+    same = below.entries.get((editor, framework, version))
+    like = same or next((entry for entry in below.entries.values() if entry.editor == editor), None)
     if like is None and not table.has("command"):
-        table.problem("command", "is missing", "the built-in catalogue has no image of that editor to take it from")
+        table.problem("command", "is missing", "there is no other image of that editor to take it from")
     command = table.strings_repeatable("command", like.command if like else ())
     if table.has("command") and not command:
         table.problem("command", "must not be empty")
     return CatalogueEntry(
         editor=editor,
-        framework=table.required("framework", _id, ""),
-        version=table.required("version", _version, ""),
-        image=table.required("image", _reference, ""),
+        framework=framework,
+        version=version,
+        image=table.parsed("image", parse_reference, same.image)
+        if same
+        else table.required("image", parse_reference, ""),
         command=command,
         uid=table.integer("uid", like.uid if like else USER_UID, at_least=1, at_most=65_533),
         probe=table.text("probe", like.probe if like else PROBE, _probe),
         # Of an editor that nobody described the API is asked in vain: it is then never taken for idle.
         activity=cast(ActivityApi, table.choice("activity", ACTIVITY_APIS, like.activity if like else "jupyter")),
+        saved_paths=_saved_paths(table, same),
+        labels=_labels(table, same),
+        deprecated=table.parsed("deprecated", str.strip, same.deprecated if same else None) or None,
     )
+
+
+def _saved_paths(table: Table, same: CatalogueEntry | None) -> tuple[str, ...]:
+    paths = table.strings("saved_paths", same.saved_paths if same else (WORKSPACE,))
+    for position, path in enumerate(paths):
+        parts = PurePosixPath(path).parts
+        if parts[:2] != ("/", "workspace") or ".." in parts:
+            table.problem(f"saved_paths[{position}]", f"{path!r} is not in {WORKSPACE}", "nothing else outlives a stop")
+    return paths
+
+
+def _labels(table: Table, same: CatalogueEntry | None) -> dict[str, str]:
+    if not table.has("labels"):
+        return dict(same.labels) if same else {}
+    found = {}
+    with table.open_table("labels") as given:
+        for key in given.keys():  # noqa: SIM118 - a Table is no mapping
+            found[key] = given.text(key, "", _label_value)
+            if key.startswith(_OUR_LABELS):
+                given.problem(key, f"labels {_OUR_LABELS[0]}... and {_OUR_LABELS[1]}... are the platform's")
+            elif not _LABEL_KEY.fullmatch(key):
+                given.problem(key, "a label's name is 1 to 128 characters of letters, digits and . _ / -")
+    return found
+
+
+def parse_reference(text: str) -> str:
+    """The name of an image: a registry and a port, a path, a tag and a digest, of which only the path must be there.
+    Raises ValueError."""
+    if len(text) > _LONGEST_REFERENCE or not _REFERENCE.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of an image")
+    return text
+
+
+def _label_value(text: str) -> str:
+    if len(text) > _LONGEST_LABEL:
+        raise ValueError(f"a label's value has at most {_LONGEST_LABEL} characters")
+    return text
 
 
 def _id(text: str) -> str:
@@ -121,12 +202,6 @@ def _id(text: str) -> str:
 def _version(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}", text):
         raise ValueError(f"{text!r} is not a version: letters, digits, '.', '-', '+' and '_', up to 63 of them")
-    return text
-
-
-def _reference(text: str) -> str:
-    if not _REFERENCE.fullmatch(text):
-        raise ValueError(f"{text!r} is not the name of an image")
     return text
 
 

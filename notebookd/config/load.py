@@ -6,19 +6,23 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
 from notebookd.config import shape
+from notebookd.config.data import read_datastores, read_snapshots, read_transfers, read_workspaces
 from notebookd.config.effective import keys_of
 from notebookd.config.images import read_images
 from notebookd.config.reader import Problem, Table
+from notebookd.config.source import is_absent, read_folder, read_toml
 from notebookd.config.units import format_duration, parse_duration, parse_price, parse_size
 from notebookd.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/notebookd/notebookd.toml")
+CATALOGUE_FOLDER = "catalogue.d"
 
 GPU_DRIVERS = ("nvml", "simulated")
 BILLABLE_STATES = ("INITIALIZING", "PENDING", "RUNNING", "RESTARTING", "INTERRUPTING", "FINALIZING")
@@ -29,32 +33,34 @@ _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
 
 
-def load_config(path: Path | None = None) -> shape.Config:
-    """The configuration in ``path``; without one, in the default place, where it may be absent.
+def load_config(path: Path | None = None, *, catalogue: bool = True) -> shape.Config:
+    """The configuration in ``path``; without one, in the default place, where it may be absent. Beside it, what the
+    folder catalogue.d adds to the catalogue, for whom that concerns.
 
     Raises ConfigError naming every problem with file, key and hint.
     """
     source = path or DEFAULT_PATH
-    try:
-        text = source.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        if path is None:
-            return parse_config({}, source=None)
-        raise _unreadable(source, "there is no such file") from error
-    except UnicodeDecodeError as error:
-        raise _unreadable(source, f"it is not UTF-8 (byte {error.start})") from error
-    except (OSError, ValueError) as error:
-        raise _unreadable(source, getattr(error, "strerror", None) or str(error)) from error
-    try:
-        values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _unreadable(source, f"it is not TOML: {error}") from error
-    return parse_config(values, source=source)
-
-
-def parse_config(values: Mapping[str, Any], *, source: Path | None) -> shape.Config:
-    """The configuration in a parsed TOML document. Raises ConfigError naming every problem."""
     problems: list[Problem] = []
+    folder = source.parent / CATALOGUE_FOLDER
+    dropped = read_folder(folder, problems) if catalogue else ()
+    if path is None and is_absent(source):
+        return parse_config({}, source=None, dropped=dropped, problems=problems)
+    values = read_toml(source, problems)
+    if values is None:
+        raise _config_error(source, problems)
+    return parse_config(values, source=source, dropped=dropped, problems=problems)
+
+
+def parse_config(
+    values: Mapping[str, Any],
+    *,
+    source: Path | None,
+    dropped: Sequence[Table] = (),
+    problems: list[Problem] | None = None,
+) -> shape.Config:
+    """The configuration in a parsed TOML document, with the tables of catalogue.d and the problems found so far.
+    Raises ConfigError naming every problem."""
+    problems = [] if problems is None else problems
     root = Table(values, file=str(source or "built-in"), key="", problems=problems)
     paths = _paths(root)
     config = shape.Config(
@@ -67,16 +73,20 @@ def parse_config(values: Mapping[str, Any], *, source: Path | None) -> shape.Con
         gateway=_gateway(root),
         billing=_billing(root),
         quota=_quota(root),
-        datastores=_datastores(root),
-        images=read_images(root, _built_in(problems)),
+        datastores=read_datastores(root),
+        images=read_images(root, dropped, _built_in(problems)),
         flavors=_flavors(root),
         store=_store(root),
-        given=frozenset(keys_of(values)),
+        transfers=read_transfers(root),
+        snapshots=read_snapshots(root, paths),
+        workspace=read_workspaces(root),
+        recipes=_recipes(root),
     )
     root.close()
     if problems:
         raise _config_error(source, problems)
-    return config
+    added = {f"image[{place}]" for place in range(config.images.added)}
+    return replace(config, given=frozenset(keys_of(values)) | added)
 
 
 def _built_in(problems: list[Problem]) -> Table:
@@ -201,39 +211,6 @@ def _quota_overrides(table: Table, key: str) -> dict[str, shape.QuotaOverride]:
     return overrides
 
 
-def _datastores(root: Table) -> tuple[shape.Datastore, ...]:
-    stores: list[shape.Datastore] = []
-    for table in root.tables("datastore"):
-        store = _datastore(table)
-        if store.alias and any(other.alias == store.alias for other in stores):
-            table.problem("alias", f"{store.alias!r} is there twice")
-        stores.append(store)
-    return tuple(stores)
-
-
-def _datastore(table: Table) -> shape.Datastore:
-    alias = table.required("alias", _alias, "")
-    read, write = (_people(table, key) for key in ("read", "write"))
-    if table.choice("type", ("directory", "rclone"), "directory") == "directory":
-        path = table.required("path", _store_path, Path("/nonexistent"))
-        return shape.DirectoryDatastore(alias=alias, path=path, read=read, write=write)
-    return shape.RcloneDatastore(
-        alias=alias,
-        remote=table.required("remote", _remote, ""),
-        config=table.path("config", "/etc/notebookd/rclone.conf"),
-        read=read,
-        write=write,
-    )
-
-
-def _people(table: Table, key: str) -> tuple[str, ...]:
-    names = table.strings(key)
-    for position, name in enumerate(names):
-        if name != "*" and not _ACCOUNT.fullmatch(name.removeprefix("@")):
-            table.problem(f"{key}[{position}]", f"{name!r} names nobody", 'write a user, "@group" or "*"')
-    return names
-
-
 def _flavors(root: Table) -> tuple[shape.FlavorOverride, ...]:
     flavors: list[shape.FlavorOverride] = []
     for table in root.tables("flavor"):
@@ -259,6 +236,11 @@ def _store(root: Table) -> shape.Store:
         return shape.Store(min_free_bytes=table.size("min_free", "1GiB"), ballast_bytes=table.size("ballast", "64MiB"))
 
 
+def _recipes(root: Table) -> Path:
+    with root.table("images") as table:
+        return table.path("recipes", "/usr/share/notebookd/images")
+
+
 def _account(text: str) -> str:
     if not _ACCOUNT.fullmatch(text):
         raise ValueError(f"{text!r} is not the name of a group")
@@ -269,19 +251,6 @@ def _alias(text: str) -> str:
     if not _ALIAS.fullmatch(text):
         raise ValueError(f"{text!r} is not a name: letters, digits, '-' and '_', up to 63 of them")
     return text
-
-
-def _remote(text: str) -> str:
-    if not text.strip() or text.startswith("-") or ":" in text:
-        raise ValueError(f"{text!r} is not the name of an rclone remote: as in `rclone listremotes`, without the colon")
-    return text
-
-
-def _store_path(text: str) -> Path:
-    path = Path(text)
-    if not path.is_absolute() or "\0" in text or ".." in path.parts or path == Path("/"):
-        raise ValueError(f"{text!r} is not the absolute path of a folder below /")
-    return path
 
 
 def _domain(text: str) -> str:
@@ -317,16 +286,14 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return str(address), int(port)
 
 
-def _unreadable(source: Path, why: str) -> ConfigError:
-    return _config_error(source, [Problem(file=str(source), key="", message=why)])
-
-
 def _config_error(source: Path | None, problems: list[Problem]) -> ConfigError:
     place = source or "built-in configuration"
-    if len(problems) == 1:
-        text = f"cannot use {place}: {problems[0]}"
+    own = {str(source), "built-in"}
+    said = [f"{problem}" if problem.file in own else f"{problem.file}: {problem}" for problem in problems]
+    if len(said) == 1:
+        text = f"cannot use {place}: {said[0]}"
     else:
-        lines = "\n".join(f"  {problem}" for problem in problems)
+        lines = "\n".join(f"  {each}" for each in said)
         text = f"cannot use {place}: {len(problems)} problems\n{lines}"
     details = [{"file": one.file, "key": one.key, "message": one.message, "hint": one.hint} for one in problems]
     return ConfigError(text, details={"problems": details})

@@ -27,7 +27,12 @@ def reloaded(running: Config, fresh: Config) -> Config:
         billing=replace(running.billing, rates=fresh.billing.rates),
         quota=fresh.quota,
         images=fresh.images,
+        recipes=fresh.recipes,
         flavors=fresh.flavors,
+        datastores=fresh.datastores,
+        transfers=fresh.transfers,
+        snapshots=fresh.snapshots,
+        workspace=fresh.workspace,
         store=replace(running.store, min_free_bytes=fresh.store.min_free_bytes),
     )
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,31 @@ class Paths:
     def workspaces(self) -> Path:
         """One folder per notebook, mounted at /workspace."""
         return self.state / "workspaces"
+
+    @property
+    def volumes(self) -> Path:
+        """Copies of volumes, by notebook and volume."""
+        return self.state / "volumes"
+
+    @property
+    def cache(self) -> Path:
+        """Copies that notebooks share, by source."""
+        return self.state / "cache"
+
+    @property
+    def movers(self) -> Path:
+        """What movers are told and say, by mover."""
+        return self.state / "movers"
+
+    @property
+    def secrets(self) -> Path:
+        """Keys that notebookd made for itself."""
+        return self.state / "secrets"
+
+    @property
+    def snapshots(self) -> Path:
+        """Where snapshots lie if the configuration says nothing else, by notebook."""
+        return self.state / "snapshots"
 
     @property
     def trash(self) -> Path:
@@ -182,6 +207,8 @@ class Editor:
     doc_url: str | None = None
     logo_url: str | None = None
     version: str | None = None
+    incompatible_with: tuple[str, ...] = ()
+    """Ids of frameworks that it is not offered with, whatever images there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +228,9 @@ class CatalogueEntry:
 
     ``command`` serves the editor on the Unix socket ``/run/editor/editor.sock``; ``uid`` is the user it runs as
     inside; a GET of ``probe`` answers 200 when it is up. ``activity`` is how the editor tells what goes on in it: by
-    Jupyter's REST API, or not at all, and then idle stop goes by browsers and GPUs alone."""
+    Jupyter's REST API, or not at all, and then idle stop goes by browsers and GPUs alone. ``saved_paths`` are kept over
+    a stop, all of them in the workspace. ``labels`` go on every notebook made of it, unless its user gives them another
+    value. One that is ``deprecated`` makes no new notebook; the text says what to take instead."""
 
     editor: str
     framework: str
@@ -211,15 +240,20 @@ class CatalogueEntry:
     uid: int
     probe: str
     activity: ActivityApi = "jupyter"
+    saved_paths: tuple[str, ...] = ("/workspace",)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    deprecated: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """What there is to choose from; entries of the configuration come before the built-in ones."""
+    """What there is to choose from: the entries of the configuration, then those of catalogue.d, then the built-in
+    ones. The first ``added`` of them are not built in."""
 
     editors: tuple[Editor, ...]
     frameworks: tuple[Framework, ...]
     entries: tuple[CatalogueEntry, ...]
+    added: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +281,45 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transfers:
+    """How data is carried in and out: movers ``at_once``, bytes a second of each (None: as many as there are), what of
+    Git is cloned and up to what size and time, and how long shared copies are kept unused."""
+
+    at_once: int
+    bandwidth_bytes_s: int | None
+    git_schemes: tuple[str, ...]
+    git_max_bytes: int
+    git_timeout_s: float
+    cache_keep_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshots:
+    """Snapshots of workspaces: whether one is taken ``at_stop``, how many are kept, and where. ``repository`` is a
+    folder of the host, or ``remote:path`` of the rclone configuration ``config``; each notebook has a repository of its
+    own in it."""
+
+    at_stop: bool
+    keep: int
+    repository: str
+    config: Path
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the host, None where it is a remote."""
+        return Path(self.repository) if self.repository.startswith("/") else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspaces:
+    """What a workspace may take on the disk before its notebook is not started any more (None: as much as there is), and
+    how often the workspaces of running notebooks are measured."""
+
+    quota_bytes: int | None
+    measure_every_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole configuration. ``source`` is the file it came from, None when there is none; ``given`` has the dotted
     keys that stand in it."""
@@ -264,4 +337,9 @@ class Config:
     images: Images
     flavors: tuple[FlavorOverride, ...]
     store: Store
+    recipes: Path = Path("/usr/share/notebookd/images")
+    """The folder of the recipes that images are built from: one folder each."""
+    transfers: Transfers
+    snapshots: Snapshots
+    workspace: Workspaces
     given: frozenset[str] = frozenset()

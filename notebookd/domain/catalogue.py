@@ -37,18 +37,27 @@ class Catalogue:
 
     @classmethod
     def of(cls, images: Images) -> Catalogue:
-        """The catalogue that the configuration describes; what no image has is not on offer."""
-        editors = {entry.editor for entry in images.entries}
-        frameworks = {entry.framework for entry in images.entries}
+        """The catalogue that the configuration describes, less what it calls incompatible. What no image has is not in
+        it."""
+        apart = {(editor.id, framework) for editor in images.editors for framework in editor.incompatible_with}
+        entries = tuple(entry for entry in images.entries if (entry.editor, entry.framework) not in apart)
+        editors = {entry.editor for entry in entries}
+        frameworks = {entry.framework for entry in entries}
         return cls(
             editors=tuple(editor for editor in images.editors if editor.id in editors),
             frameworks=tuple(framework for framework in images.frameworks if framework.id in frameworks),
-            entries=images.entries,
+            entries=entries,
         )
 
+    @property
+    def offered(self) -> tuple[CatalogueEntry, ...]:
+        """The entries that new notebooks are made of."""
+        return tuple(entry for entry in self.entries if entry.deprecated is None)
+
     def find(self, editor: str, framework: str, version: str | None = None) -> CatalogueEntry | None:
-        """The entry of that combination, by default of the preferred version; None when there is none."""
-        for entry in self.entries:
+        """The entry of that combination, None when there is none. By default it is of the preferred version, which is a
+        deprecated one only where there is no other."""
+        for entry in (*self.offered, *self.entries):
             if entry.editor == editor and entry.framework == framework and version in {None, entry.version}:
                 return entry
         return None
@@ -64,10 +73,10 @@ class Catalogue:
             if asked not in known:
                 raise _missing(kind, f"there is no {kind} {asked!r}", asked, known)
         together = [each.id for each in self.compatible_frameworks(editor)]
-        if framework not in together:
+        if not any((entry.editor, entry.framework) == (editor, framework) for entry in self.entries):
             cause = f"editor {editor!r} does not come with framework {framework!r}"
             raise _missing("framework", cause, framework, together)
-        versions = [entry.version for entry in self.entries if (entry.editor, entry.framework) == (editor, framework)]
+        versions = [each.version for each in self.versions(framework, editor=editor)]
         cause = f"framework {framework!r} has no version {version!r} with editor {editor!r}"
         raise _missing("version", cause, version or "", versions)
 
@@ -80,9 +89,9 @@ class Catalogue:
         return next((each for each in self.frameworks if each.id == framework), None)
 
     def versions(self, framework: str, *, editor: str | None = None) -> tuple[Version, ...]:
-        """The versions of a framework, the default first; with ``editor``, those that come with it."""
+        """The versions of a framework on offer, the default first; with ``editor``, those that come with it."""
         editors: dict[str, list[str]] = {}
-        for entry in self.entries:
+        for entry in self.offered:
             if entry.framework == framework:
                 editors.setdefault(entry.version, []).append(entry.editor)
         return tuple(
@@ -91,18 +100,38 @@ class Catalogue:
             if editor is None or editor in with_it
         )
 
+    def deprecated_versions(self, framework: str) -> dict[str, str]:
+        """The versions of a framework that no editor offers any more, and what to take instead of each."""
+        on_offer = {version.version for version in self.versions(framework)}
+        return {
+            entry.version: entry.deprecated
+            for entry in reversed(self.entries)
+            if entry.framework == framework and entry.deprecated is not None and entry.version not in on_offer
+        }
+
+    def deprecation(self, editor: str) -> str | None:
+        """What to take instead of an editor that is offered with nothing any more; None for any other."""
+        texts = [entry.deprecated for entry in self.entries if entry.editor == editor]
+        return next((text for text in texts if text is not None), None) if None not in texts else None
+
+    def saved_paths(self, framework: str) -> tuple[str, ...]:
+        """What of a framework's container is kept over a stop."""
+        return tuple(
+            dict.fromkeys(path for entry in self.entries if entry.framework == framework for path in entry.saved_paths)
+        )
+
     def compatible_editors(self, framework: str) -> tuple[Editor, ...]:
-        """The editors that come with a framework."""
-        ids = {entry.editor for entry in self.entries if entry.framework == framework}
+        """The editors that a framework is offered with."""
+        ids = {entry.editor for entry in self.offered if entry.framework == framework}
         return _among(self.editors, ids)
 
     def compatible_frameworks(self, editor: str) -> tuple[Framework, ...]:
-        """The frameworks that come with an editor."""
-        ids = {entry.framework for entry in self.entries if entry.editor == editor}
+        """The frameworks that an editor is offered with."""
+        ids = {entry.framework for entry in self.offered if entry.editor == editor}
         return _among(self.frameworks, ids)
 
     def incompatible_with(self, editor: str) -> tuple[str, ...]:
-        """The ids of the frameworks that an editor does not come with."""
+        """The ids of the frameworks that an editor is not offered with."""
         compatible = {each.id for each in self.compatible_frameworks(editor)}
         return tuple(each.id for each in self.frameworks if each.id not in compatible)
 

@@ -96,7 +96,7 @@ def complete(
         framework=entry.framework,
         framework_version=entry.version,
         resources=resources,
-        labels=dict(wish.labels or {}),
+        labels={**entry.labels, **(wish.labels or {})},
         env_vars=wish.env_vars or (),
         ssh_public_keys=wish.ssh_public_keys or (),
         timeout_auto_restart=bool(wish.timeout_auto_restart),
@@ -118,7 +118,10 @@ def _env_faults(wish: SpecWish, catalogue: Catalogue) -> Iterator[Fault]:
     if wish.editor is None or wish.framework is None:
         return
     try:
-        catalogue.get(wish.editor, wish.framework, wish.version)
+        entry = catalogue.get(wish.editor, wish.framework, wish.version)
+        if entry.deprecated is not None:
+            words = f"{entry.editor} with {entry.framework} {entry.version} is deprecated: {entry.deprecated}"
+            yield Fault(f"$.env.{'frameworkVersion' if wish.version else 'frameworkId'}", words)
     except NotFound as fault:
         part = {"editor": "editorId", "framework": "frameworkId"}.get(fault.details["part"], "frameworkVersion")
         yield Fault(f"$.env.{part}", fault.message.removeprefix("cannot find an image: "))

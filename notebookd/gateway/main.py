@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o027)
     try:
-        asyncio.run(_serve(load_config(arguments.config)))
+        asyncio.run(_serve(load_config(arguments.config, catalogue=False)))
     except NotebookdError as error:
         hint = f"\n{error.hint}" if error.hint else ""
         sys.stderr.write(f"notebookd-gateway: {error.message}{hint}\n")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from notebookd.config import parse_config
+from notebookd.config import Config, load_config, parse_config
+from notebookd.config.images import parse_reference
 from notebookd.domain.catalogue import Catalogue
 from notebookd.errors import ConfigError, NotFound
 
@@ -102,3 +105,202 @@ def test_what_is_not_there_is_named_with_what_is(asked: tuple[str, str, str | No
 def test_each_image_is_listed_once() -> None:
     shared = TORCH | {"framework": "both"}
     assert catalogue(TORCH, shared).image_names() == ("lab/torch:2.5", "localhost/notebookd/jupyterlab:1")
+
+
+def test_an_image_named_as_one_below_changes_only_what_it_says() -> None:
+    key = {"editor": "jupyterlab", "framework": "conda", "version": "py311"}
+    old, new = catalogue().get("jupyterlab", "conda"), catalogue(key | {"uid": 1000}).get("jupyterlab", "conda")
+    assert (new.image, new.command, new.uid) == (old.image, old.command, 1000)
+
+
+def test_a_deprecated_version_is_found_by_its_name_and_never_by_default() -> None:
+    old = OLD_TORCH | {"deprecated": "take pytorch 2.5"}
+    offer = catalogue(old, TORCH)
+    assert offer.get("jupyterlab", "pytorch").version == "2.5"
+    assert offer.get("jupyterlab", "pytorch", "2.4").deprecated == "take pytorch 2.5"
+    assert [each.version for each in offer.versions("pytorch")] == ["2.5"]
+    assert offer.deprecated_versions("pytorch") == {"2.4": "take pytorch 2.5"}
+
+
+def test_what_is_deprecated_altogether_is_still_there_and_compatible_with_nothing() -> None:
+    offer = catalogue(VSCODE | {"deprecated": "take jupyterlab"})
+    assert offer.find_editor("vscode") is not None
+    assert offer.deprecation("vscode") == "take jupyterlab"
+    assert offer.deprecation("jupyterlab") is None
+    assert offer.compatible_frameworks("vscode") == ()
+    assert offer.find("vscode", "conda", "py311") is not None
+
+
+def test_an_editor_may_be_called_incompatible_with_a_framework_that_it_has_an_image_with() -> None:
+    editor: dict[str, object] = {"id": "vscode", "name": "VS Code", "incompatible_with": ["conda"]}
+    offer = catalogue(VSCODE, VSCODE | {"framework": "pytorch"}, editor=[editor])
+    assert offer.find("vscode", "conda") is None
+    assert offer.incompatible_with("vscode") == ("conda",)
+
+
+def test_saved_paths_lie_in_the_workspace_and_labels_are_nobody_elses() -> None:
+    offer = catalogue(TORCH | {"saved_paths": ["/workspace", "/workspace/.conda"], "labels": {"team": "lab"}})
+    assert offer.saved_paths("pytorch") == ("/workspace", "/workspace/.conda")
+    assert offer.get("jupyterlab", "pytorch").labels == {"team": "lab"}
+    for saved in ("/home", "/workspace/../etc", "workspace", "/workspaces"):
+        with pytest.raises(ConfigError, match="saved_paths"):
+            catalogue(TORCH | {"saved_paths": [saved]})
+    for label in ({"ovh/id": "x"}, {"a b": "x"}, {"a": "x" * 256}):
+        with pytest.raises(ConfigError, match="labels"):
+            catalogue(TORCH | {"labels": label})
+
+
+NAMES = ("mine:2", "lab/torch:2.5", "docker.io/library/debian:bookworm-slim", "127.0.0.1:5000/a__b/c-d.e_f:T-1_x")
+HOSTILE = (
+    *(
+        "",
+        " ",
+        "A",
+        "a:",
+        "a:/etc",
+        "oci-archive:/etc/shadow",
+        "dir:/etc",
+        "docker://a",
+        "../a",
+        "a/../b",
+        "a//b",
+        "/a",
+    ),
+    *(
+        "a b",
+        "a\n",
+        "-a",
+        "--privileged",
+        "a@b",
+        "a@sha256:00",
+        "a?x=1",
+        "a%2fb",
+        "a;b",
+        "$a",
+        "a" * 256,
+        "h:99999999/a",
+    ),
+)
+
+
+@pytest.mark.parametrize("name", [*NAMES, f"a@sha256:{'0' * 64}", f"h:5/a:1@sha256:{'a' * 64}"])
+def test_names_of_images(name: str) -> None:
+    assert parse_reference(name) == name
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_name_of_an_image(name: str) -> None:
+    with pytest.raises(ValueError, match="not the name of an image"):
+        parse_reference(name)
+
+
+# The folder catalogue.d
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    (tmp_path / "catalogue.d").mkdir()
+    return tmp_path
+
+
+def drop(etc: Path, name: str, text: str) -> None:
+    (etc / "catalogue.d" / name).write_text(text)
+
+
+def loaded(etc: Path, own: str = "") -> Config:
+    (etc / "notebookd.toml").write_text(own)
+    return load_config(etc / "notebookd.toml")
+
+
+def faults(etc: Path, own: str = "") -> list[tuple[str, str, str]]:
+    with pytest.raises(ConfigError) as caught:
+        loaded(etc, own)
+    problems = caught.value.details["problems"]
+    return [(Path(each["file"]).name, each["key"], each["message"]) for each in problems]
+
+
+def image(version: str, name: str, *, framework: str = "pytorch", more: str = "") -> str:
+    head = f'[[image]]\neditor = "jupyterlab"\nframework = "{framework}"\nversion = "{version}"\nimage = "{name}"\n'
+    return head + more + "\n"
+
+
+def test_files_of_the_folder_add_to_the_catalogue_by_name(etc: Path) -> None:
+    drop(etc, "20-new.toml", image("2.6", "lab/torch:2.6"))
+    drop(etc, "10-old.toml", image("2.5", "lab/torch:2.5") + '[[framework]]\nid = "pytorch"\nname = "PyTorch"\n')
+    offer = Catalogue.of(loaded(etc).images)
+    assert [each.version for each in offer.versions("pytorch")] == ["2.5", "2.6"]
+    assert offer.get("jupyterlab", "conda").version == "py311"
+    framework = offer.find_framework("pytorch")
+    assert framework is not None
+    assert framework.name == "PyTorch"
+
+
+def test_the_folder_goes_over_the_built_in_and_the_configuration_over_both(etc: Path) -> None:
+    drop(etc, "a.toml", image("py311", "lab/conda:7", framework="conda", more='probe = "/a"') + image("2.5", "b:1"))
+    config = loaded(etc, image("py311", "mine:1", framework="conda"))
+    entry = Catalogue.of(config.images).get("jupyterlab", "conda")
+    assert (entry.image, entry.probe) == ("mine:1", "/a")
+    assert [each.image for each in config.images.entries] == ["mine:1", "b:1"]
+    assert {"image[0]", "image[1]"} <= config.given
+    assert "image[2]" not in config.given
+
+
+def test_every_fault_of_every_file_is_named_with_its_file(etc: Path) -> None:
+    drop(etc, "a.toml", image("2.5", "a:1", more='prob = "/x"\nuid = 0'))
+    drop(etc, "b.toml", "[[image]\n")
+    drop(etc, "c.toml", "[lifecycle]\n")
+    (etc / "catalogue.d" / "d.toml").write_bytes(b"# caf\xe9")
+    (etc / "catalogue.d" / "e.toml").symlink_to("nowhere")
+    (etc / "catalogue.d" / "f.toml").mkdir()
+    found = faults(etc, "x = 1")
+    assert {(file, key) for file, key, _ in found} == {
+        ("a.toml", "image[0].prob"),
+        ("a.toml", "image[0].uid"),
+        ("b.toml", ""),
+        ("c.toml", "lifecycle"),
+        ("d.toml", ""),
+        ("e.toml", ""),
+        ("f.toml", ""),
+        ("notebookd.toml", "x"),
+    }
+
+
+def test_the_message_names_the_file_of_a_fault(etc: Path) -> None:
+    drop(etc, "a.toml", "x = 1")
+    with pytest.raises(ConfigError) as caught:
+        loaded(etc)
+    assert caught.value.message == (
+        f"cannot use {etc}/notebookd.toml: {etc}/catalogue.d/a.toml: x: is not a known key "
+        "(known: editor, framework, image)"
+    )
+
+
+def test_a_broken_configuration_does_not_hide_the_faults_of_the_folder(etc: Path) -> None:
+    drop(etc, "a.toml", "no toml")
+    assert [file for file, _, _ in faults(etc, "nor this")] == ["a.toml", "notebookd.toml"]
+
+
+def test_two_files_may_say_the_same_and_not_contradict_each_other(etc: Path) -> None:
+    editor = '[[editor]]\nid = "jupyterlab"\nname = "Lab"\n'
+    drop(etc, "a.toml", editor + image("2.5", "a:1"))
+    drop(etc, "b.toml", editor + image("2.5", "a:1"))
+    assert [each.image for each in loaded(etc).images.entries][:1] == ["a:1"]
+    drop(etc, "b.toml", editor.replace("Lab", "Lob") + image("2.5", "a:2"))
+    assert [(file, key) for file, key, _ in faults(etc)] == [("b.toml", "editor[0].id"), ("b.toml", "image[0]")]
+
+
+def test_what_stands_twice_in_one_file_is_a_fault(etc: Path) -> None:
+    drop(etc, "a.toml", image("2.5", "a:1") + image("2.5", "a:1"))
+    assert faults(etc) == [("a.toml", "image[1]", "jupyterlab pytorch 2.5 is there twice")]
+
+
+def test_other_files_of_the_folder_are_not_read(etc: Path) -> None:
+    drop(etc, "a.toml.dpkg-old", "no toml")
+    drop(etc, ".a.toml", "no toml")
+    assert len(loaded(etc).images.entries) == 1
+
+
+def test_who_has_no_use_for_the_catalogue_does_not_read_the_folder(etc: Path) -> None:
+    drop(etc, "a.toml", "no toml")
+    (etc / "notebookd.toml").write_text("")
+    assert load_config(etc / "notebookd.toml", catalogue=False).images.added == 0

@@ -38,6 +38,7 @@ AT_ONCE: Mapping[str, Any] = {
     "gpus": {"foreign_memory": "1GiB", "ignore_processes": ["gnome-shell"], "poll": "7s"},
     "billing": {"rates": {"h100-1-gpu": "2.80"}},
     "store": {"min_free": "2GiB"},
+    "images": {"recipes": "/srv/recipes"},
     "image": [{"editor": "jupyterlab", "framework": "conda", "version": "9", "image": "mine:1", "command": ["x"]}],
     "editor": [{"id": "vscode", "name": "VS Code"}],
     "framework": [{"id": "mine", "name": "Mine"}],
