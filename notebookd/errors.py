@@ -104,6 +104,16 @@ class WorkspaceFault(NotebookdError):
     code = "workspace-unavailable"
 
 
+class VolumeFault(NotebookdError):
+    """A volume, a datastore or a snapshot cannot be used. ``info_code`` (``DATASYNC_…``) says in which way."""
+
+    code = "volume-unavailable"
+
+    def __init__(self, message: str, *, info_code: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, details={"info": info_code})
+        self.info_code = info_code
+
+
 class EngineError(NotebookdError):
     """The container engine refused an operation for a reason of its own (a backend fault)."""
 
@@ -138,3 +148,9 @@ class DeviceUnresolvable(EngineError):
     """A CDI device name has no (valid) spec on this host."""
 
     code = "device-unresolvable"
+
+
+class MountMoved(EngineError):
+    """What stands at a mount in a container is not what was checked before; nothing ran in it."""
+
+    code = "mount-moved"

@@ -312,8 +312,8 @@ class Snapshots:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspaces:
-    """What a workspace may take on the disk before its notebook is not started any more (None: as much as there is), and
-    how often the workspaces of running notebooks are measured."""
+    """What a workspace may take on the disk before its notebook is not started any more (None: as much as there is),
+    and how often the workspaces of running notebooks are measured."""
 
     quota_bytes: int | None
     measure_every_s: float
@@ -337,9 +337,9 @@ class Config:
     images: Images
     flavors: tuple[FlavorOverride, ...]
     store: Store
-    recipes: Path = Path("/usr/share/notebookd/images")
-    """The folder of the recipes that images are built from: one folder each."""
     transfers: Transfers
     snapshots: Snapshots
     workspace: Workspaces
+    recipes: Path = Path("/usr/share/notebookd/images")
+    """The folder of the recipes that images are built from: one folder each."""
     given: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ Implementations: :mod:`notebookd.adapters.podman` (real) and :mod:`notebookd.tes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,11 +27,13 @@ comes needs no other care against what happened before."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A bind mount. The source must exist."""
+    """A bind mount. The source must exist. With ``identity`` (device and inode of what was found at the source by a
+    walk that follows no link) :meth:`Engine.start` looks whether that is what stands at the target."""
 
     source: str
     target: str
     read_only: bool = False
+    identity: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,13 @@ class ContainerSpec:
     cpus: float | None = None
     memory_bytes: int | None = None
     pids: int = 4096
+    rootfs: str | None = None
+    """A folder of the host that is the container's root, read-only, instead of ``image``: for movers."""
+    host_network: bool = False
+    """The host's own network instead of a private one: for movers to places that the administrator named."""
+    tmpfs: tuple[str, ...] = ()
+    """Where fresh folders in memory are mounted."""
+    stop_signal: int = 15
     shm_bytes: int = 64 * 1024 * 1024
     log_bytes: int = 10 * 1024 * 1024
 
@@ -154,10 +163,11 @@ class Engine(Protocol):
         EngineError."""
         ...
 
-    async def start(self, name: str) -> Container:
+    async def start(self, name: str, *, checked: Sequence[Mount] = ()) -> Container:
         """Start a created or ended container and return it as it is then. Starting a running one changes
-        nothing. Raises ContainerMissing, DeviceUnresolvable, EngineError (also for a LOST container that the engine
-        still takes for a running one: remove it and create it anew)."""
+        nothing. What stands at the target of each of the ``checked`` mounts that have an identity is compared with it
+        before anything of the container runs. Raises MountMoved, ContainerMissing, DeviceUnresolvable, EngineError
+        (also for a LOST container that the engine still takes for a running one: remove it and create it anew)."""
         ...
 
     async def stop(self, name: str, *, grace_s: float) -> Container | None:

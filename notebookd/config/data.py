@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the configuration says of data: datastores, transfers, snapshots, workspaces."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from notebookd.config import shape
+from notebookd.config.reader import Table
+
+GIT_SCHEMES = ("https", "http", "git")
+
+
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
+_REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*:[^:\0\n]*")
+
+
+def read_datastores(root: Table) -> tuple[shape.Datastore, ...]:
+    """The tables ``[[datastore]]``."""
+    stores: list[shape.Datastore] = []
+    for table in root.tables("datastore"):
+        store = _datastore(table)
+        if store.alias and any(other.alias == store.alias for other in stores):
+            table.problem("alias", f"{store.alias!r} is there twice")
+        stores.append(store)
+    return tuple(stores)
+
+
+def _datastore(table: Table) -> shape.Datastore:
+    alias = table.required("alias", _alias, "")
+    read, write = (_people(table, key) for key in ("read", "write"))
+    if table.choice("type", ("directory", "rclone"), "directory") == "directory":
+        path = table.required("path", _store_path, Path("/nonexistent"))
+        return shape.DirectoryDatastore(alias=alias, path=path, read=read, write=write)
+    return shape.RcloneDatastore(
+        alias=alias,
+        remote=table.required("remote", _remote, ""),
+        config=table.path("config", "/etc/notebookd/rclone.conf"),
+        read=read,
+        write=write,
+    )
+
+
+def _people(table: Table, key: str) -> tuple[str, ...]:
+    names = table.strings(key)
+    for position, name in enumerate(names):
+        if name != "*" and not _ACCOUNT.fullmatch(name.removeprefix("@")):
+            table.problem(f"{key}[{position}]", f"{name!r} names nobody", 'write a user, "@group" or "*"')
+    return names
+
+
+def read_transfers(root: Table) -> shape.Transfers:
+    """The section ``[transfers]``."""
+    with root.table("transfers") as table:
+        schemes = table.strings("git_schemes", ("https",))
+        for position, scheme in enumerate(schemes):
+            if scheme not in GIT_SCHEMES:
+                table.problem(f"git_schemes[{position}]", f"{scheme!r} is not cloned from", " or ".join(GIT_SCHEMES))
+        return shape.Transfers(
+            at_once=table.integer("at_once", 4, at_least=1, at_most=64),
+            bandwidth_bytes_s=table.size("bandwidth", "0B") or None,
+            git_schemes=schemes,
+            git_max_bytes=table.size("git_max_size", "2GiB"),
+            git_timeout_s=table.duration("git_timeout", "15m", at_least_s=1),
+            cache_keep_s=table.duration("cache_keep", "72h"),
+        )
+
+
+def read_snapshots(root: Table, paths: shape.Paths) -> shape.Snapshots:
+    """The section ``[snapshots]``."""
+    with root.table("snapshots") as table:
+        return shape.Snapshots(
+            at_stop=table.flag("at_stop", default=True),
+            keep=table.integer("keep", 7, at_least=1, at_most=1000),
+            repository=table.text("repository", str(paths.snapshots), _repository),
+            config=table.path("config", "/etc/notebookd/rclone.conf"),
+        )
+
+
+def read_workspaces(root: Table) -> shape.Workspaces:
+    """The section ``[workspace]``."""
+    with root.table("workspace") as table:
+        return shape.Workspaces(
+            quota_bytes=table.size("quota", "0B") or None,
+            measure_every_s=table.duration("measure_every", "10m", at_least_s=1),
+        )
+
+
+def _repository(text: str) -> str:
+    if text.startswith("/"):
+        return str(_store_path(text))
+    if not _REPOSITORY.fullmatch(text):
+        raise ValueError(f'{text!r} is neither the path of a folder nor "remote:path" of an rclone remote')
+    return text
+
+
+def _store_path(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute() or "\0" in text or ".." in path.parts or path == Path("/"):
+        raise ValueError(f"{text!r} is not the absolute path of a folder below /")
+    return path
+
+
+def _alias(text: str) -> str:
+    if not _ALIAS.fullmatch(text):
+        raise ValueError(f"{text!r} is not a name of letters, digits, - and _")
+    return text
+
+
+def _remote(text: str) -> str:
+    if not text.strip() or text.startswith("-") or ":" in text:
+        raise ValueError(f"{text!r} is not the name of an rclone remote: as in `rclone listremotes`, without the colon")
+    return text

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The volumes port: folders of the host that are mounted into a notebook's container beside its workspace.
+
+Implementations: :mod:`notebookd.adapters.volumes` (real) and :mod:`notebookd.testing.volumes` (fake). Both pass
+``tests/contract/test_volumes_contract.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from notebookd.domain.attached import Attached
+from notebookd.domain.run import NotebookId
+from notebookd.ports.engine import Mount
+
+
+class Volumes(Protocol):
+    """Volumes' folders. Every method may raise :class:`~notebookd.errors.VolumeFault`."""
+
+    async def prepare(self, notebook_id: NotebookId, attached: Sequence[Attached], *, now: datetime) -> None:
+        """Make what a container needs to find: scratch folders, empty; a shared copy counts as used ``now``.
+        Idempotent."""
+        ...
+
+    def mounts(self, notebook_id: NotebookId, attached: Sequence[Attached]) -> tuple[Mount, ...]:
+        """What to mount where, as it is found now. A folder of a datastore is walked without following a link and has
+        an identity; it must be readable (and writable where that is asked for) to the account."""
+        ...
+
+    async def discard(self, notebook_id: NotebookId, *, keep: Collection[str] = (), scratch: bool = False) -> None:
+        """Remove the folders of a notebook's volumes but for those of the ids in ``keep``; with ``scratch`` the scratch
+        folders alone. Idempotent."""
+        ...
+
+    async def sweep_cache(self, in_use: Collection[tuple[str, str]], *, unused_since: datetime) -> list[str]:
+        """Remove shared copies that were used last before ``unused_since``, but none that is ``in_use`` (source as
+        people write it, and version). Returns what was removed, in words."""
+        ...
