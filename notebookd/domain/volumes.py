@@ -84,8 +84,6 @@ class GitSource:
 class ScratchSource:
     """Nothing: an empty folder that lasts as long as a run."""
 
-    scratch: bool = True
-
     def __str__(self) -> str:
         return "standalone"
 
@@ -95,15 +93,40 @@ Source: TypeAlias = StoreSource | GitSource | ScratchSource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """Data from ``source`` at ``mount_path``. ``cache`` shares one read-only copy among notebooks."""
+    """Data at ``mount_path``: from a datastore, from Git, or from neither, and then it is scratch (see :meth:`of`).
+    ``cache`` shares one read-only copy among notebooks."""
 
-    source: Source
     mount_path: str
+    store: StoreSource | None = None
+    git: GitSource | None = None
     permission: Permission = Permission.RO
     cache: bool = False
 
+    @classmethod
+    def of(
+        cls, source: Source, mount_path: str, permission: Permission | None = None, *, cache: bool = False
+    ) -> Volume:
+        """A volume of ``source``. Without a permission it is the usual one: RO, and RW for scratch."""
+        return cls(
+            store=source if isinstance(source, StoreSource) else None,
+            git=source if isinstance(source, GitSource) else None,
+            mount_path=mount_path,
+            permission=permission or usual_permission(source),
+            cache=cache,
+        )
+
+    @property
+    def source(self) -> Source:
+        """Where the data comes from."""
+        return self.store or self.git or ScratchSource()
+
     def __str__(self) -> str:
         return format_volume(self)
+
+
+def usual_permission(source: Source) -> Permission:
+    """What goes without saying."""
+    return Permission.RW if isinstance(source, ScratchSource) else Permission.RO
 
 
 def parse_volume(text: str) -> Volume:
@@ -112,10 +135,7 @@ def parse_volume(text: str) -> Volume:
     place, colon, mount_path = rest.rpartition(":/")
     if not colon:
         raise ValueError("is no volume: write container@alias/prefix:/mount, https://….git:/mount or standalone:/mount")
-    source = _source(place)
-    if permission is None:
-        permission = Permission.RW if isinstance(source, ScratchSource) else Permission.RO
-    return Volume(source=source, mount_path=f"/{mount_path}", permission=permission, cache=bool(cache))
+    return Volume.of(_source(place), f"/{mount_path}", permission, cache=bool(cache))
 
 
 def _options(text: str) -> tuple[str, Permission | None, bool | None]:
@@ -149,9 +169,8 @@ def _source(place: str) -> Source:
 
 def format_volume(volume: Volume) -> str:
     """``volume`` as people write it; what goes without saying is left out."""
-    usual = Permission.RW if isinstance(volume.source, ScratchSource) else Permission.RO
     said = [str(volume.source), volume.mount_path]
-    if volume.permission is not usual:
+    if volume.permission is not usual_permission(volume.source):
         said.append(volume.permission.lower())
     if volume.cache:
         said.append("cache")
@@ -165,11 +184,9 @@ def volume_id(notebook_id: str, volume: Volume) -> str:
 
 def normalised(volume: Volume) -> Volume:
     """``volume`` with the spellings that mean the same made one: no slash at an end of prefix or mount path."""
-    source = volume.source
-    if isinstance(source, StoreSource):
-        source = replace(source, prefix=source.prefix.strip("/"))
+    store = replace(volume.store, prefix=volume.store.prefix.strip("/")) if volume.store else None
     mount_path = volume.mount_path if volume.mount_path == "/" else volume.mount_path.rstrip("/")
-    return replace(volume, source=source, mount_path=mount_path)
+    return replace(volume, store=store, mount_path=mount_path)
 
 
 def volume_faults(volumes: Sequence[Volume], git_schemes: Sequence[str]) -> Iterator[tuple[int, str, str]]:
