@@ -33,6 +33,7 @@ from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, Settings
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
+from notebookd.service.tokens import Tokens
 from notebookd.service.usage import Usage
 from notebookd.service.why import Reasons
 
@@ -197,6 +198,7 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         machine=rooms.machine,
         gpus=GpuBoard(store, clock, parts.gpus, rooms.inventory, rooms.watch, rooms.reconciler.wake),
         reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, policy),
+        tokens=Tokens(store, clock),
         usage=Usage(store, rooms.meter),
         catalogue=catalogue,
         store=store,

@@ -9,15 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from notebookd import wire
-from notebookd.api import about, backup, config, machine, notebooks, params, streams, usage
+from notebookd.api import about, backup, config, machine, notebooks, params, streams, tokens, usage
 from notebookd.api.call import MAX_BODY, Access, Call, Services
 from notebookd.api.errors import map_errors
-from notebookd.api.peers import PeerPolicy, identify, refuse_browsers
+from notebookd.api.peers import Callers, PeerPolicy, refuse_browsers, require
 from notebookd.api.route import UPGRADE, Media, Route
-from notebookd.domain.actor import Actor
-from notebookd.errors import Forbidden
 
-_MEMBER, _ADMIN = Access.MEMBER, Access.ADMIN
+_READER, _MEMBER, _PERSON, _ADMIN = Access.READER, Access.MEMBER, Access.PERSON, Access.ADMIN
 
 _EVENTS = Media({"application/x-ndjson": wire.Event})
 _LOG = Media({"application/json": wire.LogPage, "application/x-ndjson": wire.LogLine})
@@ -26,31 +24,31 @@ _DATABASE = Media({"application/vnd.sqlite3": bytes})
 
 # fmt: off
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/v1", _MEMBER, about.index,
+    Route("GET", "/v1", _READER, about.index,
           "What is served, and what of it is an extension", gives=wire.Index, ours=True),
-    Route("GET", "/v1/openapi.json", _MEMBER, about.openapi,
+    Route("GET", "/v1/openapi.json", _READER, about.openapi,
           "This description, as OpenAPI 3.1", gives=dict[str, Any], ours=True),
-    Route("GET", "/v1/health", _MEMBER, machine.health,
+    Route("GET", "/v1/health", _READER, machine.health,
           "Readiness, with every dependency's state", gives=wire.Health, ours=True),
-    Route("GET", "/v1/config", _MEMBER, config.show,
+    Route("GET", "/v1/config", _READER, config.show,
           "The configuration in force, without secrets", gives=wire.ConfigShown, ours=True),
-    Route("GET", "/v1/me", _MEMBER, machine.me,
+    Route("GET", "/v1/me", _READER, machine.me,
           "Who the caller is taken for", gives=wire.Me),
-    Route("GET", "/v1/capabilities/flavor", _MEMBER, machine.list_flavors,
+    Route("GET", "/v1/capabilities/flavor", _READER, machine.list_flavors,
           "The flavors", gives=list[wire.Flavor]),
-    Route("GET", "/v1/capabilities/flavor/{id}", _MEMBER, machine.get_flavor,
+    Route("GET", "/v1/capabilities/flavor/{id}", _READER, machine.get_flavor,
           "A flavor", gives=wire.Flavor),
-    Route("GET", "/v1/capabilities/notebook/editor", _MEMBER, machine.list_editors,
+    Route("GET", "/v1/capabilities/notebook/editor", _READER, machine.list_editors,
           "The editors", gives=list[wire.Editor], reads=params.FRAMEWORK),
-    Route("GET", "/v1/capabilities/notebook/editor/{id}", _MEMBER, machine.get_editor,
+    Route("GET", "/v1/capabilities/notebook/editor/{id}", _READER, machine.get_editor,
           "An editor", gives=wire.Editor),
-    Route("GET", "/v1/capabilities/notebook/framework", _MEMBER, machine.list_frameworks,
+    Route("GET", "/v1/capabilities/notebook/framework", _READER, machine.list_frameworks,
           "The frameworks", gives=list[wire.Framework], reads=params.EDITOR),
-    Route("GET", "/v1/capabilities/notebook/framework/{id}", _MEMBER, machine.get_framework,
+    Route("GET", "/v1/capabilities/notebook/framework/{id}", _READER, machine.get_framework,
           "A framework", gives=wire.Framework),
-    Route("GET", "/v1/capabilities/quota", _MEMBER, machine.quota,
+    Route("GET", "/v1/capabilities/quota", _READER, machine.quota,
           "What the caller may hold", gives=list[wire.Quotas]),
-    Route("GET", "/v1/gpu", _MEMBER, machine.board,
+    Route("GET", "/v1/gpu", _READER, machine.board,
           "The board: every GPU, its lease, its processes", gives=wire.GpuList, ours=True),
     Route("PUT", "/v1/gpu/{uuid}/drain", _ADMIN, machine.drain,
           "Grant no new lease of a GPU", ours=True),
@@ -62,18 +60,18 @@ ROUTES: tuple[Route, ...] = (
           "Let go of the driver, so that it can be upgraded", ours=True),
     Route("PUT", "/v1/gpu/acquire", _ADMIN, machine.acquire,
           "Take the driver again", ours=True),
-    Route("GET", "/v1/queue", _MEMBER, machine.queue,
+    Route("GET", "/v1/queue", _READER, machine.queue,
           "The waiting runs in their order", gives=wire.Queue, ours=True),
-    Route("GET", "/v1/event", _MEMBER, streams.events,
+    Route("GET", "/v1/event", _READER, streams.events,
           "What happened, by increasing id", gives=_EVENTS, reads=params.EVENTS, refuses=(404,), ours=True),
     Route("POST", "/v1/notebook", _MEMBER, notebooks.create,
           "Create a notebook and start it", takes=wire.NotebookSpec, gives=wire.Notebook,
           reads=params.IDEMPOTENCY, refuses=(402, 409), tagged=True),
-    Route("GET", "/v1/notebook", _MEMBER, notebooks.list_all,
+    Route("GET", "/v1/notebook", _READER, notebooks.list_all,
           "A page of one's own notebooks; an admin's of everybody's", gives=wire.NotebookList, reads=params.NOTEBOOKS),
-    Route("POST", "/v1/notebook/command", _MEMBER, notebooks.command,
+    Route("POST", "/v1/notebook/command", _READER, notebooks.command,
           "The command line that equals a spec", takes=wire.NotebookSpec, gives=wire.Command),
-    Route("GET", "/v1/notebook/{id}", _MEMBER, notebooks.get,
+    Route("GET", "/v1/notebook/{id}", _READER, notebooks.get,
           "A notebook", gives=wire.Notebook, tagged=True),
     Route("PUT", "/v1/notebook/{id}", _MEMBER, notebooks.update,
           "Change a notebook", takes=wire.NotebookPatch, reads=params.IF_MATCH, refuses=(402, 409, 412)),
@@ -90,33 +88,43 @@ ROUTES: tuple[Route, ...] = (
           gives=wire.Extended, refuses=(409,), ours=True),
     Route("PUT", "/v1/notebook/{id}/label", _MEMBER, notebooks.label,
           "Set or remove a label", takes=wire.LabelUpdate),
-    Route("GET", "/v1/notebook/{id}/log", _MEMBER, streams.log,
+    Route("GET", "/v1/notebook/{id}/log", _READER, streams.log,
           "What the editor wrote", gives=_LOG, reads=params.LOG, ours=True),
     Route("GET", "/v1/notebook/{id}/exec", _MEMBER, streams.run_in_notebook,
           "Run a command, by a websocket", gives=UPGRADE, reads=params.EXEC, refuses=(409,)),
     Route("GET", "/v1/notebook/{id}/access", _MEMBER, notebooks.access,
           "The URL with its token, for the owner", gives=wire.Access, refuses=(409,), ours=True),
-    Route("GET", "/v1/notebook/{id}/why", _MEMBER, notebooks.why,
+    Route("GET", "/v1/notebook/{id}/why", _READER, notebooks.why,
           "Why it is as it is, and what will happen", gives=wire.Why, ours=True),
-    Route("GET", "/v1/notebook/{id}/receipt", _MEMBER, usage.receipt,
+    Route("GET", "/v1/notebook/{id}/receipt", _READER, usage.receipt,
           "The bill of a run", gives=wire.Receipt, reads=params.RECEIPT, ours=True),
-    Route("GET", "/v1/usage", _MEMBER, usage.report,
+    Route("GET", "/v1/usage", _READER, usage.report,
           "What was used, and what it costs", gives=_USAGE, reads=params.USAGE, ours=True),
+    Route("GET", "/v1/token", _PERSON, tokens.list_all,
+          "One's own app tokens; an admin's are everybody's", gives=wire.TokenList, reads=params.TOKENS),
+    Route("POST", "/v1/token", _PERSON, tokens.create,
+          "Make an app token; its value is shown once", takes=wire.NewToken, gives=wire.Token, refuses=(409,)),
+    Route("GET", "/v1/token/{id}", _PERSON, tokens.get,
+          "An app token", gives=wire.Token),
+    Route("DELETE", "/v1/token/{id}", _PERSON, tokens.delete,
+          "End an app token"),
+    Route("POST", "/v1/token/{id}/renew", _PERSON, tokens.renew,
+          "Give an app token another value; the one before is worth nothing", gives=wire.Token),
     Route("GET", "/v1/backup", _ADMIN, backup.backup,
           "A consistent copy of the database", gives=_DATABASE, ours=True),
 )
 # fmt: on
 
-Identify = Callable[[web.Request], Actor]
 
-
-def make_app(services: Services, peers: PeerPolicy) -> web.Application:
-    """The application that serves the Unix socket."""
+def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = False) -> web.Application:
+    """The application that serves the Unix socket; with ``bearers_only`` the gateway's, where only a token makes an
+    actor."""
     app = web.Application(middlewares=[map_errors], client_max_size=MAX_BODY)
     app[about.SERVED] = about.Served(ROUTES, services.version)
     app.on_response_prepare.append(_never_stored)
+    callers = Callers(peers, services.tokens, services.clock, bearers_only=bearers_only)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, _guarded(route, services, lambda r: identify(r, peers)))
+        app.router.add_route(route.method, route.path, _guarded(route, services, callers))
     return app
 
 
@@ -125,12 +133,19 @@ async def _never_stored(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.setdefault("Cache-Control", "no-store")
 
 
-def _guarded(route: Route, services: Services, who: Identify) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _guarded(
+    route: Route, services: Services, callers: Callers
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         refuse_browsers(request)
-        actor = who(request)
-        if route.access is Access.ADMIN and not actor.admin:
-            raise Forbidden(f"cannot {request.method} {request.path}: that is for admins")
-        return await route.handler(Call(request=request, actor=actor, services=services))
+        actor = callers.identify(request)
+        require(route.access, actor, f"{request.method} {request.path}")
+        with services.tokens.used(actor.token, lambda: _cut(request)):
+            return await route.handler(Call(request=request, actor=actor, services=services))
 
     return answer
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()

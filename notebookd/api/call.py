@@ -25,6 +25,7 @@ from notebookd.reconciler.allocation import QuotaBook
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
+from notebookd.service.tokens import Tokens
 from notebookd.service.usage import Usage
 from notebookd.service.why import Reasons
 
@@ -40,6 +41,7 @@ class Services:
     machine: Machine
     gpus: GpuBoard
     reasons: Reasons
+    tokens: Tokens
     usage: Usage
     catalogue: Catalogue
     store: Store
@@ -90,9 +92,15 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 class Access(StrEnum):
-    """Who may call a route. Whose notebook it is, is checked where the notebook is fetched."""
+    """Who may call a route. Whose notebook it is, is checked where the notebook is fetched.
 
+    Each rule lets in fewer: READER all who are known, tokens that only read among them; MEMBER all but those; PERSON
+    who comes without a token; ADMIN the machine's admins, who do.
+    """
+
+    READER = "reader"
     MEMBER = "member"
+    PERSON = "person"
     ADMIN = "admin"
 
 
@@ -104,6 +112,18 @@ def answer(value: Any, *, headers: dict[str, str] | None = None) -> web.Response
 def encoded(body: bytes, *, headers: dict[str, str] | None = None) -> web.Response:
     """200 with a shape that was encoded before."""
     return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def page_of(call: Call, page: int, size: int, total: int) -> wire.Metadata:
+    """Where a page of a list stands, and the address of the next."""
+    pages = -(-total // size)
+    following = call.request.rel_url.update_query(page=str(page + 1)) if page < pages else None
+    return wire.Metadata(
+        current_page=page,
+        page_count=pages,
+        total=total,
+        links=wire.Links(next_=str(following) if following else wire.UNSET),
+    )
 
 
 def done() -> web.Response:

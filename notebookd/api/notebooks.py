@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from aiohttp import web
 
 from notebookd import wire
 from notebookd.api import shapes, wishes
-from notebookd.api.call import Call, answer, done
+from notebookd.api.call import Call, answer, done, page_of
 from notebookd.api.command import command_line
 from notebookd.errors import Conflict, Forbidden, InvalidRequest
 from notebookd.ports.store import Entry
-from notebookd.service.notebooks import IdempotencyKey, entry_tag, invalid
+from notebookd.service.faults import invalid
+from notebookd.service.notebooks import IdempotencyKey, entry_tag
 
 _LONGEST_KEY = 255
 
@@ -56,18 +58,13 @@ async def list_all(call: Call) -> web.Response:
     """GET /v1/notebook."""
     owner = None if call.actor.admin else call.actor.name
     wish = wishes.notebook_filter(call.request.query, call.services.clock.now(), owner=owner)
+    if (selector := call.actor.selector) is not None:
+        wish = replace(wish, labels=[*wish.labels, (selector.name, selector.value)])
     entries, total = call.services.store.list_entries(wish)
-    pages = -(-total // wish.size)
-    following = call.request.rel_url.update_query(page=str(wish.page + 1)) if wish.page < pages else None
     return answer(
         wire.NotebookList(
             items=[_shape(call, entry) for entry in entries],
-            metadata=wire.Metadata(
-                current_page=wish.page,
-                page_count=pages,
-                total=total,
-                links=wire.Links(next_=str(following) if following else wire.UNSET),
-            ),
+            metadata=page_of(call, wish.page, wish.size, total),
         )
     )
 

@@ -182,4 +182,9 @@ def _refusals(route: Route, shapes: _Shapes) -> dict[str, Any]:
 
 def who(access: Access) -> str:
     """The access rule in words."""
-    return {Access.MEMBER: "members", Access.ADMIN: "admins"}[access]
+    return {
+        Access.READER: "members, tokens",
+        Access.MEMBER: "members, operators' tokens",
+        Access.PERSON: "members, no tokens",
+        Access.ADMIN: "admins",
+    }[access]

@@ -26,6 +26,7 @@ _MOMENT = "Unix seconds, an RFC 3339 time, or a duration back from now (`2h`)"
 _PAGE = Param("page", _Page, "which page, from 1")
 _SIZE = Param("size", _Size, "how many on a page; 100 without")
 
+TOKENS = (_PAGE, _SIZE)
 NOTEBOOKS = (
     _PAGE,
     _SIZE,

@@ -15,6 +15,7 @@ from aiohttp import WSMsgType, web
 from notebookd import wire
 from notebookd.api import shapes, wishes
 from notebookd.api.call import Call, answer, notebook_id_of
+from notebookd.domain.event import Event
 from notebookd.errors import Conflict, ContainerMissing, EngineError, EngineUnavailable, InvalidRequest
 from notebookd.ports.clock import Clock
 from notebookd.ports.engine import ContainerStatus, ExecSession, LogLine
@@ -100,7 +101,8 @@ async def events(call: Call) -> web.StreamResponse:
         while True:
             batch = store.list_events(after=after, limit=_EVENTS_AT_ONCE, notebook_id=notebook_id, owner=owner)
             for event in batch:
-                await stream.send(wire.encode(shapes.event(event)))
+                if _concerns(call, event):
+                    await stream.send(wire.encode(shapes.event(event)))
                 after = event.id
             if batch:
                 continue
@@ -108,6 +110,15 @@ async def events(call: Call) -> web.StreamResponse:
                 break
             await store.next_event(max(after, store.last_event_id()))
     return stream.response
+
+
+def _concerns(call: Call, event: Event) -> bool:
+    """Whether the caller may know of an event of its own: not, when it is of no notebook that its selector picks."""
+    selector = call.actor.selector
+    if selector is None:
+        return True
+    labels = call.services.store.find_labels(event.notebook_id) if event.notebook_id else None
+    return labels is not None and selector.picks(labels)
 
 
 class JsonLines:

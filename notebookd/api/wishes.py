@@ -17,7 +17,7 @@ from notebookd.domain.run import NotebookState
 from notebookd.domain.spec import Fault, ResourceWish, SpecWish
 from notebookd.errors import InvalidRequest
 from notebookd.ports.store import NotebookFilter
-from notebookd.service.notebooks import invalid
+from notebookd.service.faults import invalid
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -194,6 +194,10 @@ class Query:
         """All values of a repeatable field."""
         return list(self._values.getall(name, []))
 
+    def page(self) -> tuple[int, int]:
+        """Which page of a list, from 1, and how many things are on one."""
+        return self.integer("page", 1, least=1, most=10**9), self.integer("size", 100, least=1, most=_LARGEST_PAGE)
+
     def done(self) -> None:
         """Refuse, if there was any fault."""
         if self.faults:
@@ -220,6 +224,7 @@ def notebook_filter(values: MultiMapping[str], now: datetime, *, owner: str | No
         if not equals or not key:
             query.faults.append(Fault("$query.labelSelector", f"{selector!r} is not of the form key=value"))
         labels.append((key, value))
+    page, size = query.page()
     wish = NotebookFilter(
         owner=owner if owner is not None else values.get("userName"),
         states=tuple(NotebookState(state) for state in states if state in known),
@@ -228,8 +233,8 @@ def notebook_filter(values: MultiMapping[str], now: datetime, *, owner: str | No
         updated_before=query.moment("updatedBefore", now),
         sort=query.choice("sort", "createdAt", SORTS),
         descending=query.choice("order", "asc", frozenset({"asc", "desc"})) == "desc",
-        page=query.integer("page", 1, least=1, most=10**9),
-        size=query.integer("size", 100, least=1, most=_LARGEST_PAGE),
+        page=page,
+        size=size,
     )
     query.done()
     return wish

@@ -20,6 +20,7 @@ from notebookd.domain.gpu import GpuMarks, Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
 from notebookd.ports.ledger import LedgerReader, LedgerWriter
+from notebookd.ports.tokens import TokenReader, TokenWriter
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class Entry:
     run: Run
 
 
-class Reader(LedgerReader, Protocol):
+class Reader(LedgerReader, TokenReader, Protocol):
     """Reads of the last committed state."""
 
     def find_entry(self, notebook_id: NotebookId) -> Entry | None:
@@ -112,7 +113,7 @@ class Reader(LedgerReader, Protocol):
         ...
 
 
-class Transaction(LedgerWriter, Protocol):
+class Transaction(LedgerWriter, TokenWriter, Protocol):
     """One atomic change. Nothing of it is visible to a :class:`Reader` before it is committed."""
 
     async def put_notebook(self, notebook: Notebook) -> Notebook:

@@ -33,7 +33,9 @@ class BoardRow:
 
     def may_be_named_to(self, actor: Actor) -> bool:
         """Whether the actor may know the name of the notebook that holds it."""
-        return self.holder is not None and actor.may_operate(self.holder.notebook.owner)
+        if self.holder is None:
+            return False
+        return actor.may_see(self.holder.notebook.owner, self.holder.notebook.spec.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,6 @@ from notebookd.errors import (
     Conflict,
     Forbidden,
     GpusUnavailable,
-    InvalidRequest,
     NotebookdError,
     NotFound,
     PreconditionFailed,
@@ -55,6 +54,7 @@ from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.reconciler import ALLOCATION, IDLE
 from notebookd.reconciler.record import write_entry
 from notebookd.service.allowance import Allowance
+from notebookd.service.faults import invalid, labelled_for
 
 _S = NotebookState
 STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
@@ -77,13 +77,6 @@ def entry_state(entry: Entry) -> NotebookState:
 def entry_tag(entry: Entry) -> str:
     """The version of a notebook with its latest run, as an entity tag's text."""
     return f"{entry.notebook.version}.{entry.run.number}.{entry.run.version}"
-
-
-def invalid(what: str, faults: Sequence[Fault]) -> InvalidRequest:
-    """The refusal that names every fault."""
-    listed = "; ".join(f"{fault.path}: {fault.message}" for fault in faults)
-    details = {"faults": [{"path": fault.path, "message": fault.message} for fault in faults]}
-    return InvalidRequest(f"cannot {what}: {listed}", details=details)
 
 
 class Notebooks:
@@ -115,8 +108,10 @@ class Notebooks:
         """The notebook, when there is one and it is the actor's to ``verb``."""
         entry = self._store.find_entry(notebook_id)
         if entry is None:
-            raise NotFound(f"cannot {verb} notebook {notebook_id}: there is none of that id")
-        if not actor.may_operate(entry.notebook.owner):
+            raise _missing(verb, notebook_id)
+        if not actor.may_see(entry.notebook.owner, entry.notebook.spec.labels):
+            if actor.token is not None:
+                raise _missing(verb, notebook_id)
             raise Forbidden(f"cannot {verb} notebook {notebook_id}: it is not yours")
         return entry
 
@@ -137,7 +132,9 @@ class Notebooks:
         return spec
 
     async def create(self, actor: Actor, spec: NotebookSpec, idempotency: IdempotencyKey | None = None) -> Entry:
-        """Make a notebook and start it. A known idempotency key gives the notebook that it made."""
+        """Make a notebook and start it. A known idempotency key gives the notebook that it made. What a token with a
+        selector makes gets that label."""
+        spec = labelled_for(actor, spec, "create the notebook")
         async with self._store.transaction() as tx:
             known = self._find_answer(actor, idempotency)
             if known is not None:
@@ -157,17 +154,19 @@ class Notebooks:
                 token=secrets.token_urlsafe(32),
             )
             entry = await write_entry(
-                tx, None, notebook, self._new_run(notebook, 1, now), meter=self._meter, actor=actor.name, at=now
+                tx, None, notebook, self._new_run(notebook, 1, now), meter=self._meter, actor=actor.signature, at=now
             )
             if idempotency is not None:
-                await tx.put_answer(actor.name, idempotency.key, idempotency.digest, notebook.id, now)
+                await tx.put_answer(actor.namespace, idempotency.key, idempotency.digest, notebook.id, now)
         self._wake(entry.notebook.id)
         self._wake(ALLOCATION)
         return entry
 
     def _find_answer(self, actor: Actor, idempotency: IdempotencyKey | None) -> Entry | None:
-        answer = self._store.find_answer(actor.name, idempotency.key, now=self._clock.now()) if idempotency else None
-        if answer is None or idempotency is None:
+        if idempotency is None:
+            return None
+        answer = self._store.find_answer(actor.namespace, idempotency.key, now=self._clock.now())
+        if answer is None:
             return None
         digest, notebook_id = answer
         if digest != idempotency.digest:
@@ -228,7 +227,7 @@ class Notebooks:
             run = follow(earlier, self._new_run(notebook, earlier.number + 1, now), now)
             if self._lost_its_gpu(earlier):
                 run = replace(run, place=earlier.place)
-            await write_entry(tx, entry, notebook, run, meter=self._meter, actor=actor.name, at=now)
+            await write_entry(tx, entry, notebook, run, meter=self._meter, actor=actor.signature, at=now)
         self._wake(notebook_id)
         self._wake(ALLOCATION)
 
@@ -252,10 +251,13 @@ class Notebooks:
     async def _end(self, tx: Transaction, actor: Actor, entry: Entry, notebook: Notebook, did: str) -> None:
         now = self._clock.now()
         outcome = Outcome(
-            state=RunState.INTERRUPTED, code="JOB_INTERRUPTED", message=f"{did} by {actor.name}", actor=actor.name
+            state=RunState.INTERRUPTED,
+            code="JOB_INTERRUPTED",
+            message=f"{did} by {actor.signature}",
+            actor=actor.signature,
         )
         await write_entry(
-            tx, entry, notebook, end(entry.run, outcome, now), meter=self._meter, actor=actor.name, at=now
+            tx, entry, notebook, end(entry.run, outcome, now), meter=self._meter, actor=actor.signature, at=now
         )
 
     async def restart(self, actor: Actor, notebook_id: NotebookId) -> None:
@@ -269,7 +271,7 @@ class Notebooks:
                 _refuse("restart", entry, state)
             now = self._clock.now()
             await write_entry(
-                tx, entry, entry.notebook, restart(entry.run, now), meter=self._meter, actor=actor.name, at=now
+                tx, entry, entry.notebook, restart(entry.run, now), meter=self._meter, actor=actor.signature, at=now
             )
         self._wake(notebook_id)
 
@@ -289,7 +291,7 @@ class Notebooks:
                 return entry.run.timeout_at
             now = self._clock.now()
             touched = replace(entry.notebook, updated_at=max(now, entry.notebook.updated_at))
-            await write_entry(tx, entry, touched, moved, meter=self._meter, actor=actor.name, at=now)
+            await write_entry(tx, entry, touched, moved, meter=self._meter, actor=actor.signature, at=now)
             await tx.append(_extension(entry, moved, actor, now))
         self._wake(notebook_id)
         return moved.timeout_at or now
@@ -311,6 +313,9 @@ class Notebooks:
     async def set_label(self, actor: Actor, notebook_id: NotebookId, name: str, value: str | None) -> None:
         """Set a label, or remove it with an empty or absent value."""
         message = label_fault(name, value)
+        kept = actor.selector
+        if kept is not None and name == kept.name and value != kept.value:
+            raise invalid(f"label notebook {notebook_id}", [Fault("$.value", f"the token keeps the label {kept}")])
         if message:
             path = "$.name" if label_fault(name, None) else "$.value"
             raise invalid(f"label notebook {notebook_id}", [Fault(path, message)])
@@ -341,6 +346,7 @@ class Notebooks:
             spec, found = patched(entry.notebook.spec, patch, self._inventory.flavors())
             if faults or found:
                 raise invalid(f"change notebook {notebook_id}", [*faults, *found])
+            spec = labelled_for(actor, spec, f"change notebook {notebook_id}")
             state = entry_state(entry)
             if state is _S.DELETING or (state not in STOPPED and needs_stop(entry.notebook.spec, spec)):
                 _refuse("change", entry, state, hint="resources, keys and access change only while it is stopped")
@@ -355,8 +361,12 @@ class Notebooks:
         now = self._clock.now()
         notebook = await tx.put_notebook(replace(entry.notebook, spec=spec, updated_at=now))
         await tx.append(
-            Event(type="notebook.changed", at=now, actor=actor.name, notebook_id=notebook.id, owner=notebook.owner)
+            Event(type="notebook.changed", at=now, actor=actor.signature, notebook_id=notebook.id, owner=notebook.owner)
         )
+
+
+def _missing(verb: str, notebook_id: NotebookId) -> NotFound:
+    return NotFound(f"cannot {verb} notebook {notebook_id}: there is none of that id")
 
 
 def _extension(entry: Entry, moved: Run, actor: Actor, at: datetime) -> Event:
@@ -364,7 +374,7 @@ def _extension(entry: Entry, moved: Run, actor: Actor, at: datetime) -> Event:
     return Event(
         type="notebook.extended",
         at=at,
-        actor=actor.name,
+        actor=actor.signature,
         notebook_id=entry.notebook.id,
         run_id=moved.id,
         owner=entry.notebook.owner,

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from notebookd.domain.actor import Actor
 from notebookd.domain.billing import Bill, Stay, Window, minutes, stay
 from notebookd.domain.clocks import Reading
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.run import NotebookId, Run, RunId
+from notebookd.domain.token import LabelSelector
 from notebookd.domain.usage import GroupKey, Line, Party, Tally, month_of
 from notebookd.errors import Forbidden, NotFound
 from notebookd.ports.store import Reader, Store
@@ -69,14 +71,16 @@ class Usage:
             owner = actor.name
         now = self._meter.read()
         currency = self._meter.tariff.currency
-        return await self._store.report(lambda reader: _report(reader, window, keys, owner, now, currency))
+        selector = actor.selector
+        return await self._store.report(lambda reader: _report(reader, window, keys, owner, selector, now, currency))
 
     def receipt(self, actor: Actor, notebook_id: NotebookId, number: int | None = None) -> Receipt:
         """The bill of a notebook's latest run, or of the run of that number; also of a deleted notebook."""
         bills = self._store.list_bills(notebook_id)
-        if not bills:
+        seen = bool(bills) and actor.may_see(bills[-1].owner, self._store.find_labels(notebook_id) or {})
+        if not bills or (actor.token and not seen):
             raise NotFound(f"cannot get the receipt of notebook {notebook_id}: there is none of that id")
-        if not actor.may_operate(bills[-1].owner):
+        if not seen:
             raise Forbidden(f"cannot get the receipt of notebook {notebook_id}: it is not yours")
         runs = self._store.list_runs(notebook_id)
         run = runs[-1] if number is None else next((each for each in runs if each.number == number), None)
@@ -109,14 +113,30 @@ class Usage:
 
 
 def _report(
-    reader: Reader, window: Window, keys: Sequence[GroupKey], owner: str | None, now: Reading, currency: str
+    reader: Reader,
+    window: Window,
+    keys: Sequence[GroupKey],
+    owner: str | None,
+    selector: LabelSelector | None,
+    now: Reading,
+    currency: str,
 ) -> Report:
     tally = Tally(window, keys, lambda run_id: _party(reader, run_id))
-    _add_stays(tally, reader, window, owner, now)
+
+    @cache
+    def picked(notebook_id: str) -> bool:
+        return selector is None or selector.picks(reader.find_labels(NotebookId(notebook_id)) or {})
+
+    def counts(run_id: str) -> bool:
+        return selector is None or picked(_party(reader, run_id).notebook_id)
+
+    _add_stays(tally, reader, window, owner, now, picked)
     for tenure in reader.list_tenures(window, owner, now.at_ms):
-        tally.add_tenure(tenure)
+        if counts(tenure.run_id):
+            tally.add_tenure(tenure)
     for hour in reader.list_use(window, owner):
-        tally.add_use(hour)
+        if counts(hour.run_id):
+            tally.add_use(hour)
     return Report(
         window=window,
         keys=tuple(keys),
@@ -133,11 +153,20 @@ def _party(reader: Reader, run_id: str) -> Party:
     return Party(notebook_id=bill.notebook_id, name=bill.name, owner=bill.owner, flavor=bill.flavor)
 
 
-def _add_stays(tally: Tally, reader: Reader, window: Window, owner: str | None, now: Reading) -> None:
+def _add_stays(
+    tally: Tally,
+    reader: Reader,
+    window: Window,
+    owner: str | None,
+    now: Reading,
+    picked: Callable[[str], bool] = lambda _: True,
+) -> None:
     for row in reader.list_stays(window, owner):
-        tally.add_stay(row)
+        if picked(row.notebook_id):
+            tally.add_stay(row)
     for interval in reader.list_open_intervals(owner):
-        tally.add_stay(stay(interval, now))
+        if picked(interval.bill.notebook_id):
+            tally.add_stay(stay(interval, now))
 
 
 def spent_gpu_minutes(reader: Reader, owner: str, now: Reading) -> int:

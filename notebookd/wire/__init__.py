@@ -76,6 +76,7 @@ from notebookd.wire.parts import (
     Volume,
 )
 from notebookd.wire.requests import DataSyncRequest, ExtendRequest, LabelUpdate, NotebookPatch, NotebookSpec
+from notebookd.wire.tokens import NewToken, Token, TokenList, TokenSpec, TokenStatus
 from notebookd.wire.usage import Ending, Minutes, Price, Receipt, ReceiptGpu, ReceiptStay, Usage, UsageRow
 
 __all__ = [
@@ -127,6 +128,7 @@ __all__ = [
     "NotebookPatch",
     "NotebookSpec",
     "NotebookStatus",
+    "NewToken",
     "PrivateSwiftSource",
     "Queue",
     "QueueEntry",
@@ -137,6 +139,10 @@ __all__ = [
     "ResourcesPerUnit",
     "Spec",
     "StandaloneSource",
+    "Token",
+    "TokenList",
+    "TokenSpec",
+    "TokenStatus",
     "UnsetType",
     "UrlSource",
     "Volume",

@@ -19,8 +19,8 @@ _STEPS_PER_WORD = 1_000_000
 
 
 def load_queries() -> dict[str, str]:
-    """The named queries of queries.sql and ledger.sql."""
-    text = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("queries.sql", "ledger.sql"))
+    """The named queries of the files beside this one."""
+    text = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("queries.sql", "ledger.sql", "tokens.sql"))
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
     return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
