@@ -31,6 +31,7 @@ SYSTEM_FOLDERS = (
 
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Permission(StrEnum):
@@ -158,7 +159,7 @@ def _options(text: str) -> tuple[str, Permission | None, bool | None]:
 def _source(place: str) -> Source:
     if place == "standalone":
         return ScratchSource()
-    if "://" in place:
+    if _URL.match(place):
         return GitSource(git_url=place)
     container, at, rest = place.partition("@")
     if not at:

@@ -20,6 +20,7 @@ from notebookd.domain.gpu import GpuMarks, Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
 from notebookd.ports.ledger import LedgerReader, LedgerWriter
+from notebookd.ports.shelf import ShelfReader, ShelfWriter
 from notebookd.ports.tokens import TokenReader, TokenWriter
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Entry:
     run: Run
 
 
-class Reader(LedgerReader, TokenReader, Protocol):
+class Reader(LedgerReader, ShelfReader, TokenReader, Protocol):
     """Reads of the last committed state."""
 
     def find_entry(self, notebook_id: NotebookId) -> Entry | None:
@@ -113,7 +114,7 @@ class Reader(LedgerReader, TokenReader, Protocol):
         ...
 
 
-class Transaction(LedgerWriter, TokenWriter, Protocol):
+class Transaction(LedgerWriter, ShelfWriter, TokenWriter, Protocol):
     """One atomic change. Nothing of it is visible to a :class:`Reader` before it is committed."""
 
     async def put_notebook(self, notebook: Notebook) -> Notebook:

@@ -13,6 +13,8 @@ from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks, Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookState, Run, RunId, RunState, notebook_state
+from notebookd.domain.snapshots import Snapshot
+from notebookd.domain.syncing import Sync
 from notebookd.ports.store import Entry, NotebookFilter
 
 V = TypeVar("V", Notebook, Run)
@@ -23,6 +25,8 @@ _notebooks = msgspec.json.Decoder(Notebook)
 _runs = msgspec.json.Decoder(Run)
 _events = msgspec.json.Decoder(Event)
 _gpu_marks = msgspec.json.Decoder(GpuMarks)
+_syncs = msgspec.json.Decoder(Sync)
+_snapshots = msgspec.json.Decoder(Snapshot)
 
 
 def millis(at: datetime) -> int:
@@ -35,7 +39,7 @@ def moment(at: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=at)
 
 
-def body(value: Notebook | Run | Event | GpuMarks) -> str:
+def body(value: Notebook | Run | Event | GpuMarks | Sync | Snapshot) -> str:
     """The JSON record of a domain value."""
     return _encoder.encode(value).decode()
 
@@ -69,6 +73,16 @@ def event(row: tuple[int, str]) -> Event:
 def gpu_marks(text: str) -> GpuMarks:
     """What is remembered of a GPU, from its record."""
     return _gpu_marks.decode(text)
+
+
+def sync(text: str) -> Sync:
+    """A sync from its record."""
+    return _syncs.decode(text)
+
+
+def snapshot(text: str) -> Snapshot:
+    """A snapshot from its record."""
+    return _snapshots.decode(text)
 
 
 def lease(row: tuple[str, str, int]) -> Lease:

@@ -14,13 +14,14 @@ from pathlib import Path
 from notebookd.errors import StoreUnavailable
 
 _HERE = files("notebookd.adapters.sqlite")
+_QUERIES = ("queries.sql", "ledger.sql", "shelf.sql", "tokens.sql")
 _STEPS_PER_WORD = 1_000_000
 """Of SQLite's machine; some ten milliseconds of work."""
 
 
 def load_queries() -> dict[str, str]:
     """The named queries of the files beside this one."""
-    text = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("queries.sql", "ledger.sql", "tokens.sql"))
+    text = "".join((_HERE / name).read_text(encoding="utf-8") for name in _QUERIES)
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
     return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

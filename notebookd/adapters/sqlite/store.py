@@ -26,6 +26,7 @@ from notebookd.adapters.sqlite.ballast import Ballast
 from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
 from notebookd.adapters.sqlite.ledger import LedgerReads, LedgerWrites
 from notebookd.adapters.sqlite.schema import load_queries, migrate
+from notebookd.adapters.sqlite.shelf import ShelfReads, ShelfWrites
 from notebookd.adapters.sqlite.tokens import TokenReads, TokenWrites
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks, Lease
@@ -40,7 +41,7 @@ _BUSY_MS = 5000
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {_BUSY_MS}")
 
 
-class SqliteReader(LedgerReads, TokenReads):
+class SqliteReader(LedgerReads, ShelfReads, TokenReads):
     """Reads on a connection of its own."""
 
     def __init__(self, connection: sqlite3.Connection, queries: Mapping[str, str]) -> None:
@@ -151,7 +152,7 @@ def _is_unsettled(entry: Entry) -> bool:
     return run.active or entry.notebook.deleting_at is not None or (run.holds and bool(run.gpus))
 
 
-class SqliteTransaction(LedgerWrites, TokenWrites):
+class SqliteTransaction(LedgerWrites, ShelfWrites, TokenWrites):
     """The open transaction of :meth:`SqliteStore.transaction`."""
 
     def __init__(self, connection: aiosqlite.Connection, queries: Mapping[str, str]) -> None:
