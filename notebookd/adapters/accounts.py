@@ -8,11 +8,11 @@ import os
 import pwd
 
 from notebookd.config import Quota
-from notebookd.domain.quota import UNBOUND, QuotaRule
+from notebookd.domain.quota import UNBOUND, QuotaRule, rule_of
 
 
 class AccountQuotas:
-    """The rule for an owner's name: everybody's, changed by the owner's groups, then by the owner. None for admins."""
+    """The rule for an owner's name, see :func:`~notebookd.domain.quota.rule_of`. Admins are bound by none."""
 
     def __init__(self, quota: Quota, admin_group: str) -> None:
         self.quota = quota
@@ -23,15 +23,7 @@ class AccountQuotas:
         groups = _groups_of(owner)
         if groups is None or self._admin_group in groups:
             return UNBOUND
-        rule = self.quota.default
-        gpus, notebooks, minutes = rule.gpus, rule.notebooks, rule.gpu_minutes_month
-        overrides = [self.quota.groups[name] for name in sorted(groups) if name in self.quota.groups]
-        for override in (*overrides, self.quota.users.get(owner)):
-            if override is not None:
-                gpus = gpus if override.gpus is None else override.gpus
-                notebooks = notebooks if override.notebooks is None else override.notebooks
-                minutes = minutes if override.gpu_minutes_month is None else override.gpu_minutes_month
-        return QuotaRule(gpus=gpus, notebooks=notebooks, gpu_minutes_month=minutes or None)
+        return rule_of(self.quota, owner, groups)
 
 
 def _groups_of(owner: str) -> frozenset[str] | None:

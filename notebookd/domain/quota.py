@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from math import inf
+
+from notebookd.config import Quota, QuotaOverride
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +43,30 @@ class QuotaRule:
 
 
 UNBOUND = QuotaRule()
+
+
+def rule_of(quota: Quota, owner: str, groups: Collection[str]) -> QuotaRule:
+    """What binds an owner who is in these groups: for each bound what is said of the owner, else the most that one of
+    the groups gives, else what holds for everybody."""
+    own, rest = quota.users.get(owner, QuotaOverride()), quota.default
+    theirs = [quota.groups[name] for name in groups if name in quota.groups]
+    return QuotaRule(
+        gpus=_ruling(own.gpus, [each.gpus for each in theirs], rest.gpus),
+        notebooks=_ruling(own.notebooks, [each.notebooks for each in theirs], rest.notebooks),
+        gpu_minutes_month=_ruling(
+            _unless_zero(own.gpu_minutes_month),
+            [_unless_zero(each.gpu_minutes_month) for each in theirs],
+            _unless_zero(rest.gpu_minutes_month),
+        ),
+    )
+
+
+def _unless_zero(minutes: int | None) -> float | None:
+    """Minutes of a month, of which 0 is no bound."""
+    return inf if minutes == 0 else minutes
+
+
+def _ruling(own: float | None, of_groups: list[float | None], rest: float | None) -> int | None:
+    given = [each for each in of_groups if each is not None]
+    bound = own if own is not None else max(given) if given else rest
+    return None if bound is None or bound == inf else int(bound)

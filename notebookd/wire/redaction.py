@@ -36,7 +36,8 @@ _SHAPES = (
     re.compile(rf"(?P<keep>{_NAME}\\?[\"']?(?:\s*[=:]\s*|%3D))(?:\\?b?(?:{_QUOTED})|[^\s&\"',;)}}\]]+)", re.IGNORECASE),
     re.compile(rf"(?P<keep>(?<![\w-])--?{_NAME}\s+)(?:{_QUOTED}|[^\s\"']+)", re.IGNORECASE),
     re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{1,15}://)[^/\s@\"'<>]+(?=@)", re.IGNORECASE),
-    # Keys of known makes, tokens of notebooks, JSON web tokens.
+    # App tokens; keys of known makes, tokens of notebooks, JSON web tokens.
+    re.compile(r"\bnbd_[\w-]{16,}"),
     re.compile(
         r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bhf_\w{20,}"
         r"|\bsk-[\w-]{16,}|\bxox[abeprs]-[\w-]{10,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<![\w-])[\w-]{43}(?![\w-])"

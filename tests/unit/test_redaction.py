@@ -37,6 +37,7 @@ def test_what_is_named_a_secret_goes_and_the_rest_of_the_line_stays(line: str, s
     "secret",
     [
         TOKEN,
+        "nbd_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v",
         "AKIAIOSFODNN7EXAMPLE",
         "ghp_0123456789abcdefghijABCDEFGHIJ012345",
         "hf_abcdefghijklmnopqrstuvwxyz",
