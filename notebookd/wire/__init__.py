@@ -33,6 +33,15 @@ from notebookd.wire.answers import (
     Workspace,
 )
 from notebookd.wire.base import Answer, Request, parse_rfc3339, rfc3339
+from notebookd.wire.data import (
+    BackupCheck,
+    Datastore,
+    DatastoreList,
+    NotebookBackup,
+    NotebookBackupList,
+    ObjectList,
+    StoredObject,
+)
 from notebookd.wire.decoding import DecodeFaults, Fault, decode
 from notebookd.wire.machine import (
     Access,
@@ -74,6 +83,7 @@ from notebookd.wire.parts import (
     StandaloneSource,
     UrlSource,
     Volume,
+    VolumeText,
 )
 from notebookd.wire.requests import DataSyncRequest, ExtendRequest, LabelUpdate, NotebookPatch, NotebookSpec
 from notebookd.wire.tokens import NewToken, Token, TokenList, TokenSpec, TokenStatus
@@ -83,6 +93,7 @@ __all__ = [
     "UNSET",
     "Access",
     "Answer",
+    "BackupCheck",
     "Command",
     "ConfigSetting",
     "ConfigShown",
@@ -92,6 +103,8 @@ __all__ = [
     "DataSyncRequest",
     "DataSyncSpec",
     "DataSyncStatus",
+    "Datastore",
+    "DatastoreList",
     "Deadline",
     "DecodeFaults",
     "Dependency",
@@ -123,11 +136,14 @@ __all__ = [
     "Me",
     "Metadata",
     "Notebook",
+    "NotebookBackup",
+    "NotebookBackupList",
     "NotebookEnv",
     "NotebookList",
     "NotebookPatch",
     "NotebookSpec",
     "NotebookStatus",
+    "ObjectList",
     "NewToken",
     "PrivateSwiftSource",
     "Queue",
@@ -139,6 +155,7 @@ __all__ = [
     "ResourcesPerUnit",
     "Spec",
     "StandaloneSource",
+    "StoredObject",
     "Token",
     "TokenList",
     "TokenSpec",
@@ -147,6 +164,7 @@ __all__ = [
     "UrlSource",
     "Volume",
     "VolumeStatus",
+    "VolumeText",
     "Why",
     "Workspace",
     "answers",

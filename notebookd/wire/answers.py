@@ -104,9 +104,11 @@ class JobStateHistory(Answer, frozen=True):
 
 
 class DataSyncSpec(Answer, frozen=True):
-    """What a transfer was asked to do."""
+    """What a transfer was asked to do. ``kind`` is finer than ``direction``: ``pull``, ``push``, ``snapshot`` of the
+    workspace (a push) or ``restore`` of one (a pull)."""
 
     direction: str
+    kind: str | UnsetType = UNSET
     manual: bool | UnsetType = UNSET
     volume: str | UnsetType = UNSET
 
@@ -122,7 +124,8 @@ class VolumeStatus(Answer, frozen=True):
 
 
 class DataSyncProgress(Answer, frozen=True):
-    """How far one volume of a transfer is. ``info`` is a sentence, unlike everywhere else."""
+    """How far one volume of a transfer is, in files but for the bytes. ``info`` is a text, unlike everywhere else: what
+    is transferred. ``reason`` is how it stands, or why it failed."""
 
     id: str
     data_sync_id: Uuid
@@ -139,6 +142,7 @@ class DataSyncProgress(Answer, frozen=True):
     reason: Info | UnsetType = UNSET
     skipped: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
+    total_bytes: int | UnsetType = UNSET
     transferred_bytes: int | UnsetType = UNSET
     updated_at: Time | UnsetType = UNSET
     volume_status: VolumeStatus | UnsetType = UNSET

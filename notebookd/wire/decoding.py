@@ -78,7 +78,9 @@ def _walk(shape: Any, value: Any, path: str, faults: list[Fault]) -> Any:
     shape, nullable = _bare(shape)
     if value is None and nullable:
         return None
-    if isinstance(shape, type) and issubclass(shape, msgspec.Struct) and isinstance(value, dict):
+    if isinstance(value, dict) and get_origin(shape) in (Union, types.UnionType):
+        shape = next((each for each in get_args(shape) if _is_struct(each)), shape)
+    if _is_struct(shape) and isinstance(value, dict):
         return _walk_struct(shape, value, path, faults)
     plain = get_args(shape)[0] if get_origin(shape) is Annotated else shape
     match get_origin(plain), value:
@@ -94,6 +96,10 @@ def _walk(shape: Any, value: Any, path: str, faults: list[Fault]) -> Any:
     except msgspec.ValidationError as error:
         faults.append(Fault(path=path, message=_sentence(error)))
         return UNSET
+
+
+def _is_struct(shape: Any) -> bool:
+    return isinstance(shape, type) and issubclass(shape, msgspec.Struct)
 
 
 def _walk_struct(shape: type[msgspec.Struct], value: dict[str, Any], path: str, faults: list[Fault]) -> msgspec.Struct:

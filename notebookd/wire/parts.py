@@ -21,9 +21,17 @@ __all__ = [
     "StandaloneSource",
     "UrlSource",
     "Volume",
+    "VolumeText",
 ]
 
 Count = Annotated[int, Meta(ge=0)]
+MountPath = Annotated[str, Meta(extra_json_schema={"pattern": "^/\\S*$", "maxLength": 50})]
+PermissionWord = Annotated[str, Meta(extra_json_schema={"pattern": "^([rR]|[rR][oO]|[rR][wW]|[rR][wW][dD])$"})]
+VolumeText = Annotated[
+    str,
+    Meta(description="As the command line has it: `container@alias/prefix:/mount:rw`, `https://….git:/mount`, …"),
+]
+"""A volume in the one grammar of people."""
 EnvName = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"})]
 EnvValue = Annotated[str, Meta(extra_json_schema={"maxLength": 32768})]
 
@@ -91,8 +99,8 @@ class StandaloneSource(Request, frozen=True):
 class Volume(Request, frozen=True):
     """Data at a path in the notebook. Exactly one source is set; that is checked with the rest of the meaning."""
 
-    mount_path: str
-    permission: str
+    mount_path: MountPath
+    permission: PermissionWord
     cache: bool | UnsetType = UNSET
     data_store: DataStoreSource | UnsetType = UNSET
     private_swift: PrivateSwiftSource | UnsetType = UNSET

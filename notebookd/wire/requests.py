@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from notebookd.wire.base import Request
-from notebookd.wire.parts import EnvVar, NotebookEnv, Resources, Volume
+from notebookd.wire.parts import EnvVar, NotebookEnv, Resources, Volume, VolumeText
 
 __all__ = ["DataSyncRequest", "ExtendRequest", "LabelUpdate", "NotebookPatch", "NotebookSpec"]
 
@@ -20,7 +20,7 @@ LabelValue = Annotated[str, Meta(extra_json_schema={"maxLength": 255})]
 Labels = Annotated[dict[str, LabelValue | None], Meta(extra_json_schema={"maxProperties": 64})]
 EnvVars = Annotated[list[EnvVar], Meta(extra_json_schema={"maxItems": 256})]
 Keys = Annotated[list[str], Meta(extra_json_schema={"maxItems": 10})]
-Volumes = Annotated[list[Volume], Meta(extra_json_schema={"maxItems": 10})]
+Volumes = Annotated[list[Volume | VolumeText], Meta(extra_json_schema={"maxItems": 10})]
 
 
 class NotebookSpec(Request, frozen=True):

@@ -69,6 +69,16 @@ SYNC = wire.DataSync(
         ],
     ),
 )
+BACKUP = wire.NotebookBackup(
+    id=ID,
+    backup_date=AT,
+    created_at=AT,
+    updated_at=AT,
+    mount_path="/workspace",
+    comment="2 files, 12 B",
+    size=12,
+    files=2,
+)
 NOTEBOOK = wire.Notebook(
     id=ID,
     created_at=AT,
@@ -175,6 +185,8 @@ def plain(value):
         (models.NotebookList, page(NOTEBOOK, bare_notebook(), next_="/v1/notebook?page=2")),
         (models.NotebookList, page()),
         (models.DataSync, SYNC),
+        (models.NotebookBackup, BACKUP),
+        (models.NotebookBackupList, wire.NotebookBackupList(items=[BACKUP], metadata=page().metadata)),
         (models.CLICommand, wire.Command(command="notebookctl run conda jupyterlab")),
         (
             models.Flavor,
@@ -328,7 +340,7 @@ def test_every_fault_of_a_body_is_named_with_its_path():
         "$.resources.gpu": "Expected `int` >= 0",
         "$.resources.cpu": "Expected `int`, got `bool`",
         "$.volumes[0].permission": "Missing required field",
-        "$.volumes[1]": "Expected `object`, got `int`",
+        "$.volumes[1]": "Expected `str | object`, got `int`",
         '$.labels["a/b"]': "Expected `str`, got `int`",
         "$.sshPublicKeys[0]": "Expected `str`, got `int`",
         "$.colour": "Unknown field",
@@ -428,3 +440,9 @@ def test_times_are_read_into_utc(text):
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(ValueError, match="cannot read the time"):
         wire.parse_rfc3339(text)
+
+
+def test_a_volume_may_be_a_text() -> None:
+    body = b'{"env":{"editorId":"e","frameworkId":"f"},"volumes":["a@B:/c",{"mountPath":"/d","permission":"ro"}]}'
+    volumes = wire.decode(wire.NotebookSpec, body).volumes
+    assert volumes == ["a@B:/c", wire.Volume(mount_path="/d", permission="ro")]
