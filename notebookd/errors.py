@@ -132,6 +132,12 @@ class ImageMissing(EngineError):
     code = "image-missing"
 
 
+class ImageInUse(EngineError):
+    """A container is made of the image."""
+
+    code = "image-in-use"
+
+
 class NameTaken(EngineError):
     """A container of that name exists already."""
 

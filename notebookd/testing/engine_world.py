@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -92,6 +92,10 @@ class FakeEngineWorld:
         self.now = now
         self.containers: dict[str, FakeContainer] = {}
         self.images: dict[str, Image] = {}
+        self.registry: dict[str, Image] = {}
+        """What can be pulled, by name."""
+        self.prepared: set[tuple[str, int]] = set()
+        """Digests of images and the uids that their layers were made over for."""
         self.marks: set[str] = set()
         self.survivors: set[int] = set()
         """Processes that live on although their container's storage is gone."""
@@ -131,6 +135,17 @@ class FakeEngineWorld:
         digest = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
         self.images[name] = Image(digest=digest, names=(name,), size_bytes=1_000_000)
         return self.images[name]
+
+    def put_image(self, image: Image) -> None:
+        """Put an image into the storage; others lose the names that it has."""
+        for key, other in list(self.images.items()):
+            del self.images[key]
+            kept = tuple(name for name in other.names if name not in image.names)
+            if other.digest != image.digest:
+                self.images[kept[0] if kept else other.digest] = replace(other, names=kept)
+            else:
+                image = replace(image, names=(*kept, *image.names))
+        self.images[image.names[0] if image.names else image.digest] = image
 
     def fail(self, method: str, error: EngineError, *, times: int = 1, after: bool = False) -> None:
         """Let the next ``times`` calls of ``method`` raise; with ``after`` when the work is already done."""

@@ -82,10 +82,13 @@ class PodmanWorld:
     async def lose_mark(self) -> None:
         self.client.delete(f"/volumes/notebookd-{self.instance}")
 
-    async def clean(self) -> None:
+    async def clean_containers(self) -> None:
         for engine in (self.engine, self.stranger):
             for container in await engine.list_containers():
                 await engine.remove(container.name)
+
+    async def clean(self) -> None:
+        await self.clean_containers()
         await self.lose_mark()
         self.client.close()
 

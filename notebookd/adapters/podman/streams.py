@@ -113,7 +113,7 @@ class Streams:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unavailable(action, error) from error
         if response.status >= BAD_REQUEST:
-            raise error_of(action, _message(body))
+            raise error_of(action, message_of(body))
 
     @asynccontextmanager
     async def _open(self, path: str, params: Mapping[str, str], action: str) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -124,7 +124,7 @@ class Streams:
             raise unavailable(action, error) from error
         try:
             if response.status >= BAD_REQUEST:
-                raise error_of(action, _message(await response.read()))
+                raise error_of(action, message_of(await response.read()))
             yield response
         except _BROKEN as error:
             raise unavailable(action, error) from error
@@ -160,7 +160,8 @@ def event_of(body: Mapping[str, Any]) -> EngineEvent:
     )
 
 
-def _message(body: bytes) -> str:
+def message_of(body: bytes) -> str:
+    """What a refusal of the engine says."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
