@@ -151,7 +151,7 @@ def _parameter(param: Param, shapes: _Shapes) -> dict[str, Any]:
         "name": param.name,
         "in": "header" if param.header else "query",
         "description": param.about,
-        "required": False,
+        "required": param.required,
         "schema": shapes.of(param.shape),
     }
 

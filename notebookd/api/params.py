@@ -12,6 +12,7 @@ from notebookd.domain.run import NotebookState
 from notebookd.domain.usage import GroupKey
 
 _MAX_INT = 2**53
+_Flag = bool | Literal["", "0", "1"]
 _Page = Annotated[int, Meta(ge=1, le=10**9)]
 _Size = Annotated[int, Meta(ge=1, le=1000)]
 _EventId = Annotated[int, Meta(ge=0, le=_MAX_INT)]
@@ -19,9 +20,16 @@ _Run = Annotated[int, Meta(ge=1, le=_MAX_INT)]
 _Tail = Annotated[int, Meta(ge=0, le=1_000_000)]
 _Selector = Annotated[str, Meta(pattern="^[^=]+=")]
 _Key = Annotated[str, Meta(min_length=1, max_length=255)]
-_Groups = Annotated[str, Meta(pattern=f"^({'|'.join(GroupKey)})(,({'|'.join(GroupKey)}))*$")]
+_GROUP = f" *({'|'.join(GroupKey)})? *"
+_Groups = Annotated[str, Meta(pattern=f"^{_GROUP}(,{_GROUP})*$")]
 _State: Any = Literal[tuple(map(str, NotebookState))]
 _MOMENT = "Unix seconds, an RFC 3339 time, or a duration back from now (`2h`)"
+_SECONDS = {"pattern": r"^[0-9]{1,11}(\.[0-9]{1,6})?$"}
+_DURATION = {"pattern": "^[1-9][0-9]{0,2}[smhd]$"}
+_DAY = {"format": "date"}
+_TIME = {"format": "date-time"}
+_Moment = Annotated[str, Meta(extra_json_schema={"anyOf": [_SECONDS, _DURATION, _TIME]})]
+_Instant = Annotated[str, Meta(extra_json_schema={"anyOf": [_DAY, _TIME]})]
 
 _PAGE = Param("page", _Page, "which page, from 1")
 _SIZE = Param("size", _Size, "how many on a page; 100 without")
@@ -32,39 +40,41 @@ NOTEBOOKS = (
     _SIZE,
     Param("sort", Literal["createdAt", "updatedAt", "status.state", "spec.name", "id"], "by what; `createdAt` without"),
     Param("order", Literal["asc", "desc"], "`asc` without"),
-    Param("updatedAfter", str, f"changed after: {_MOMENT}"),
-    Param("updatedBefore", str, f"changed before: {_MOMENT}"),
+    Param("updatedAfter", _Moment, f"changed after: {_MOMENT}"),
+    Param("updatedBefore", _Moment, f"changed before: {_MOMENT}"),
     Param("statusState", list[_State], "in one of these states"),
     Param("userName", str, "of this owner; for admins"),
     Param("labelSelector", list[_Selector], "bearing this label, `key=value`; with several, all of them"),
-    Param("withSpark", bool, "accepted, means nothing here"),
+    Param("withSpark", str, "accepted, means nothing here"),
 )
 IDEMPOTENCY = (
-    Param("Idempotency-Key", _Key, "a name for this request: within 24 h a repetition gives the first answer", True),
+    Param(
+        "Idempotency-Key", _Key, "a name for this request: within 24 h a repetition gives the first answer", header=True
+    ),
 )
-IF_MATCH = (Param("If-Match", str, "the ETag that must still be current, else 412", True),)
-FORCE = (Param("force", bool, "also when it is active; nothing is pushed then"),)
+IF_MATCH = (Param("If-Match", str, "the ETag that must still be current, else 412", header=True),)
+FORCE = (Param("force", _Flag, "also when it is active; nothing is pushed then"),)
 LOG = (
-    Param("since", str, f"not before: {_MOMENT}"),
+    Param("since", _Moment, f"not before: {_MOMENT}"),
     Param("tail", _Tail, "at most so many of the last lines"),
-    Param("follow", bool, "go on as JSON lines until the run ends"),
+    Param("follow", _Flag, "go on as JSON lines until the run ends"),
 )
 EXEC = (
-    Param("command", list[str], "the words of the command"),
-    Param("stdin", bool, "whether there is input"),
-    Param("stdout", bool, "accepted: output is always sent"),
-    Param("stderr", bool, "accepted: output is always sent"),
-    Param("tty", bool, "whether in a terminal"),
+    Param("command", list[str], "the words of the command", required=True),
+    Param("stdin", _Flag, "whether there is input"),
+    Param("stdout", str, "accepted: output is always sent"),
+    Param("stderr", str, "accepted: output is always sent"),
+    Param("tty", _Flag, "whether in a terminal"),
 )
 EVENTS = (
     Param("after", _EventId, "those with greater ids"),
-    Param("follow", bool, "go on as they happen"),
+    Param("follow", _Flag, "go on as they happen"),
     Param("notebook", str, "of this notebook"),
 )
 RECEIPT = (Param("run", _Run, "of the run with this number; of the latest without"),)
 USAGE = (
-    Param("from", str, "a day (`2026-11-01`, UTC) or an RFC 3339 time; without, the month in which `to` lies"),
-    Param("to", str, "likewise; without, the end of this month"),
+    Param("from", _Instant, "a day (`2026-11-01`, UTC) or an RFC 3339 time; without, the month in which `to` lies"),
+    Param("to", _Instant, "likewise; without, the end of this month"),
     Param("groupBy", _Groups, "by what, in this order, with commas"),
     Param("format", Literal["json", "csv"], "`json` without"),
     Param("user", str, "of this user; for admins"),

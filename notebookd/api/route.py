@@ -20,6 +20,7 @@ class Param:
     shape: Any
     about: str
     header: bool = False
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from datetime import datetime
@@ -21,6 +22,8 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.engine import ContainerStatus, ExecSession, LogLine
 from notebookd.ports.store import Entry
 from notebookd.reconciler.execute import container_name
+
+logger = logging.getLogger(__name__)
 
 _SLOW_READER_S = 10.0
 _EVENTS_AT_ONCE = 500
@@ -141,8 +144,14 @@ class JsonLines:
                 yield stream
                 beating.cancel()
         except* (TimeoutError, ConnectionError):
-            if call.request.transport is not None:
-                call.request.transport.abort()
+            stream._cut(call)
+        except* Exception:  # no refusal can follow the headers: that it breaks off must say it
+            logger.exception("the answer to GET %s broke off", call.request.path)
+            stream._cut(call)
+
+    def _cut(self, call: Call) -> None:
+        if call.request.transport is not None:
+            call.request.transport.abort()
 
     async def send(self, line: bytes) -> None:
         """Write one line."""

@@ -13,6 +13,7 @@ import pytest
 
 from notebookd.testing.house import World, make_world
 from tests.api.caller import Api, open_api
+from tests.api.fuzzing import Tally
 from tests.api.people import People, invent_people
 
 
@@ -69,3 +70,27 @@ async def api(world: World, public_folder: Path, request: pytest.FixtureRequest)
     yield await ready
     done.set()
     await keeper
+
+
+_TALLIES = pytest.StashKey[dict[str, Tally]]()
+
+
+@pytest.fixture(scope="session")
+def tally(pytestconfig: pytest.Config) -> Tally:
+    """What the summary prints of generated cases."""
+    return pytestconfig.stash.setdefault(_TALLIES, {}).setdefault("bounded", Tally())
+
+
+@pytest.fixture(scope="session")
+def long_tally(pytestconfig: pytest.Config) -> Tally:
+    """The same of the long run."""
+    return pytestconfig.stash.setdefault(_TALLIES, {}).setdefault("long", Tally())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """A line for each run."""
+    tallies = {name: tally for name, tally in config.stash.get(_TALLIES, {}).items() if tally.cases}
+    if tallies:
+        terminalreporter.section("schemathesis")
+    for name, tally in tallies.items():
+        terminalreporter.write_line(f"{name}: {tally.line()}")
