@@ -101,6 +101,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
             _gpus_of(config, store, clock) as gpus,
             _assembly(config, store, clock, notifier, gpus) as assembly,
             _api(config, assembly.services),
+            _bearers(config, assembly.services),
             asyncio.TaskGroup() as tasks,
         ):
             serving = tasks.create_task(assembly.reconciler.run(), name="reconciler")
@@ -138,7 +139,8 @@ def _make_folders(config: Config) -> None:
     try:
         for folder in (paths.state, paths.workspaces, paths.trash, paths.logs):
             folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        for folder in (paths.runtime, paths.editors, paths.routes):
+        bearers = (paths.bearers.parent,) if config.gateway.api else ()
+        for folder in (paths.runtime, paths.editors, paths.routes, *bearers):
             if not folder.is_dir():
                 folder.mkdir(mode=0o750, parents=True)
                 log.warning("made %s: on a real installation tmpfiles.d makes it, with the gateway's group", folder)
@@ -219,12 +221,29 @@ async def _assembly(
 
 @asynccontextmanager
 async def _api(config: Config, services: Services) -> AsyncIterator[None]:
-    peers = PeerPolicy(
-        member_group=config.api.group, admin_group=config.api.admin_group, nobodies=frozenset(_service_uids())
-    )
     passed = listen_fds()
-    listeners: list[socket.socket] = passed or [listen(config.api.socket, config.api.group)]
-    runner = web.AppRunner(make_app(services, peers), access_log=None, shutdown_timeout=1)
+    path, app = config.api.socket, make_app(services, _peers(config))
+    async with _serving(app, passed or [listen(path, config.api.group)], None if passed else path):
+        yield
+
+
+@asynccontextmanager
+async def _bearers(config: Config, services: Services) -> AsyncIterator[None]:
+    """Serve the gateway, where it may pass the API on: on a socket that it alone may open, and to tokens alone."""
+    path = config.paths.bearers
+    if not config.gateway.api:
+        path.unlink(missing_ok=True)
+        yield
+        return
+    app = make_app(services, _peers(config), bearers_only=True)
+    async with _serving(app, [listen(path, GATEWAY_ACCOUNT)], path):
+        yield
+
+
+@asynccontextmanager
+async def _serving(app: web.Application, listeners: list[socket.socket], made: Path | None) -> AsyncIterator[None]:
+    """Serve on these sockets; the one that was ``made`` for it goes in the end."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         for listener in listeners:
@@ -232,8 +251,14 @@ async def _api(config: Config, services: Services) -> AsyncIterator[None]:
         yield
     finally:
         await runner.cleanup()
-        if not passed:
-            config.api.socket.unlink(missing_ok=True)
+        if made is not None:
+            made.unlink(missing_ok=True)
+
+
+def _peers(config: Config) -> PeerPolicy:
+    return PeerPolicy(
+        member_group=config.api.group, admin_group=config.api.admin_group, nobodies=frozenset(_service_uids())
+    )
 
 
 def _own_name() -> str:

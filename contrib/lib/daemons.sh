@@ -17,7 +17,7 @@ write_run_environment() {
 prepare_folders() {
     local program
     install -d -o notebookd -g notebookd-svc -m 0755 "$run/run"
-    install -d -o notebookd -g notebookd-gateway -m 2750 "$run/run/editors" "$run/run/routes"
+    install -d -o notebookd -g notebookd-gateway -m 2750 "$run/run/editors" "$run/run/routes" "$run/run/gateway"
     install -d -o notebookd-gateway -g notebookd-gateway -m 2770 "$run/run/activity"
     install -d -o notebookd -g notebookd-svc -m 0700 "$state"
     setpriv --reuid notebookd --regid notebookd-svc --init-groups test -w "$state" ||

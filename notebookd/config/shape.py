@@ -75,6 +75,11 @@ class Paths:
         return self.runtime / "routes"
 
     @property
+    def bearers(self) -> Path:
+        """The socket by which the gateway passes on what comes for the API, where that is turned on."""
+        return self.runtime / "gateway" / "api.sock"
+
+    @property
     def activity(self) -> Path:
         """One file per notebook, written by the gateway."""
         return self.runtime / "activity"

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from aiohttp import WSCloseCode, hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from notebookd.gateway import auth, headers, pages
+from notebookd.gateway import api, auth, headers, pages
 from notebookd.gateway.activity import ActivityBook
 from notebookd.gateway.editor import UNREACHABLE, editor_session, editor_url
 from notebookd.gateway.forward import forward, strip_defaults
@@ -40,13 +41,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """What the handler works with. ``now`` gives Unix seconds, wall clock."""
+    """What the handler works with. ``now`` gives Unix seconds, wall clock; ``api`` is the socket of the API's, where it
+    may be passed on."""
 
     domain: str
     editors: Path
     table: RouteTable
     activity: ActivityBook
     now: Callable[[], float]
+    api: Path | None = None
     websockets: set[web.WebSocketResponse] = field(default_factory=set)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -55,6 +58,10 @@ class Gateway:
             return _show(fault)
         host = request.headers[hdrs.HOST]
         notebook = auth.notebook_of_host(host, self.domain)
+        if notebook is None and self.api is not None and api.is_meant(host, request.raw_path, self.domain):
+            with ExitStack() as open_:
+                opened = partial(self._keep, open_)
+                return await api.pass_on(request, self.api, websocket=_is_websocket(request), opened=opened)
         if notebook is None:
             return _show(pages.unknown(status=421, domain=self.domain))
         route = self.table.find(notebook)
@@ -117,6 +124,11 @@ class Gateway:
                 _log.warning("the editor of notebook %s has no socket but something else in its place", notebook)
             return _show(pages.unreachable(refresh=request.method == "GET" and not websocket))
 
+    def _keep(self, while_open: ExitStack, browser: web.WebSocketResponse) -> None:
+        """Know of a websocket as long as it is open."""
+        self.websockets.add(browser)
+        while_open.callback(self.websockets.discard, browser)
+
     async def _pass_websocket_on(
         self,
         request: web.Request,
@@ -129,8 +141,7 @@ class Gateway:
 
             def opened(browser: web.WebSocketResponse) -> None:
                 while_open.enter_context(self.activity.connection(notebook))
-                self.websockets.add(browser)
-                while_open.callback(self.websockets.discard, browser)
+                self._keep(while_open, browser)
 
             return await forward_websocket(
                 request, session, url, sent, opened=opened, touched=lambda: self.activity.touch(notebook)

@@ -37,16 +37,15 @@ class _EditorConnector(aiohttp.BaseConnector):
     kept from the past may belong to an editor that is just going away.
     """
 
-    def __init__(self, editors: Path, notebook: str) -> None:
+    def __init__(self, folders: Path, folder: str, name: str) -> None:
         super().__init__(force_close=True, limit=0)
-        self._editors = editors
-        self._notebook = notebook
+        self._where = folders, folder, name
 
     async def _create_connection(
         self, _request: ClientRequest, _traces: list[Trace], _timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            connection = await _connect(self._editors, self._notebook)
+            connection = await _connect(*self._where)
         try:
             _, protocol = await self._loop.create_unix_connection(self._factory, sock=connection)
         except BaseException:
@@ -55,11 +54,11 @@ class _EditorConnector(aiohttp.BaseConnector):
         return protocol
 
 
-async def _connect(editors: Path, notebook: str) -> socket.socket:
+async def _connect(folders: Path, folder: str, name: str) -> socket.socket:
     loop = asyncio.get_running_loop()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        with nofollow.open_socket(editors, notebook, SOCKET_NAME) as fd:
+        with nofollow.open_socket(folders, folder, name) as fd:
             # Not loop.sock_connect: it takes EAGAIN, which here says that the backlog is full, for "under way".
             while True:
                 try:
@@ -78,10 +77,11 @@ async def _connect(editors: Path, notebook: str) -> socket.socket:
         raise
 
 
-def editor_session(editors: Path, notebook: str) -> aiohttp.ClientSession:
-    """A client for requests to one editor that adds nothing to them and leaves answers as they are."""
+def editor_session(editors: Path, notebook: str, name: str = SOCKET_NAME) -> aiohttp.ClientSession:
+    """A client for requests to one editor (or to another socket that lies so) that adds nothing to them and leaves
+    answers as they are."""
     return aiohttp.ClientSession(
-        connector=_EditorConnector(editors, notebook),
+        connector=_EditorConnector(editors, notebook, name),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=None),

@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from notebookd.gateway.auth import SESSION_COOKIE
 
-__all__ = ["cookie_values", "of_answer", "of_request"]
+__all__ = ["cookie_values", "of_answer", "of_api_request", "of_request"]
 
 _HOP_BY_HOP: Final = frozenset(
     {
@@ -27,6 +27,7 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 _NOT_FOR_THE_EDITOR: Final = frozenset({"authorization", "cookie", "expect"})
+_NOT_FOR_THE_API: Final = frozenset({"cookie", "expect", "host"})
 _OF_THIS_HANDSHAKE: Final = "sec-websocket-"
 _ALWAYS_KEPT: Final = frozenset({"host", "content-length", "set-cookie"})
 """``Connection: host`` cannot talk us out of these."""
@@ -54,6 +55,17 @@ def of_request(headers: CIMultiDictProxy[str], *, xsrf: str | None = None, webso
         kept.add("X-XSRFToken", xsrf)
     if cookies:
         kept.add("Cookie", _encodable("; ".join(cookies)))
+    return kept
+
+
+def of_api_request(headers: CIMultiDictProxy[str], *, websocket: bool = False) -> CIMultiDict[str]:
+    """A request's headers as the API may see them: with its token, and with nothing that a browser keeps."""
+    dropped = _HOP_BY_HOP | _NOT_FOR_THE_API | _named_by_connection(headers)
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower not in dropped and not (websocket and lower.startswith(_OF_THIS_HANDSHAKE)):
+            kept.add(name, _encodable(value))
     return kept
 
 

@@ -59,7 +59,12 @@ async def running(config: Config, sockets: Sequence[socket], *, now: Callable[[]
     table = RouteTable(runtime / "routes")
     activity = ActivityBook(runtime / "activity", now=now, exists=lambda notebook: table.find(notebook) is not None)
     gateway = Gateway(
-        domain=config.gateway.domain, editors=runtime / "editors", table=table, activity=activity, now=now
+        domain=config.gateway.domain,
+        editors=runtime / "editors",
+        table=table,
+        activity=activity,
+        now=now,
+        api=config.paths.bearers if config.gateway.api else None,
     )
     runner = make_runner(gateway)
     activity.open()

@@ -185,9 +185,10 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
 
 
 @asynccontextmanager
-async def serve_api(house: House, peers: PeerPolicy, path: Path) -> AsyncIterator[Path]:
-    """Serve a house's API on a Unix socket at ``path``, of the members' group."""
-    runner = web.AppRunner(make_app(house.services, peers), access_log=None, shutdown_timeout=1)
+async def serve_api(house: House, peers: PeerPolicy, path: Path, *, bearers_only: bool = False) -> AsyncIterator[Path]:
+    """Serve a house's API on a Unix socket at ``path``, of the members' group; with ``bearers_only`` to tokens."""
+    app = make_app(house.services, peers, bearers_only=bearers_only)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.SockSite(runner, listen(path, peers.member_group)).start()

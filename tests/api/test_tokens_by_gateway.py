@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API by the gateway's port: for tokens alone, where the admin opens it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from multidict import CIMultiDict
+
+from notebookd.api.peers import PeerPolicy
+from notebookd.config import parse_config
+from notebookd.gateway.listeners import listening
+from notebookd.gateway.main import running
+from notebookd.testing.house import serve_api
+from tests.api.caller import SPEC, Api, Said, check
+from tests.api.people import ADMINS, People
+
+NOT_SERVED = 421
+
+
+@dataclass
+class Door:
+    """The gateway's port, and a token of root's."""
+
+    api: Api
+    port: int
+    client: aiohttp.ClientSession
+    token: str
+
+    def ask(self, method: str, target: str, *, host: str = "localhost", headers: Any = None, **more: Any) -> Any:
+        sent = CIMultiDict({"Host": f"{host}:{self.port}", "Authorization": f"Bearer {self.token}", **(headers or {})})
+        url = aiohttp.client.URL(f"http://127.0.0.1:{self.port}{target}", encoded=True)
+        sent = CIMultiDict((name, value) for name, value in sent.items() if value)
+        return self.client.request(method, url, headers=sent, **more)
+
+    async def say(self, method: str, target: str, **more: Any) -> Said:
+        async with self.ask(method, target, **more) as answer:
+            body = await answer.json() if answer.content_type == "application/json" else None
+            said = Said(answer.status, body, answer.headers)
+        if body is not None:
+            check(said, target)
+        await self.api.house.quiet()
+        return said
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    return {"api": True}
+
+
+@pytest.fixture
+async def door(api: Api, public_folder: Path, settings: dict[str, Any]) -> AsyncIterator[Door]:
+    config = parse_config({"paths": {"runtime": str(public_folder)}, "gateway": settings}, source=None)
+    (public_folder / "gateway").mkdir()
+    (public_folder / "activity").mkdir()
+    peers = PeerPolicy(member_group="root", admin_group=ADMINS, nobodies=frozenset())
+    made = await api.call("POST", "/v1/token", {"name": "door", "role": "ai_training_operator"})
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serve_api(api.house, peers, config.paths.bearers, bearers_only=True))
+        sockets = stack.enter_context(listening("127.0.0.1", 0, environ={}))
+        await stack.enter_async_context(running(config, sockets, now=lambda: 1_700_000_000.0))
+        client = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        yield Door(api, sockets[0].getsockname()[1], client, made.body["status"]["value"])
+
+
+async def test_a_token_gets_the_api(door: Door) -> None:
+    me = await door.say("GET", "/v1/me")
+    assert (me.status, me.body["name"], me.body["tokenKind"]) == (200, "root", "app")
+    made = await door.say("POST", "/v1/notebook", json=SPEC)
+    assert made.status == 200
+    path = f"/v1/notebook/{made.body['id']}"
+    got = await door.say("GET", path)
+    assert got.body["status"]["state"] == "RUNNING"
+    label = {"name": "a", "value": "b"}
+    assert (await door.say("PUT", f"{path}/label", json=label, headers={"If-Match": "*"})).status == 204
+    stale = await door.say("PUT", path, json={"labels": {}}, headers={"If-Match": got.headers["ETag"]})
+    assert (stale.status, stale.code) == (412, "precondition-failed")
+    assert (await door.say("DELETE", f"{path}?force=true")).status == 204
+
+
+async def test_events_stream_through(door: Door) -> None:
+    async with door.ask("GET", "/v1/event?follow=true") as answer:
+        assert b"token.created" in await answer.content.readline()
+        made = await door.say("POST", "/v1/notebook", json=SPEC)
+        assert made.body["id"].encode() in await answer.content.readline()
+
+
+async def test_a_command_runs_through_it(door: Door) -> None:
+    notebook = await door.api.create()
+    target = f"http://127.0.0.1:{door.port}/v1/notebook/{notebook}/exec?command=id"
+    sent = {"Host": f"localhost:{door.port}", "Authorization": f"Bearer {door.token}"}
+    async with door.client.ws_connect(target, headers=sent) as socket:
+        frames = [message.data[0] async for message in socket]
+    assert frames[-1] == 3
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await door.client.ws_connect(target, headers={**sent, "Origin": "http://evil.example"})
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["", "Bearer", "Bearer x", f"Bearer nbd_{'A' * 64}", "Basic cm9vdDo=", "Bearer {token}x", "token {token}"],
+)
+async def test_without_a_token_nobody_is_anybody(door: Door, shown: str) -> None:
+    """Not even root, whose program this is."""
+    header = {"Authorization": shown.format(token=door.token)}
+    said = await door.say("GET", "/v1/me", headers=header)
+    assert (said.status, said.code) == (401, "unauthenticated")
+
+
+async def test_the_socket_behind_it_knows_no_peer(door: Door, public_folder: Path) -> None:
+    path = public_folder / "gateway" / "api.sock"
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as root,
+        root.get("http://localhost/v1/me") as answer,
+    ):
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    "header", [{"Origin": "http://localhost"}, {"Origin": "null"}, {"Referer": "http://localhost/"}]
+)
+async def test_no_page_gets_it_even_with_a_token(door: Door, header: dict[str, str]) -> None:
+    said = await door.say("GET", "/v1/me", headers=header)
+    assert (said.status, said.code) == (403, "forbidden")
+    assert not [name for name in said.headers if name.lower().startswith("access-control-")]
+    preflight = {"Origin": "http://evil.example", "Access-Control-Request-Method": "GET", "Authorization": ""}
+    said = await door.say("OPTIONS", "/v1/me", headers=preflight)
+    assert said.status == 401
+    assert not [name for name in said.headers if name.lower().startswith("access-control-")]
+
+
+async def test_a_cookie_is_nothing(door: Door) -> None:
+    assert (
+        await door.say("GET", "/v1/me", headers={"Cookie": f"token={door.token}", "Authorization": ""})
+    ).status == 401
+    said = await door.say("GET", f"/v1/me?token={door.token}", headers={"Authorization": ""})
+    assert said.status == 401
+    assert "Set-Cookie" not in (await door.say("GET", "/v1/me")).headers
+
+
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        ("evil.example", "/v1/me"),
+        ("api.localhost", "/v1/me"),
+        ("127.0.0.1", "/v1/me"),
+        ("localhost.evil.example", "/v1/me"),
+        ("localhost", "/"),
+        ("localhost", "/v2/me"),
+        ("localhost", "/v1x"),
+        ("localhost", "/metrics"),
+        ("localhost", "//v1/me"),
+    ],
+)
+async def test_nothing_else_is_served_there(door: Door, host: str, target: str) -> None:
+    assert (await door.say("GET", target, host=host)).status == NOT_SERVED
+
+
+@pytest.mark.parametrize("target", ["/v1/../v1/me", "/v1/%2e%2e/me", "/v1//me", "/v1/./me", "/v1/nothing"])
+async def test_path_tricks_lead_nowhere(door: Door, target: str) -> None:
+    assert (await door.say("GET", target)).status == 404
+
+
+async def test_bodies_and_headers_are_bounded(door: Door) -> None:
+    big = await door.say("POST", "/v1/notebook", data=io.BytesIO(b"x" * (1024 * 1024 + 1)))
+    assert (big.status, big.code) == (413, "too-large")
+    assert (await door.say("GET", "/v1/me", headers={"X-Much": "x" * 17_000})).status == 400
+
+
+async def test_a_daemon_that_is_away_is_told_from_a_refusal(door: Door, public_folder: Path) -> None:
+    (public_folder / "gateway" / "api.sock").unlink()
+    said = await door.say("GET", "/v1/me")
+    assert (said.status, said.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize("settings", [{}])
+async def test_it_is_shut_unless_the_admin_opens_it(door: Door) -> None:
+    assert (await door.say("GET", "/v1/me")).status == NOT_SERVED
+
+
+async def test_an_admins_token_is_no_admin_from_afar(door: Door, people: People) -> None:
+    notebook = await door.api.create()
+    made = await door.api.ask_as(people.boss, "POST", "/v1/token", {"name": "far", "role": "ai_training_operator"})
+    door.token = made.body["status"]["value"]
+    me = (await door.say("GET", "/v1/me")).body
+    assert (me["name"], me["role"]) == (people.boss.name, "ai_training_operator")
+    assert (await door.say("PUT", "/v1/gpu/release")).status == 403
+    assert (await door.say("GET", f"/v1/notebook/{notebook}")).status == 404
+    assert (await door.say("GET", "/v1/token")).status == 403
