@@ -6,7 +6,7 @@ Standard library only, and nothing of notebookd outside this package: all that a
 ``/job/job.json``, says how far it is in ``progress.json`` and ends with ``result.json``. Any instruction of it may be
 the last: what it leaves is such that the next one goes on from there.
 
-``tasks`` dispatches; ``job`` is what comes in, ``report`` what goes out, ``child`` runs programs, ``tree`` touches trees
-that a notebook can rewrite, ``manifest`` remembers what was transferred. Each task is a function
+``tasks`` dispatches; ``job`` is what comes in, ``report`` what goes out, ``child`` runs programs, ``tree`` touches
+trees that a notebook can rewrite, ``manifest`` remembers what was transferred. Each task is a function
 ``(Job, Reporter) -> Result`` that raises :class:`~notebookd.mover.report.Fault` when it cannot be done.
 """
