@@ -205,6 +205,8 @@ class Run:
     """Seconds that all runs before this one spent in RUNNING."""
     earlier_started_at: datetime | None = None
     earlier_stopped_at: datetime | None = None
+    trace: tuple[tuple[str, datetime], ...] = ()
+    """Steps of its start that nothing else here has the time of: see :mod:`notebookd.domain.timings`."""
     place: int = 0
     """Where it stands in the queue: lower is served first. 0 until the store gives it the last place."""
     version: int = 0

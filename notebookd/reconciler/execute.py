@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from notebookd.domain import actions as act
+from notebookd.domain import timings
 from notebookd.domain.container import ContainerStatus
 from notebookd.domain.observed import Known
 from notebookd.domain.plan import LifecyclePolicy, answered, seen_running, start_failed
@@ -31,6 +32,7 @@ from notebookd.ports.engine import ContainerSpec, Engine, LogLine, Mount
 from notebookd.ports.files import Files
 from notebookd.ports.store import Entry
 from notebookd.reconciler.gpu_watch import GpuWatch
+from notebookd.reconciler.trace import Trace
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +72,13 @@ class Executor:
         self.policy = policy
         self._instance = instance
         self._cdi = cdi
+        self._trace = Trace(ports.clock)
 
     async def execute(self, action: act.Action, entry: Entry, disturbed: asyncio.Event) -> Run:
         """Do it, and return the run as it is after. Raises transient errors and :class:`Overtaken` only; a lasting
         failure is an outcome."""
         try:
-            return await self._execute(action, entry, disturbed)
+            return self._trace.after(action, await self._execute(action, entry, disturbed))
         except EngineUnavailable:
             raise
         except (EngineError, WorkspaceFault) as fault:
@@ -172,6 +175,7 @@ class Executor:
         booting = clock.now() - entry.run.state_since < timedelta(seconds=_PROBE_SLOWER_AFTER_S)
         pause = _PROBE_EVERY_S if booting else _PROBE_SLOWER_S
         while not disturbed.is_set() and clock.now() < until:
+            self._trace.note(entry.run, timings.ASKED)
             if await self._ports.editor.answers(entry.notebook.id, entry.run.probe):
                 return answered(entry.run, self.policy, clock.now())
             await clock.sleep(pause)
