@@ -6,7 +6,7 @@ scripts := contrib/quickstart contrib/lib/service contrib/lib/engine-namespace t
 	$(addprefix contrib/images/jupyterlab/,build rootfs trim) systemd/notebookd-engine systemd/stop-containers \
 	packaging/build $(addprefix packaging/debian/,config postinst prerm postrm) tests/machine/nspawn
 
-.PHONY: run test check bench deb prepare
+.PHONY: run test check bench deb docs prepare
 
 run:
 	contrib/quickstart
@@ -23,6 +23,10 @@ check: prepare
 
 bench: prepare
 	contrib/quickstart --gpus 10 -- $(bin)/python -m tests.bench
+
+docs: prepare
+	$(bin)/python -m tests.meta.lifecycle_doc
+	$(bin)/python -m tests.meta.api_doc
 
 deb:
 	packaging/build

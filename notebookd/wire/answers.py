@@ -50,6 +50,10 @@ class EnvVar(parts.EnvVar, frozen=True, forbid_unknown_fields=False):
 class Resources(parts.Resources, frozen=True, forbid_unknown_fields=False):
     """What the notebook has, derived values filled in."""
 
+    gpu_brand: str | UnsetType = UNSET
+    gpu_memory: parts.Count | UnsetType = UNSET
+    gpu_model: str | UnsetType = UNSET
+
 
 class DataStoreSource(parts.DataStoreSource, frozen=True, forbid_unknown_fields=False):
     """A datastore's container and prefix."""
