@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from notebookd.domain.container import Container, ContainerStatus
@@ -36,11 +37,22 @@ class Mount:
     identity: tuple[int, int] | None = None
 
 
+class Network(StrEnum):
+    """What of a network a container has."""
+
+    PRIVATE = "private"
+    """The world outside, by a network of its own: the host's loopback is out of its reach, and no port is published."""
+    HOST = "host"
+    """The host's own: for movers to places that the administrator named."""
+    NONE = "none"
+    """Nothing but a loopback of its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """Everything a container is created from. Hardening is not optional and therefore not in here: all
-    capabilities dropped, no-new-privileges, keep-id user namespace, private network with the host's loopback
-    off, no published port, image health checks off, bounded k8s-file logs."""
+    capabilities dropped, no-new-privileges, keep-id user namespace, no published port, image health checks off,
+    bounded k8s-file logs."""
 
     name: str
     image: str
@@ -58,9 +70,9 @@ class ContainerSpec:
     memory_bytes: int | None = None
     pids: int = 4096
     rootfs: str | None = None
-    """A folder of the host that is the container's root, read-only, instead of ``image``: for movers."""
-    host_network: bool = False
-    """The host's own network instead of a private one: for movers to places that the administrator named."""
+    """A folder of the host that is the container's root, read-only, instead of ``image``: for movers. It has a folder
+    for each mount, and belongs to the engine's account."""
+    network: Network = Network.PRIVATE
     tmpfs: tuple[str, ...] = ()
     """Where fresh folders in memory are mounted."""
     stop_signal: int = 15
@@ -164,10 +176,12 @@ class Engine(Protocol):
         ...
 
     async def start(self, name: str, *, checked: Sequence[Mount] = ()) -> Container:
-        """Start a created or ended container and return it as it is then. Starting a running one changes
-        nothing. What stands at the target of each of the ``checked`` mounts that have an identity is compared with it
-        before anything of the container runs. Raises MountMoved, ContainerMissing, DeviceUnresolvable, EngineError
-        (also for a LOST container that the engine still takes for a running one: remove it and create it anew)."""
+        """Start a created or ended container and return it as it is then. Starting a running one changes nothing.
+
+        What stands at the target of each of the ``checked`` mounts that have an identity, reached from the container's
+        root without following a link, is compared with it before anything of the container runs. Raises MountMoved (the
+        container is then CREATED or EXITED as before), ContainerMissing, DeviceUnresolvable, EngineError (also for a
+        LOST container that the engine still takes for a running one: remove it and create it anew)."""
         ...
 
     async def stop(self, name: str, *, grace_s: float) -> Container | None:

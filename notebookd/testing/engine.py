@@ -7,16 +7,17 @@ does, and attach a new one to the same :class:`FakeEngineWorld`. Nothing here wa
 ``now`` says, and a container that sleeps has ended when somebody looks after that time.
 
 Faults: ``world.reachable = False``; ``world.fail("create", error, after=True)``; ``world.hold("start")``;
-``world.kill_conmon(name)``, ``lose(name)``, ``reboot()``, ``lose_storage()``; and ``world.end(name, 3)``.
+``world.kill_conmon(name)``, ``lose(name)``, ``reboot()``, ``lose_storage()``; ``world.move(target)``; and
+``world.end(name, 3)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
-from notebookd.errors import ContainerMissing, EngineError, EngineUnavailable
+from notebookd.errors import ContainerMissing, EngineError, EngineUnavailable, MountMoved
 from notebookd.ports.engine import (
     EVENTS_CONNECTED,
     Container,
@@ -27,6 +28,7 @@ from notebookd.ports.engine import (
     ExecSession,
     Image,
     LogLine,
+    Mount,
 )
 from notebookd.testing.engine_exec import FakeExec
 from notebookd.testing.engine_script import steps_of
@@ -64,13 +66,16 @@ class FakeEngine:
         async with self.world.call("create", spec.name):
             return self.world.new_container(spec, {**spec.labels, INSTANCE_LABEL: self.instance}).seen()
 
-    async def start(self, name: str) -> Container:
+    async def start(self, name: str, *, checked: Sequence[Mount] = ()) -> Container:
         """See :meth:`Engine.start`."""
         async with self.world.call("start", name):
             container = self._must_get(name, "start")
             if container.status is ContainerStatus.LOST:
                 raise EngineError(f"cannot start container {name}: its process is gone; remove it")
             if container.status is not ContainerStatus.RUNNING:
+                for mount in checked:
+                    if mount.identity is not None and mount.target in self.world.moved:
+                        raise MountMoved(f"cannot start container {name}: another thing stands at {mount.target}")
                 self.world.begin(container)
             return container.seen()
 

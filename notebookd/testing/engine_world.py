@@ -28,6 +28,8 @@ KILLED = 137
 FIRST_PID = 100_000
 FOR_EVER = timedelta(days=36500)
 STREAMS = {1: "stdout", 2: "stderr"}
+ROOTFS = Image(digest="", names=(), size_bytes=0)
+"""What a container without an image is made of."""
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class FakeContainer:
     id: str
     spec: ContainerSpec
     labels: Mapping[str, str]
-    image_digest: str
+    image_digest: str | None
     status: ContainerStatus = ContainerStatus.CREATED
     conmon: bool = True
     pid: int | None = None
@@ -100,6 +102,8 @@ class FakeEngineWorld:
         self.survivors: set[int] = set()
         """Processes that live on although their container's storage is gone."""
         self.unresolvable: set[str] = set()
+        self.moved: set[str] = set()
+        """Targets of mounts at which something else stands than what was checked."""
         self.controllers = frozenset({"cpu", "memory", "pids"})
         self.calls: list[tuple[str, str]] = []
         """Every call of the port, as (method, container name or image reference)."""
@@ -190,6 +194,10 @@ class FakeEngineWorld:
         """Whether a process is there, in a container that is known or one that is not any more."""
         return pid in self.survivors or any(container.pid == pid for container in self.containers.values())
 
+    def move(self, target: str) -> None:
+        """Somebody swaps what will stand at a mount's target, by a link at its source or on the way to the target."""
+        self.moved.add(target)
+
     def say(self, name: str, text: str, *, stream: int = 1) -> None:
         """The container writes lines."""
         for line in text.splitlines():
@@ -218,14 +226,14 @@ class FakeEngineWorld:
 
     def new_container(self, spec: ContainerSpec, labels: Mapping[str, str]) -> FakeContainer:
         """Create one."""
-        image = self.image(spec.image)
+        image = ROOTFS if spec.rootfs is not None else self.image(spec.image)
         if image is None:
             raise ImageMissing(f"cannot create container {spec.name}: {spec.image}: image not known")
         if spec.name in self.containers:
             raise NameTaken(f"cannot create container {spec.name}: that name is already in use")
         self._serial += 1
         container_id = hashlib.sha256(f"{self._serial} {spec.name}".encode()).hexdigest()
-        created = FakeContainer(id=container_id, spec=spec, labels=labels, image_digest=image.digest)
+        created = FakeContainer(id=container_id, spec=spec, labels=labels, image_digest=image.digest or None)
         self.containers[spec.name] = created
         self._publish(created, "create")
         return created

@@ -7,7 +7,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from notebookd.ports.engine import ContainerSpec, Engine
+from notebookd.ports.engine import ContainerSpec, Engine, Mount
 from notebookd.testing.engine import FakeEngine, FakeEngineWorld
 from tests.contract.podman_world import ABSENT_DEVICE, IMAGE, new_spec
 
@@ -27,6 +27,14 @@ class EngineWorld(Protocol):
     async def kill_conmon(self, name: str, *, process_too: bool) -> None: ...
 
     async def lose_mark(self) -> None: ...
+
+    def folder(self, target: str) -> Mount:
+        """A mount of a folder of the host's, as it was found by a walk."""
+        ...
+
+    def swap(self, mount: Mount) -> None:
+        """Put a link to another folder in the place of its source."""
+        ...
 
 
 class FakeWorld:
@@ -60,3 +68,9 @@ class FakeWorld:
 
     async def lose_mark(self) -> None:
         self.world.marks.clear()
+
+    def folder(self, target: str) -> Mount:
+        return Mount(source=f"/srv{target}", target=target, identity=(1, 2))
+
+    def swap(self, mount: Mount) -> None:
+        self.world.move(mount.target)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shutil
 import signal
 import tarfile
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,8 +22,9 @@ from typing import Any
 
 from podman.api.client import APIClient
 
+from notebookd import nofollow
 from notebookd.adapters.podman import PodmanEngine
-from notebookd.ports.engine import ContainerSpec, Engine
+from notebookd.ports.engine import ContainerSpec, Engine, Mount
 
 IMAGE = "localhost/notebookd-test/busybox:1"
 ABSENT_DEVICE = "notebookd.test/gpu=absent"
@@ -61,6 +64,7 @@ class PodmanWorld:
         self.stranger: Engine = stranger
         self.nowhere: Engine = nowhere
         self.client = APIClient(f"unix://{socket}", timeout=60)
+        self.folders: Path | None = None
 
     def spec(self, *command: str, **changes: Any) -> ContainerSpec:
         return new_spec(self.instance, command, changes)
@@ -87,10 +91,34 @@ class PodmanWorld:
             for container in await engine.list_containers():
                 await engine.remove(container.name)
 
+    def make_folder(self, *names: str) -> Path:
+        """A folder of the account's; what of its way is not there is made, too."""
+        if self.folders is None:
+            self.folders = Path(tempfile.mkdtemp(prefix="notebookd-test-", dir="/var/tmp"))
+            self.folders.chmod(0o755)
+        account, made = self.socket.stat(), self.folders
+        for name in names:
+            made /= name
+            if not made.exists():
+                made.mkdir()
+                os.chown(made, account.st_uid, account.st_gid)
+        return made
+
+    def folder(self, target: str) -> Mount:
+        source = self.make_folder("data", target.strip("/").replace("/", "-"))
+        return Mount(source=str(source), target=target, identity=nofollow.identity_of(source))
+
+    def swap(self, mount: Mount) -> None:
+        source, secret = Path(mount.source), self.make_folder("secret")
+        source.rename(source.with_suffix(".away"))
+        source.symlink_to(secret)
+
     async def clean(self) -> None:
         await self.clean_containers()
         await self.lose_mark()
         self.client.close()
+        if self.folders is not None:
+            shutil.rmtree(self.folders)
 
 
 async def wait_gone(pid: int) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from notebookd.errors import (
     EngineError,
     EngineUnavailable,
     ImageMissing,
+    MountMoved,
     NameTaken,
 )
 from notebookd.ports.engine import EVENTS_CONNECTED, Container, ContainerStatus, EngineEvent, ExecSession, LogLine
@@ -134,6 +136,59 @@ async def test_unresolvable_device_fails_closed(world: EngineWorld) -> None:
 async def test_starting_nothing_is_told(world: EngineWorld) -> None:
     with pytest.raises(ContainerMissing):
         await world.engine.start("notebookd-absent")
+
+
+# mounts that are checked
+
+
+async def test_container_starts_when_its_mounts_are_what_was_checked(world: EngineWorld) -> None:
+    mount = world.folder("/data")
+    spec = world.spec(*IMMORTAL, mounts=(mount,))
+    await world.engine.create(spec)
+    running = await world.engine.start(spec.name, checked=[mount])
+    assert running.status is ContainerStatus.RUNNING
+    assert running.pid is not None
+    assert await world.engine.start(spec.name, checked=[mount]) == running
+
+
+async def test_container_with_a_swapped_mount_never_runs(world: EngineWorld) -> None:
+    mount = world.folder("/data")
+    spec = world.spec("sh", "-c", "echo ran", mounts=(mount,))
+    created = await world.engine.create(spec)
+    world.swap(mount)
+    for _ in range(2):
+        with pytest.raises(MountMoved, match="/data"):
+            await world.engine.start(spec.name, checked=[mount])
+        assert await world.engine.find(spec.name) == created
+    assert await lines(world.engine.logs(spec.name)) == []
+
+
+async def test_mount_that_is_swapped_between_stop_and_start_is_found(world: EngineWorld) -> None:
+    mount = world.folder("/data")
+    spec = world.spec("sh", "-c", "echo ran; exec sleep 300", mounts=(mount,))
+    await world.engine.create(spec)
+    began = await world.engine.start(spec.name, checked=[mount])
+    await printed(world, spec.name, 1)
+    await world.engine.stop(spec.name, grace_s=0)
+    again = await world.engine.start(spec.name, checked=[mount])
+    assert again.started_at != began.started_at
+    await printed(world, spec.name, 2)
+    await world.engine.stop(spec.name, grace_s=0)
+    world.swap(mount)
+    with pytest.raises(MountMoved):
+        await world.engine.start(spec.name, checked=[mount])
+    found = await world.engine.find(spec.name)
+    assert found is not None
+    assert (found.status, found.started_at) == (ContainerStatus.EXITED, again.started_at)
+    assert len(await lines(world.engine.logs(spec.name))) == 2
+
+
+async def test_mounts_without_identity_are_not_checked(world: EngineWorld) -> None:
+    mount = replace(world.folder("/data"), identity=None)
+    spec = world.spec(*IMMORTAL, mounts=(mount,))
+    await world.engine.create(spec)
+    world.swap(mount)
+    assert (await world.engine.start(spec.name, checked=[mount])).status is ContainerStatus.RUNNING
 
 
 # ending

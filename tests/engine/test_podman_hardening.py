@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from notebookd.errors import DeviceUnresolvable, EngineError
+from notebookd import nofollow
+from notebookd.errors import DeviceUnresolvable, EngineError, MountMoved
 from notebookd.ports.engine import Container, ContainerStatus, Mount
 from tests.contract.podman_world import PodmanWorld, eventually
 
@@ -179,3 +180,39 @@ async def test_device_is_looked_up_at_every_start(podman: PodmanWorld, cdi_devic
     (CDI / f"{cdi_device.split('.', maxsplit=1)[0]}.json").unlink()
     with pytest.raises(DeviceUnresolvable):
         await podman.engine.start(spec.name)
+
+
+async def test_mount_is_not_moved_by_a_link_in_the_workspace(podman: PodmanWorld) -> None:
+    workspace, data = podman.make_folder("workspace"), podman.folder("/workspace/data")
+    mounts = (Mount(source=str(workspace), target="/workspace"), data)
+    spec = podman.spec("sh", "-c", "exec sleep 300", mounts=mounts)
+    await podman.engine.create(spec)
+    (workspace / "data").symlink_to("/etc")
+    with pytest.raises(MountMoved, match="/workspace/data"):
+        await podman.engine.start(spec.name, checked=mounts)
+    (workspace / "data").unlink()
+    assert (await podman.engine.start(spec.name, checked=mounts)).status is ContainerStatus.RUNNING
+
+
+async def test_folder_on_the_way_to_a_source_is_not_swapped_for_a_link(podman: PodmanWorld) -> None:
+    source, secret = podman.make_folder("store", "team", "data"), podman.make_folder("secret", "data")
+    mount = Mount(source=str(source), target="/data", identity=nofollow.identity_of(source))
+    spec = podman.spec("sh", "-c", "exec sleep 300", mounts=(mount,))
+    await podman.engine.create(spec)
+    source.parent.rename(source.parents[1] / "away")
+    source.parent.symlink_to(secret.parent)
+    with pytest.raises(MountMoved):
+        await podman.engine.start(spec.name, checked=(mount,))
+
+
+async def test_start_goes_on_where_a_killed_daemon_left_off(podman: PodmanWorld) -> None:
+    mount = podman.folder("/data")
+    spec = podman.spec("sh", "-c", "exec sleep 300", mounts=(mount,))
+    created = await podman.engine.create(spec)
+    for began in (False, True):
+        podman.client.post(f"/containers/{created.id}/init").raise_for_status()
+        ready = await podman.engine.find(spec.name)
+        assert ready is not None
+        assert ready.status is (ContainerStatus.EXITED if began else ContainerStatus.CREATED)
+        assert (await podman.engine.start(spec.name, checked=(mount,))).status is ContainerStatus.RUNNING
+        await podman.engine.stop(spec.name, grace_s=0)

@@ -105,6 +105,8 @@ def inspected(state: str, *, started: str = STARTED, finished: str = YEAR_ONE, c
     [
         (inspected("created", started=YEAR_ONE), False, ContainerStatus.CREATED),
         (inspected("initialized", started=YEAR_ONE), False, ContainerStatus.CREATED),
+        (inspected("exited", started=YEAR_ONE, finished=STARTED, code=137), False, ContainerStatus.CREATED),
+        (inspected("initialized", finished=STARTED), False, ContainerStatus.LOST),
         (inspected("created"), False, ContainerStatus.LOST),  # after an unclean reboot
         (inspected("running"), True, ContainerStatus.RUNNING),
         (inspected("paused"), True, ContainerStatus.RUNNING),
@@ -122,6 +124,12 @@ def test_state_is_what_podman_says_and_the_process_shows(said: Inspected, alive:
     assert (container.pid is not None) == (status is ContainerStatus.RUNNING)
     assert (container.exit_code == 3) == (status is ContainerStatus.EXITED)
     assert container.image_digest == "sha256:" + "cd" * 32
+
+
+def test_container_that_was_made_ready_to_start_again_has_ended_before() -> None:
+    ready = inspected("initialized", finished=STARTED).as_container(alive=True)
+    assert (ready.status, ready.pid, ready.exit_code) == (ContainerStatus.EXITED, None, None)
+    assert ready.finished_at == parse_time(STARTED)
 
 
 def test_info_names_the_controllers_that_are_missing() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,10 +15,11 @@ from typing import Any, Self
 from notebookd.adapters.podman.calls import Calls, Session
 from notebookd.adapters.podman.execution import PodmanExec, open_exec
 from notebookd.adapters.podman.liveness import Liveness, kill_process
+from notebookd.adapters.podman.mounts import moved_mount
 from notebookd.adapters.podman.spec import create_body
 from notebookd.adapters.podman.streams import Streams
 from notebookd.adapters.podman.translate import Inspected, image_of, info_of, is_mapping_race, network_command_of
-from notebookd.errors import ContainerMissing, EngineError, EngineUnavailable
+from notebookd.errors import ContainerMissing, EngineError, EngineUnavailable, MountMoved
 from notebookd.ports.engine import (
     LABEL_PREFIX,
     Container,
@@ -29,6 +30,7 @@ from notebookd.ports.engine import (
     ExecSession,
     Image,
     LogLine,
+    Mount,
 )
 
 INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
@@ -112,13 +114,19 @@ class PodmanEngine:
                 time.sleep(pause_s)
         return str(session.post("/containers/create", action, body=body)["Id"])
 
-    async def start(self, name: str) -> Container:
-        """See :meth:`Engine.start`. A container lost under a dead conmon cannot be started again: EngineError."""
+    async def start(self, name: str, *, checked: Sequence[Mount] = ()) -> Container:
+        """See :meth:`Engine.start`. A container lost under a dead conmon cannot be started again: EngineError.
+
+        To check mounts it is started in two steps: Podman's ``init`` makes all of it but for its program, and then
+        nothing of its mounts can change any more."""
         action = f"start container {name}"
+        told = [mount for mount in checked if mount.identity is not None]
 
         def start(session: Session) -> Container:
             container_id = self._ids.get(name) or self._ours(session, name, action)
             try:
+                if told:
+                    self._check(session, container_id, told, action)
                 session.post(f"/containers/{container_id}/start", action)
             except ContainerMissing:
                 self._forget(name, container_id)
@@ -261,7 +269,7 @@ class PodmanEngine:
             if found is None:
                 return None
             if not found.claims_process:
-                return found.as_container(alive=False)
+                return found.as_container(alive=found.is_ready and self._liveness.process(found) is not None)
             if self._liveness.process(found) is not None:
                 return found.as_container(alive=True)
             if unattended:
@@ -270,6 +278,17 @@ class PodmanEngine:
             if not unattended:
                 time.sleep(pause_s)
         return found.as_container(alive=False) if found else None
+
+    def _check(self, session: Session, container_id: str, mounts: Sequence[Mount], action: str) -> None:
+        """Make the container ready to run and look what stands at its mounts. One that is ready or runs stays so."""
+        session.post(f"/containers/{container_id}/init", action)
+        found = self._inspect(session, container_id, action)
+        if found is None or not found.is_ready:
+            return
+        moved = moved_mount(found.pid, mounts, action)
+        if moved is not None:
+            session.post(f"/containers/{container_id}/stop", action, params={"timeout": 0, "ignore": "true"})
+            raise MountMoved(f"cannot {action}: what is mounted at {moved.target} is not what was at {moved.source}")
 
     def _must_look(self, session: Session, key: str, action: str) -> Container:
         container = self._look(session, key, action)

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from notebookd.ports.engine import ContainerSpec, Mount
+from notebookd.ports.engine import ContainerSpec, Mount, Network
 
 CPU_PERIOD_US = 100_000
-STOP_SIGNAL = 15
 
 SLIRP_OPTIONS = ("allow_host_loopback=false",)
 PASTA_OPTIONS = ("--no-map-gw", "-t", "none", "-u", "none", "-T", "none", "-U", "none")
@@ -32,20 +31,25 @@ def create_body(spec: ContainerSpec, *, controllers: frozenset[str], network_com
         "labels": dict(spec.labels),
         "hostname": spec.hostname,
         "work_dir": spec.workdir,
-        "mounts": [_mount(mount) for mount in spec.mounts],
+        "mounts": [*(_mount(mount) for mount in spec.mounts), *(_tmpfs(target) for target in spec.tmpfs)],
         "shm_size": spec.shm_bytes,
         "log_configuration": {"driver": "k8s-file", "size": spec.log_bytes},
         "resource_limits": _limits(spec, controllers),
         "restart_policy": "no",
-        "stop_signal": STOP_SIGNAL,
+        "stop_signal": spec.stop_signal,
         "init": False,
         "systemd": "false",
         "terminal": False,
         "stdin": False,
         "healthconfig": {"Test": ["NONE"]},
         "image_volume_mode": "ignore",
-        **_hardening(spec, network_command),
+        **_hardening(spec),
+        **_network(spec.network, network_command),
     }
+    if spec.rootfs is not None:
+        # Nothing of Podman's own is put into it but for what a network needs.
+        body |= {"rootfs": spec.rootfs, "read_only_filesystem": True, "passwd": False}
+        del body["image"]
     if spec.command:
         # As entrypoint, so that an image's own ENTRYPOINT is not put before it.
         body["entrypoint"] = [spec.command[0]]
@@ -55,8 +59,7 @@ def create_body(spec: ContainerSpec, *, controllers: frozenset[str], network_com
     return body
 
 
-def _hardening(spec: ContainerSpec, network_command: str) -> dict[str, Any]:
-    options = PASTA_OPTIONS if network_command == "pasta" else SLIRP_OPTIONS
+def _hardening(spec: ContainerSpec) -> dict[str, Any]:
     return {
         "user": f"{spec.uid}:{spec.uid}",
         "userns": {"nsmode": "keep-id", "value": f"uid={spec.uid},gid={spec.uid}"},
@@ -64,12 +67,17 @@ def _hardening(spec: ContainerSpec, network_command: str) -> dict[str, Any]:
         "no_new_privileges": True,
         "privileged": False,
         "ipcns": {"nsmode": "private"},
-        "netns": {"nsmode": network_command},
-        "network_options": {network_command: list(options)},
         "publish_image_ports": False,
         "env_host": False,
         "httpproxy": False,  # the engine's proxy variables may hold credentials
     }
+
+
+def _network(network: Network, command: str) -> dict[str, Any]:
+    if network is not Network.PRIVATE:
+        return {"netns": {"nsmode": str(network)}}
+    options = PASTA_OPTIONS if command == "pasta" else SLIRP_OPTIONS
+    return {"netns": {"nsmode": command}, "network_options": {command: list(options)}}
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
@@ -80,6 +88,10 @@ def _mount(mount: Mount) -> dict[str, Any]:
         "destination": mount.target,
         "options": ["rbind", "rprivate", "nosuid", "nodev", access],
     }
+
+
+def _tmpfs(target: str) -> dict[str, Any]:
+    return {"type": "tmpfs", "destination": target, "options": ["nosuid", "nodev", "mode=1777"]}
 
 
 def _limits(spec: ContainerSpec, controllers: frozenset[str]) -> dict[str, Any]:

@@ -112,6 +112,11 @@ class Inspected:
         """Whether by Podman's word there is, or may be, a process."""
         return self.state not in _BEFORE | _AFTER
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of it was made but for its program."""
+        return self.state == "initialized"
+
     def as_container(self, *, alive: bool) -> Container:
         """The container, ``alive`` telling whether the process that Podman claims is there."""
         status = self._status(alive=alive)
@@ -125,14 +130,16 @@ class Inspected:
             pid=self.pid if status is ContainerStatus.RUNNING else None,
             started_at=self.started_at,
             finished_at=self.finished_at if ended else None,
-            exit_code=self.exit_code if ended else None,
+            exit_code=self.exit_code if ended and not self.is_ready else None,
         )
 
     def _status(self, *, alive: bool) -> ContainerStatus:
         if self.claims_process:
             return ContainerStatus.RUNNING if alive else ContainerStatus.LOST
-        if self.state in _BEFORE:
-            return ContainerStatus.CREATED if self.started_at is None else ContainerStatus.LOST
+        if self.started_at is None:
+            return ContainerStatus.CREATED
+        if self.state in _BEFORE and not (self.is_ready and alive):
+            return ContainerStatus.LOST
         # Podman has recorded an end, or it was lost.
         return ContainerStatus.EXITED if self.finished_at is not None else ContainerStatus.LOST
 
