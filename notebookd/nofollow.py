@@ -30,10 +30,12 @@ from pathlib import Path
 __all__ = [
     "UnexpectedKind",
     "create_file",
+    "identity_of",
     "open_directory",
     "open_socket",
     "read_file",
     "remove_file",
+    "remove_tree",
     "replace_file",
     "socket_path",
 ]
@@ -87,6 +89,26 @@ def open_directory(root: Path | int, *names: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def identity_of(root: Path | int, *names: str) -> tuple[int, int]:
+    """Device and inode of what stands at ``root/names…``, following no link among ``names``.
+
+    Nothing is opened for reading: of the folders on the way only the right to enter is needed. ``root`` as for
+    :func:`open_directory`.
+    """
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(".", flags, dir_fd=root) if isinstance(root, int) else os.open(root, flags)
+    try:
+        for position, name in enumerate(names, 1):
+            kind = os.O_DIRECTORY if position < len(names) else 0
+            below = _open(_plain(name), flags | kind, dir_fd=fd, expected="directory")
+            os.close(fd)
+            fd = below
+        seen = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return seen.st_dev, seen.st_ino
 
 
 @contextmanager
@@ -175,3 +197,55 @@ def remove_file(dir_fd: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def remove_tree(root: Path | int, name: str) -> bool:
+    """Remove whatever has that name in the directory ``root``, with all that is in it; False when there was nothing.
+
+    Each folder's folders are first moved up beside it: so the depth of a tree costs neither descriptors nor stack.
+    Folders that are shut are opened, links are removed and not followed.
+    """
+    with open_directory(root) as parent:
+        try:
+            if not _is_directory(parent, _plain(name)):
+                return remove_file(parent, name)
+        except FileNotFoundError:
+            return False
+        with _opened_up(parent, name) as doomed:
+            while inner := [entry.name for entry in os.scandir(doomed)]:
+                for each in inner:
+                    _flatten(doomed, each)
+        os.rmdir(name, dir_fd=parent)
+    return True
+
+
+def _flatten(doomed: int, name: str) -> None:
+    """Remove ``name`` from the folder ``doomed``; folders that are in it come to lie beside it."""
+    if not _is_directory(doomed, name):
+        os.unlink(name, dir_fd=doomed)
+        return
+    with _opened_up(doomed, name) as folder:
+        for each in [entry.name for entry in os.scandir(folder)]:
+            if _is_directory(folder, each):
+                with _opened_up(folder, each):
+                    os.rename(each, secrets.token_hex(16), src_dir_fd=folder, dst_dir_fd=doomed)
+            else:
+                os.unlink(each, dir_fd=folder)
+    os.rmdir(name, dir_fd=doomed)
+
+
+def _is_directory(dir_fd: int, name: str) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+
+
+@contextmanager
+def _opened_up(dir_fd: int, name: str) -> Iterator[int]:
+    """A descriptor of the directory, whose owner may do everything with it from now on."""
+    pinned = _open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd, expected="directory")
+    try:
+        if os.fstat(pinned).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            Path(socket_path(pinned)).chmod(stat.S_IRWXU)
+        with open_directory(pinned) as fd:
+            yield fd
+    finally:
+        os.close(pinned)

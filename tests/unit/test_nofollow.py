@@ -151,3 +151,54 @@ def test_failed_replacement_leaves_no_draft(tmp_path: Path) -> None:
     with nofollow.open_directory(tmp_path) as fd, pytest.raises(OSError, match="directory"):
         nofollow.replace_file(fd, "folder", b"x")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_identity_is_that_of_the_thing_itself_whatever_may_be_read(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    (tmp_path / "a").chmod(0o100)
+    (tmp_path / "link").symlink_to("a")
+    seen = folder.stat()
+    assert nofollow.identity_of(tmp_path, "a", "b") == nofollow.identity_of(folder) == (seen.st_dev, seen.st_ino)
+    assert nofollow.identity_of(tmp_path, "link") != nofollow.identity_of(tmp_path, "a")
+    with pytest.raises(nofollow.UnexpectedKind):
+        nofollow.identity_of(tmp_path, "link", "b")
+
+
+def test_tree_of_any_making_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_text("stays")
+    doomed = tmp_path / "doomed"
+    (doomed / "shut" / "inner").mkdir(parents=True)
+    (doomed / "to kept").symlink_to(kept)
+    (doomed / "shut" / "inner" / "up").symlink_to("../../..")
+    os.mkfifo(doomed / "fifo")
+    (doomed / os.fsdecode(b"\xff\n")).write_text("odd")
+    (doomed / "shut" / "inner").chmod(0)
+    (doomed / "shut").chmod(0)
+    assert nofollow.remove_tree(tmp_path, "doomed")
+    assert not doomed.exists()
+    assert (kept / "file").read_text() == "stays"
+    assert not nofollow.remove_tree(tmp_path, "doomed")
+
+
+def test_tree_deeper_than_any_stack_is_removed(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    before = _open_descriptors()
+    assert nofollow.remove_tree(tmp_path, "d")
+    assert list(tmp_path.iterdir()) == []
+    assert _open_descriptors() == before
+
+
+def test_link_in_place_of_a_tree_is_removed_itself(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to("kept")
+    assert nofollow.remove_tree(tmp_path, "link")
+    assert [each.name for each in tmp_path.iterdir()] == ["kept"]
