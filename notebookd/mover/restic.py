@@ -129,7 +129,9 @@ _MISSING = re.compile(r"unable to open config file: .*(?:does not exist|no such 
 """A store that refuses or is away has restic ask "Is there a repository?", too: that alone is no answer."""
 
 _PASSWORD = re.compile(r"wrong password|no key found")
-_NO_SNAPSHOT = re.compile(r"no matching ID|no snapshot found|invalid id|could not find snapshot|failed to find snapshot")
+_NO_SNAPSHOT = re.compile(
+    r"no matching ID|no snapshot found|invalid id|could not find snapshot|failed to find snapshot"
+)
 _FULL = re.compile(r"(?i)no space left|disk quota exceeded|file too large|insufficient ?storage|quota.?exceeded")
 _DAMAGED = re.compile(
     r"(?i)ciphertext verification failed|invalid data returned|repository contains errors|does not match|"

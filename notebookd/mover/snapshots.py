@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots of a workspace, one restic repository a notebook: taking, restoring, checking, and giving all of them up."""
+"""Snapshots of a workspace, one restic repository a notebook: taken, restored, checked, and all of them given up."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from notebookd.mover.child import run_child
 from notebookd.mover.job import Job
 from notebookd.mover.report import Code, Fault, Reporter, Result, shown
 from notebookd.mover.restic import Repository, RepositoryMissing, fault_of, number
@@ -101,6 +103,8 @@ def _ensure(repository: Repository) -> None:
     """Have a repository there, without locks of the dead."""
     try:
         repository.run("unlock", "--remove-all", what="open")
+        if repository.remote is None:
+            _clear_drafts(repository.folder)
     except RepositoryMissing:
         _clear_unfinished(repository)
         repository.run("init", what="make")
@@ -120,6 +124,41 @@ def _clear_unfinished(repository: Repository) -> None:
         return
     for name in names:
         (repository.folder / name).unlink(missing_ok=True)
+
+
+def _clear_drafts(folder: Path) -> None:
+    """Remove the files that a killed restic was about to write: it never looks for them again."""
+    for name in _local_files(folder):
+        if re.search(r"-tmp-\d+$", name):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _remote_files(repository: Repository) -> list[str]:
+    """Names of the files below a remote's folder, two levels deep; none when it is not there."""
+    names = _rclone(repository, "lsf", "--files-only", "--recursive", "--max-depth", "2").decode("utf-8", "replace")
+    return names.splitlines()
+
+
+def _purge_remote(repository: Repository) -> None:
+    """Remove a remote's folder, if it is there."""
+    _rclone(repository, "purge")
+
+
+DIRECTORY_NOT_FOUND = 3
+"""Of rclone's exit statuses: https://rclone.org/docs/#list-of-exit-codes."""
+
+
+def _rclone(repository: Repository, *words: str) -> bytes:
+    assert repository.remote is not None
+    config = ["--config", str(repository.rclone_config)]
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(repository.places.scratch), "LANG": "C.UTF-8"}
+    ended = run_child(["rclone", *words, *config, "--", repository.remote], env=env)
+    if ended.status == DIRECTORY_NOT_FOUND:
+        return b""
+    if ended.status != 0:
+        complaints = ended.errors.decode("utf-8", "replace").splitlines()
+        raise fault_of(complaints, status=ended.status, is_remote=True, what="reach")
+    return ended.output
 
 
 def _local_files(folder: Path) -> Iterator[str]:
@@ -223,6 +262,15 @@ def _move_in(source: Path, workspace: Path, reporter: Reporter) -> None:
             continue
         _rename(entry, workspace / entry.name)
     _remove(source)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a tree that no container has seen; folders in it may be such as not even their owner may change."""
+    if not folder.exists():
+        return
+    for at, _, _ in os.walk(folder):
+        Path(at).chmod(stat.S_IRWXU)
+    shutil.rmtree(folder)
 
 
 def _rename(source: Path, target: Path) -> None:
