@@ -45,6 +45,7 @@ VERBS = {
     "receipt": ("receipt", "Show the bill of a notebook's run."),
     "capabilities": ("capabilities", "Show what notebooks can be made of."),
     "backup": ("backup", "Write a copy of the daemon's database to a file."),
+    "token": ("token", "Make and end app tokens, by which programs act for you."),
     "me": ("me", "Show who you are to the daemon."),
     "config": ("config", "Show or check the daemon's configuration."),
     "doctor": ("doctor", "Check the machine, also with the daemon down."),

@@ -119,6 +119,28 @@ class Client(Link):
             return error
         return None
 
+    # App tokens
+
+    def create_token(self, wish: wire.NewToken) -> Reply[wire.Token]:
+        """Make a token that acts for the caller. Its value is in this answer and in none after it."""
+        return Reply(self._send("POST", "/v1/token", body=wire.encode(wish)), wire.Token)
+
+    def list_tokens(self, *, page: int = 1, size: int = 1000) -> Reply[wire.TokenList]:
+        """One page of one's own tokens (an admin's list has everybody's)."""
+        return self._get("/v1/token", wire.TokenList, {"page": page, "size": size})
+
+    def get_token(self, token: str) -> Reply[wire.Token]:
+        """A token by its id."""
+        return self._get(f"/v1/token/{_segment(token)}", wire.Token)
+
+    def renew_token(self, token: str) -> Reply[wire.Token]:
+        """Give a token another value; the one before is worth nothing from now on."""
+        return Reply(self._send("POST", f"/v1/token/{_segment(token)}/renew"), wire.Token)
+
+    def delete_token(self, token: str) -> None:
+        """End a token."""
+        self._send("DELETE", f"/v1/token/{_segment(token)}")
+
     # The machine
 
     def list_flavors(self) -> Reply[list[wire.Flavor]]:
