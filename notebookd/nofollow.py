@@ -33,6 +33,7 @@ __all__ = [
     "identity_of",
     "open_directory",
     "open_socket",
+    "pin",
     "read_file",
     "remove_file",
     "remove_tree",
@@ -91,11 +92,12 @@ def open_directory(root: Path | int, *names: str) -> Iterator[int]:
         os.close(fd)
 
 
-def identity_of(root: Path | int, *names: str) -> tuple[int, int]:
-    """Device and inode of what stands at ``root/names…``, following no link among ``names``.
+@contextmanager
+def pin(root: Path | int, *names: str) -> Iterator[int]:
+    """Yield an ``O_PATH`` descriptor of whatever stands at ``root/names…``, following no link among ``names``.
 
     Nothing is opened for reading: of the folders on the way only the right to enter is needed. ``root`` as for
-    :func:`open_directory`.
+    :func:`open_directory`. Raises :class:`UnexpectedKind` for a link, or what else is no folder, on the way.
     """
     flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(".", flags, dir_fd=root) if isinstance(root, int) else os.open(root, flags)
@@ -105,9 +107,15 @@ def identity_of(root: Path | int, *names: str) -> tuple[int, int]:
             below = _open(_plain(name), flags | kind, dir_fd=fd, expected="directory")
             os.close(fd)
             fd = below
-        seen = os.fstat(fd)
+        yield fd
     finally:
         os.close(fd)
+
+
+def identity_of(root: Path | int, *names: str) -> tuple[int, int]:
+    """Device and inode of what stands at ``root/names…``: see :func:`pin`."""
+    with pin(root, *names) as fd:
+        seen = os.fstat(fd)
     return seen.st_dev, seen.st_ino
 
 
@@ -130,7 +138,7 @@ def open_socket(root: Path | int, *names: str) -> Iterator[int]:
 
 
 def socket_path(fd: int) -> str:
-    """The address to ``connect()`` to for the socket that :func:`open_socket` pinned as ``fd``."""
+    """The path of what ``fd`` pins: the address to ``connect()`` to for a socket that :func:`open_socket` yielded."""
     return f"/proc/self/fd/{fd}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +39,14 @@ class Paths:
     def cache(self) -> Path:
         """Copies that notebooks share, by source."""
         return self.state / "cache"
+
+    def copy(self, notebook: str, volume: str) -> Path:
+        """A notebook's own copy of a volume, in ``data``, and beside it what its movers keep."""
+        return self.volumes / notebook / volume
+
+    def shared(self, source: str) -> Path:
+        """The copies of a source (as people write it) that notebooks share, by version below ``versions``."""
+        return self.cache / sha256(source.encode()).hexdigest()
 
     @property
     def movers(self) -> Path:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The volumes port: folders of the host that are mounted into a notebook's container beside its workspace.
 
-Implementations: :mod:`notebookd.adapters.volumes` (real) and :mod:`notebookd.testing.volumes` (fake). Both pass
-``tests/contract/test_volumes_contract.py``.
+Implementation: :mod:`notebookd.adapters.volumes`, which needs nothing but folders, so that tests have it, too, on
+folders of their own. ``tests/contract/test_volumes_contract.py`` says what it promises.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Volumes(Protocol):
         ...
 
     def mounts(self, notebook_id: NotebookId, attached: Sequence[Attached]) -> tuple[Mount, ...]:
-        """What to mount where, as it is found now. A folder of a datastore is walked without following a link and has
-        an identity; it must be readable (and writable where that is asked for) to the account."""
+        """What to mount where, as it is found now, each with the identity of what was found; no link below the
+        datastore's own folder is followed. The account must be able to read it, and write to it where that is asked."""
         ...
 
     async def discard(self, notebook_id: NotebookId, *, keep: Collection[str] = (), scratch: bool = False) -> None:
