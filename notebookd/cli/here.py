@@ -9,10 +9,21 @@ from typing import Any, TypeVar
 
 import click
 
+from notebookd import wire
 from notebookd.cli.terminal import Terminal
 from notebookd.client import DEFAULT_SOCKET, Client, ClientError
 
-__all__ = ["Here", "Verb", "notebook_argument", "output_option", "pass_here", "wait_option"]
+__all__ = [
+    "Here",
+    "Verb",
+    "complete_notebook",
+    "notebook_argument",
+    "output_option",
+    "pass_here",
+    "stay_option",
+    "volume_argument",
+    "wait_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,17 +84,41 @@ def wait_option(command: F) -> F:
     )(command)
 
 
+def stay_option(command: F) -> F:
+    """``--wait``: whether to stay until it is over, which is what one wants of what is asked for by itself."""
+    return click.option("--wait/--no-wait", "wait", default=True, help="Wait until it is over. [default: wait]")(
+        command
+    )
+
+
 def notebook_argument(command: F) -> F:
     """``NOTEBOOK``: an id, a unique prefix of one, or the name of one's own."""
-    return click.argument("notebook", shell_complete=_complete)(command)
+    return click.argument("notebook", shell_complete=complete_notebook)(command)
 
 
-def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Names and ids. No command has begun yet, so the client is made here."""
+def volume_argument(command: F) -> F:
+    """``[VOLUME]``: a mount path or an id of a volume of the notebook's; all of them without."""
+    return click.argument("volume", required=False, metavar="[VOLUME]", shell_complete=_complete_volume)(command)
+
+
+def _visible(ctx: click.Context) -> list[wire.Notebook]:
+    """The notebooks, for completion. No command has begun yet, so the client is made here."""
     client = Client(ctx.find_root().params.get("socket") or DEFAULT_SOCKET, timeout_s=2.0)
     try:
-        items = client.list_notebooks().value.items
+        return client.list_notebooks().value.items
     except ClientError:
         return []
+
+
+def complete_notebook(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Names and ids."""
+    items = _visible(ctx)
     words = [each.spec.name for each in items] + [each.id for each in items]
     return [word for word in words if word.startswith(incomplete)]
+
+
+def _complete_volume(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    named = str(ctx.params.get("notebook"))
+    found = [each for each in _visible(ctx) if each.spec.name == named or each.id.startswith(named)]
+    paths = [volume.mount_path for each in found[:1] for volume in each.spec.volumes or []]
+    return [path for path in paths if path.startswith(incomplete)]

@@ -22,9 +22,9 @@ class _Live:
         """Leave a line."""
         self._console.print(text, markup=False, highlight=False)
 
-    def current(self, text: str) -> None:
+    def current(self, text: str, detail: str = "") -> None:
         """Show beside the spinner."""
-        self._status.update(escape(text))
+        self._status.update(escape(f"{text}: {detail}" if detail else text))
 
 
 @contextlib.contextmanager

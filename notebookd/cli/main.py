@@ -31,6 +31,11 @@ VERBS = {
     "extend": ("extend", "Let a running notebook run longer."),
     "delete": ("delete", "Delete a notebook and its workspace."),
     "patch": ("patch", "Change a notebook's spec."),
+    "push-data": ("push_data", "Carry a notebook's changed data back."),
+    "pull-data": ("pull_data", "Bring a notebook's data in anew."),
+    "cp": ("copy", "Copy files into a notebook, or out of it."),
+    "snapshot": ("snapshot", "List, fork or check snapshots of a workspace."),
+    "datastore": ("datastore", "Show the datastores, and what is in them."),
     "label": ("label", "Set or remove labels of a notebook."),
     "logs": ("logs", "Show what the editor wrote."),
     "exec": ("execute", "Run a command in a notebook."),
@@ -107,12 +112,8 @@ def _say_what_went_wrong(error: ClientError) -> None:
 
 
 def _say_how_it_ended(error: EndedBadly) -> None:
-    notebook = error.notebook
-    job = notebook.status.last_job_status
-    info = notebook.status.info or (job.info if job else None)
-    text = f"{info.message} ({info.code})" if info else "no reason is known"
-    click.echo(clean(f"notebookctl: notebook {notebook.spec.name} is {notebook.status.state}: {text}"), err=True)
-    click.echo(f"hint: notebookctl why {notebook.id}; notebookctl logs {notebook.id}", err=True)
+    click.echo(clean(f"notebookctl: {error.message}"), err=True)
+    click.echo(f"hint: {error.hint}", err=True)
 
 
 @click.group(

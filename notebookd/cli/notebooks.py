@@ -8,9 +8,11 @@ from datetime import datetime
 
 from notebookd import wire
 from notebookd.cli.output import Table, age, clean, size, until
+from notebookd.cli.transfers import count, reason, word
 
 __all__ = ["table", "view"]
 
+_SYNCS_SHOWN = 3
 COLUMNS = ("ID", "NAME", "STATE", "AGE", "FRAMEWORK", "VERSION", "EDITOR", "GPUS", "DEADLINE", "URL")
 
 
@@ -65,8 +67,11 @@ def _facts(notebook: wire.Notebook, now: datetime) -> Iterator[tuple[str, str]]:
     yield "SSH keys", str(len(spec.ssh_public_keys)) if spec.ssh_public_keys else ""
     yield "Auto-restart", "yes" if spec.timeout_auto_restart else ""
     yield "Unsecured", "yes, anybody who reaches the URL may enter" if spec.unsecure_http else ""
+    states = {each.mount_path: each for each in status.volumes or []}
     for volume in spec.volumes or []:
-        yield "Volume", _volume(volume)
+        yield "Volume", _volume(volume) + _synced(states.get(volume.mount_path), now)
+    for sync in (status.data_sync or [])[:_SYNCS_SHOWN]:
+        yield "Transfer", f"{word(sync)}, {age(sync.created_at, now)} ago: {_standing(sync)}"
     if job:
         yield "Exit code", "" if job.exit_code is wire.UNSET else str(job.exit_code)
     deadline = _deadline(notebook)
@@ -89,6 +94,20 @@ def _resources(resources: wire.answers.Resources) -> str:
     if resources.flavor:
         parts.append(f"flavor {resources.flavor}")
     return ", ".join(parts)
+
+
+def _synced(state: wire.VolumeStatus | None, now: datetime) -> str:
+    """When it came in and went back last."""
+    if state is None:
+        return ""
+    ends = (("in", state.last_pulled_created_at), ("out", state.last_pushed_created_at))
+    said = [f"{way} {age(at, now)} ago" for way, at in ends if at]
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _standing(sync: wire.DataSync) -> str:
+    amount = count(sync.status.progress or [])
+    return amount if sync.status.state == "DONE" else f"{sync.status.state}, {amount}: {reason(sync)}"
 
 
 def _volume(volume: wire.answers.Volume) -> str:

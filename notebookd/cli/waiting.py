@@ -6,16 +6,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from notebookd import wire
 from notebookd.cli.here import Here
-from notebookd.cli.output import clean, size
+from notebookd.cli.output import clean
+from notebookd.cli.progress import Screen, screen
+from notebookd.cli.transfers import SYNC_FAILED, Transfers, Underway, reason
 from notebookd.client import Client, ClientError, Refused, Reply, Unreachable
 
-__all__ = ["EndedBadly", "wait_until_deleted", "wait_until_running", "wait_until_stopped"]
+__all__ = ["EndedBadly", "wait_for_sync", "wait_until_deleted", "wait_until_running", "wait_until_stopped"]
 
 FAILED = frozenset({"FAILED", "ERROR", "SYNC_FAILED"})
 PATIENCE = timedelta(seconds=60)  # a restart of the daemon is no event: wait it out
@@ -24,43 +24,23 @@ PATIENCE = timedelta(seconds=60)  # a restart of the daemon is no event: wait it
 class EndedBadly(Exception):
     """What was waited for will not come."""
 
-    def __init__(self, notebook: wire.Notebook) -> None:
-        super().__init__(notebook.status.state)
-        self.notebook = notebook
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
-class Screen(Protocol):
-    """Where progress is shown."""
-
-    def done(self, text: str) -> None:
-        """A step that is behind us."""
-
-    def current(self, text: str) -> None:
-        """What happens now; said again and again while it does."""
-
-
-class _Lines:
-    """A screen for logs and files: each thing once, one line each."""
-
-    def __init__(self, here: Here) -> None:
-        self._note = here.terminal.note
-        self._last = ""
-
-    def done(self, text: str) -> None:
-        self._note(text)
-
-    def current(self, text: str) -> None:
-        if text and text != self._last:
-            self._note(f"... {text}")
-        self._last = text
-
-
-def _screen(here: Here) -> AbstractContextManager[Screen]:
-    if here.terminal.watched():
-        from notebookd.cli.live import live_screen
-
-        return live_screen()
-    return contextlib.nullcontext(_Lines(here))
+def _ended_badly(notebook: wire.Notebook) -> EndedBadly:
+    name, status = notebook.spec.name, notebook.status
+    info = status.info or (status.last_job_status.info if status.last_job_status else None)
+    reason = f"{info.message} ({info.code})" if info else "no reason is known"
+    hint = f"notebookctl why {notebook.id}; notebookctl logs {notebook.id}"
+    if status.state == "SYNC_FAILED":
+        hint = (
+            f"what could not be carried back is kept: notebookctl push-data {notebook.id} tries again, "
+            f"notebookctl start {notebook.id} --discard gives it up; {hint}"
+        )
+    return EndedBadly(f"notebook {name} is {status.state}: {reason}", hint)
 
 
 class _Steps:
@@ -74,6 +54,7 @@ class _Steps:
         self._told = 0
         self._asked_at = begun - timedelta(days=1)
         self._place = ""
+        self._transfers = Transfers(begun)
 
     def look(self, notebook: wire.Notebook, now: datetime) -> None:
         job = notebook.status.last_job_status
@@ -85,9 +66,12 @@ class _Steps:
         for (state, began), (_, ended) in list(itertools.pairwise(rows))[self._told :]:
             self._screen.done(f"  {state:<14}{(ended - began).total_seconds():7.1f} s")
             self._told += 1
-        self._screen.current(self._now_doing(notebook, rows[-1][0] if rows else "", now))
+        for line in self._transfers.finished(notebook.status):
+            self._screen.done(f"  {line}")
+        underway = self._transfers.underway(notebook.status, now)
+        self._screen.current(self._now_doing(notebook, rows[-1][0] if rows else "", now, underway), underway.detail)
 
-    def _now_doing(self, notebook: wire.Notebook, step: str, now: datetime) -> str:
+    def _now_doing(self, notebook: wire.Notebook, step: str, now: datetime, underway: Underway) -> str:
         if step == "pending" and now - self._asked_at >= timedelta(seconds=1):
             self._asked_at = now
             self._place = self._queue_place(notebook.id)
@@ -95,9 +79,8 @@ class _Steps:
         info = status.info or (status.last_job_status.info if status.last_job_status else None)
         parts = [
             step or status.state.lower(),
-            info.message if info else "",
+            underway.text or (info.message if info else ""),
             self._place if step == "pending" else "",
-            *_transfers(status),
         ]
         return clean(": ".join(part for part in parts if part))
 
@@ -110,14 +93,6 @@ class _Steps:
 
     def finished(self, word: str, now: datetime) -> None:
         self._screen.done(f"{word} after {(now - self._begun).total_seconds():.1f} s")
-
-
-def _transfers(status: wire.NotebookStatus) -> Iterator[str]:
-    for sync in status.data_sync or []:
-        for row in sync.status.progress or []:
-            if row.state == "RUNNING":
-                path = row.notebook_volume.mount_path if row.notebook_volume else "data"
-                yield f"{row.direction} {path} {size(row.transferred_bytes or 0)}"
 
 
 def wait_until_running(here: Here, notebook: str, begun: datetime) -> Reply[wire.Notebook]:
@@ -136,13 +111,39 @@ def wait_until_deleted(here: Here, notebook: str, begun: datetime) -> None:
         _wait(here, notebook, begun, None, frozenset())
 
 
+def wait_for_sync(here: Here, notebook: str, sync: str, begun: datetime) -> wire.DataSync:
+    """Wait until a transfer of data is over. :class:`EndedBadly` when it did not succeed."""
+    with screen(here) as shown:
+        transfers = Transfers(begun)
+        for reply in _looks(here, notebook, begun):
+            status = reply.value.status if reply else None
+            found = next((each for each in (status and status.data_sync) or [] if each.id == sync), None)
+            if reply is None or status is None or found is None:
+                raise EndedBadly("the transfer is not on record any more", f"notebookctl get {notebook}")
+            for line in transfers.finished(status, only=sync):
+                shown.done(line)
+            if found.status.state in SYNC_FAILED:
+                raise EndedBadly(clean(f"cannot {found.spec.direction} the data: {reason(found)}"), _go_on(reply.value))
+            if found.status.state == "DONE":
+                return found
+            underway = transfers.underway(status, here.terminal.now(), only=sync)
+            shown.current(clean(underway.text or "waiting to begin"), underway.detail)
+    raise AssertionError("looking never ends by itself")
+
+
+def _go_on(notebook: wire.Notebook) -> str:
+    if notebook.status.state == "SYNC_FAILED":
+        return f"nothing is lost: the local copy is kept; notebookctl why {notebook.id}"
+    return f"what was transferred is kept, the rest is where it was; notebookctl why {notebook.id}"
+
+
 class _Gone(Exception):
     """There is no such notebook any more."""
 
 
 def _wait(here: Here, notebook: str, begun: datetime, goal: str | None, bad: frozenset[str]) -> Reply[wire.Notebook]:
-    with _screen(here) as screen:
-        steps = _Steps(screen, here.client, begun)
+    with screen(here) as shown:
+        steps = _Steps(shown, here.client, begun)
         for reply in _looks(here, notebook, begun):
             now = here.terminal.now()
             if reply is None:
@@ -154,7 +155,7 @@ def _wait(here: Here, notebook: str, begun: datetime, goal: str | None, bad: fro
                 steps.finished(goal.lower(), now)
                 return reply
             if found.status.state in bad:
-                raise EndedBadly(found)
+                raise _ended_badly(found)
     raise AssertionError("looking never ends by itself")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people write for a spec: ``K=V`` pairs, key files, volumes. What is wrong with them is a usage error."""
+"""What people write for a spec: ``K=V`` pairs, key files, times. What is wrong with them is a usage error."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from notebookd import wire
 
 __all__ = ["env_vars", "instant", "labels", "public_keys", "resources", "volumes"]
 
-_VOLUME = re.compile(
-    r"(?P<source>.+?):(?P<path>/(?!/)[^:]*)(?::(?P<permission>ro|rwd?|r))?(?P<cache>:cache)?", re.IGNORECASE
-)
 _SPAN = re.compile(r"([0-9]+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -69,36 +66,9 @@ def resources(gpu: int | None, cpu: int | None, flavor: str | None) -> wire.Reso
     )
 
 
-def volumes(words: Iterable[str]) -> list[wire.Volume] | wire.UnsetType:
-    """Volumes, or unset when there are none."""
-    return [_volume(word) for word in words] or wire.UNSET
-
-
-def _volume(word: str) -> wire.Volume:
-    match = _VOLUME.fullmatch(word)
-    if match is None:
-        raise click.BadParameter(
-            f"{word!r} is not of the form SOURCE:/PATH[:ro|rw|rwd][:cache], where SOURCE is CONTAINER@ALIAS[/PREFIX], "
-            "a git URL, or the word standalone",
-            param_hint="--volume",
-        )
-    source, path, cache = match["source"], match["path"], match["cache"] is not None
-    permission = (match["permission"] or "").lower()
-    if source == "standalone":
-        return wire.Volume(
-            mount_path=path, permission=permission or "rw", cache=cache, standalone=wire.StandaloneSource()
-        )
-    permission = permission or "ro"
-    if "://" in source:
-        return wire.Volume(mount_path=path, permission=permission, cache=cache, public_git=wire.UrlSource(url=source))
-    container, at, store = source.partition("@")
-    alias, _, prefix = store.partition("/")
-    if not at or not alias:
-        raise click.BadParameter(
-            f"{word!r}: the source {source!r} names no datastore, as CONTAINER@ALIAS does", param_hint="--volume"
-        )
-    data_store = wire.DataStoreSource(alias=alias, container=container, prefix=prefix or wire.UNSET)
-    return wire.Volume(mount_path=path, permission=permission, cache=cache, data_store=data_store)
+def volumes(words: Iterable[str]) -> list[wire.Volume | str] | wire.UnsetType:
+    """Volumes as they were written, or unset when there are none: the daemon knows the grammar."""
+    return list(words) or wire.UNSET
 
 
 def instant(word: str | None, now: datetime, option: str) -> str | None:

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import BinaryIO
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Literal
 from urllib.parse import quote
 
 from notebookd import wire
 from notebookd.client.link import ClientError, Link, Reply, target_of
+
+_CHECK_TIMEOUT_S = 3600.0
 
 
 class Client(Link):
@@ -94,6 +97,44 @@ class Client(Link):
     def command(self, spec: wire.NotebookSpec) -> Reply[wire.Command]:
         """The command line that equals a spec."""
         return Reply(self._send("POST", "/v1/notebook/command", body=wire.encode(spec)), wire.Command)
+
+    # Data
+
+    def sync_data(
+        self, notebook: str, direction: Literal["pull", "push"], volume: str | None = None
+    ) -> Reply[wire.DataSync]:
+        """Transfer the data of a notebook: of all its volumes, or of one by its id or mount path."""
+        wish = wire.DataSyncRequest(direction=direction, volume=wire.UNSET if volume is None else volume)
+        return Reply(self._send("POST", _notebook(notebook, "/datasync"), body=wire.encode(wish)), wire.DataSync)
+
+    def list_backups(self, notebook: str, *, page: int = 1, size: int = 1000) -> Reply[wire.NotebookBackupList]:
+        """One page of a notebook's snapshots, the newest first."""
+        return self._get(_notebook(notebook, "/backup"), wire.NotebookBackupList, {"page": page, "size": size})
+
+    def fork_backup(self, notebook: str, backup: str) -> Reply[wire.Notebook]:
+        """Make and start a new notebook whose workspace is that snapshot."""
+        return Reply(self._send("POST", _notebook(notebook, f"/backup/{_segment(backup)}/fork")), wire.Notebook)
+
+    def check_backups(self, notebook: str) -> Reply[wire.BackupCheck]:
+        """Read all of a notebook's snapshots and see whether they are sound. It takes its time."""
+        body = self._send("POST", _notebook(notebook, "/backup/check"), timeout_s=_CHECK_TIMEOUT_S)
+        return Reply(body, wire.BackupCheck)
+
+    def read_archive(self, notebook: str, path: str) -> AbstractContextManager[BinaryIO]:
+        """What lies at a path of the workspace, as a tar stream. Its end before its time is an :class:`Unreachable`."""
+        return self._download(_notebook(notebook, "/archive"), {"path": path})
+
+    def write_archive(self, notebook: str, path: str, fill: Callable[[BinaryIO], None]) -> None:
+        """Unpack a tar stream, which ``fill`` writes, into a folder of the workspace."""
+        self._upload(_notebook(notebook, "/archive"), {"path": path}, fill)
+
+    def list_datastores(self) -> Reply[wire.DatastoreList]:
+        """The datastores that the caller may read."""
+        return self._get("/v1/datastore", wire.DatastoreList)
+
+    def list_objects(self, alias: str, prefix: str = "") -> Reply[wire.ObjectList]:
+        """What lies in a datastore below a prefix, one level deep."""
+        return self._get(f"/v1/datastore/{_segment(alias)}/object", wire.ObjectList, {"prefix": prefix or None})
 
     def log(self, notebook: str, *, since: str | None = None, tail: int | None = None) -> Reply[wire.LogPage]:
         """What the editor wrote; ``since`` an RFC 3339 time, ``tail`` at most so many of the last lines."""

@@ -8,7 +8,7 @@ import http.client
 import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar, cast
 from urllib.parse import urlencode
 
 import msgspec
@@ -109,8 +109,10 @@ class Link:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         also: tuple[int, ...] = (),
+        timeout_s: float | None = None,
     ) -> bytes:
-        with self._response(method, target_of(path, query), body, headers or {}, self._timeout_s, also) as response:
+        patience_s = timeout_s or self._timeout_s
+        with self._response(method, target_of(path, query), body, headers or {}, patience_s, also) as response:
             return response.read()
 
     def _lines(
@@ -133,6 +135,40 @@ class Link:
         return done
 
     @contextlib.contextmanager
+    def _download(self, path: str, query: Query) -> Iterator[BinaryIO]:
+        """An answer of an unknown length, to be read as it comes, however long that takes."""
+        with self._response("GET", target_of(path, query), None, {}, None) as response:
+            yield cast(BinaryIO, response)
+
+    def _upload(self, path: str, query: Query, fill: Callable[[BinaryIO], None]) -> None:
+        """Send what ``fill`` writes. A daemon that refuses says so before it has read all of it."""
+        connection = _Connection(self.path, None)
+        try:
+            connection.putrequest("PUT", target_of(path, query))
+            for name, value in (*self.headers().items(), ("Transfer-Encoding", "chunked")):
+                connection.putheader(name, value)
+            connection.endheaders()
+            body = _Body(connection)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                fill(cast(BinaryIO, body))
+                body.end()
+            response = connection.getresponse()
+            if response.status // 100 != 2:
+                raise _refusal(response.status, response.read())
+        except http.client.HTTPException as error:
+            raise self._broken(error) from error
+        except OSError as error:
+            raise unreachable(self.path, error) from error
+        finally:
+            connection.close()
+
+    def _broken(self, error: Exception) -> Unreachable:
+        return Unreachable(
+            f"the connection to notebookd at {self.path} broke: {error or type(error).__name__}",
+            hint="look at its log: journalctl -u notebookd",
+        )
+
+    @contextlib.contextmanager
     def _response(
         self,
         method: str,
@@ -151,14 +187,28 @@ class Link:
                 raise _refusal(response.status, response.read())
             yield response
         except http.client.HTTPException as error:
-            raise Unreachable(
-                f"the connection to notebookd at {self.path} broke: {error or type(error).__name__}",
-                hint="look at its log: journalctl -u notebookd",
-            ) from error
+            raise self._broken(error) from error
         except OSError as error:
             raise unreachable(self.path, error) from error
         finally:
             connection.close()
+
+
+class _Body:
+    """A request's body in chunks, written as to a file."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection = connection
+
+    def write(self, data: bytes) -> int:
+        """Send a chunk; an empty one would be the end."""
+        if data:
+            self._connection.send(b"%x\r\n" % len(data) + data + b"\r\n")
+        return len(data)
+
+    def end(self) -> None:
+        """Say that this was all of it."""
+        self._connection.send(b"0\r\n\r\n")
 
 
 def _write(sink: BinaryIO, chunk: bytes) -> int:

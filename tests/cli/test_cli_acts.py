@@ -72,39 +72,10 @@ class TestRun:
     def test_cpu_beside_gpu_is_noted(self, notebookctl):
         assert "note: --cpu is ignored" in run(notebookctl, "-g", "1", "-c", "4").stderr
 
-    @pytest.mark.parametrize(
-        ("word", "volume"),
-        [
-            ("sets@DATA:/data", {"dataStore": {"alias": "DATA", "container": "sets"}, "permission": "ro"}),
-            (
-                "sets@DATA/a/b:/data:rwd:cache",
-                {
-                    "dataStore": {"alias": "DATA", "container": "sets", "prefix": "a/b"},
-                    "permission": "rwd",
-                    "cache": True,
-                },
-            ),
-            (
-                "@DATA/x@y:/data:RW",
-                {"dataStore": {"alias": "DATA", "container": "", "prefix": "x@y"}, "permission": "rw"},
-            ),
-            ("https://host:80/a.git:/data", {"publicGit": {"url": "https://host:80/a.git"}, "permission": "ro"}),
-            ("https://host/a.git:/data:rw", {"publicGit": {"url": "https://host/a.git"}, "permission": "rw"}),
-            ("standalone:/data", {"standalone": {}, "permission": "rw"}),
-        ],
-    )
-    def test_volumes(self, notebookctl, toy, word, volume):
-        assert run(notebookctl, "-v", word).exit_code == 0
-        assert toy.asked[0].json["volumes"] == [{"mountPath": "/data", "cache": False, **volume}]
-
-    @pytest.mark.parametrize(
-        "word", ["", "x", "x:/data", "https://h/a.git", "a@B:data", "a@B:/data:x", "a@:/d", "a@B:/d:ro:rw"]
-    )
-    def test_bad_volumes_are_usage_errors(self, notebookctl, toy, word):
-        result = run(notebookctl, "-v", word)
-        assert result.exit_code == 2
-        assert "--volume" in result.stderr
-        assert toy.asked == []
+    def test_volumes_are_sent_as_they_were_written(self, notebookctl, toy):
+        words = ["sets@DATA/a/b:/data:rwd:cache", "https://host/a.git:/code", "whatever"]
+        assert run(notebookctl, *[option for word in words for option in ("-v", word)]).exit_code == 0
+        assert toy.asked[0].json["volumes"] == words
 
     @pytest.mark.parametrize(
         "args", [["-l", "a"], ["-e", "=b"], ["-s", "/nowhere"], ["-g", "x"], ["-g", "-1"], ["--what"]]
@@ -145,7 +116,7 @@ class TestRun:
         result = run(notebookctl, "--wait")
         assert (result.exit_code, result.stdout) == (4, "")
         assert f"notebook calm is {state}: the image is broken (JOB_X)" in result.stderr
-        assert f"hint: notebookctl why {A}" in result.stderr
+        assert f"notebookctl why {A}" in result.stderr.partition("hint: ")[2]
 
     @pytest.mark.parametrize(("gone_for", "code"), [(5, 0), (90, 3)])
     def test_a_restart_of_the_daemon_is_waited_out_for_a_minute(self, notebookctl, toy, gone_for, code):
@@ -181,7 +152,7 @@ def test_verbs_give_programs_the_notebook(notebookctl, verb):
 def test_start_can_discard_and_wait(notebookctl, toy):
     toy.on(GET, notebook(state="STARTING"))
     toy.then(GET, notebook())
-    result = notebookctl("start", A, "--discard", "--wait")
+    result = notebookctl("start", A, "--discard", "--yes", "--wait")
     assert result.stdout == f"http://{A}.localhost:8421/?token=secret\n"
     assert toy.asked[0].query == {"discard": ["true"]}
 

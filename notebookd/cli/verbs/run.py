@@ -22,7 +22,12 @@ from notebookd.cli.waiting import wait_until_running
 @click.option("-c", "--cpu", type=click.IntRange(min=0), help="Number of CPUs, instead of GPUs.")
 @click.option("-f", "--flavor", help="Flavor to take them from.")
 @click.option(
-    "-v", "--volume", "volume", multiple=True, metavar="SPEC", help="CONTAINER@ALIAS[/PREFIX]:/PATH[:ro|rw|rwd][:cache]"
+    "-v",
+    "--volume",
+    "volume",
+    multiple=True,
+    metavar="SPEC",
+    help="CONTAINER@ALIAS[/PREFIX]:/PATH[:ro|rw|rwd][:cache], https://….git:/PATH or standalone:/PATH.",
 )
 @click.option("-n", "--name", help="Name; one is made up otherwise.")
 @click.option("-l", "--label", "label", multiple=True, metavar="K=V", help="Label.")

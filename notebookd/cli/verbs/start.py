@@ -14,18 +14,38 @@ from notebookd.cli.waiting import wait_until_running
 @click.command("start", cls=Verb)
 @notebook_argument
 @click.option("--discard", is_flag=True, help="Give up what could not be pushed (after SYNC_FAILED).")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @wait_option
 @output_option
 @pass_here
-def verb(here: Here, *, notebook: str, discard: bool, wait: bool | None, output: str) -> None:
+def verb(here: Here, *, notebook: str, discard: bool, yes: bool, wait: bool | None, output: str) -> None:
     """Start a notebook.
 
     With --wait the last line is the URL to open, its token included.
     """
     identity = notebook_id(here, notebook)
+    if discard and not yes:
+        _agree(here, identity)
     begun = here.terminal.now()
     here.client.start_notebook(identity, discard=discard)
     if wait if wait is not None else here.terminal.watched():
         show_entry(here, wait_until_running(here, identity, begun), output)
     else:
         show_changed(here, identity, output)
+
+
+def _agree(here: Here, identity: str) -> None:
+    """What is given up is gone for good: ask before."""
+    found = here.client.get_notebook(identity).value
+    if found.status.state != "SYNC_FAILED":  # there is nothing to give up
+        return
+    if not here.terminal.answers():
+        raise click.UsageError(
+            f"notebook {found.spec.name} holds the only copy of data; without a terminal to ask on, giving it up takes "
+            "--discard --yes"
+        )
+    click.confirm(
+        f"Notebook {found.spec.name} holds changes that could not be carried back. Give them up and start it?",
+        abort=True,
+        err=True,
+    )

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``notebookctl cp``."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+from click.shell_completion import CompletionItem
+
+from notebookd.cli.here import Here, Verb, complete_notebook, pass_here
+from notebookd.cli.naming import notebook_id
+from notebookd.cli.output import clean, size
+from notebookd.cli.progress import Rate, screen
+from notebookd.cli.tar import Incoming, Tally, pack, receive
+from notebookd.client import Client, ClientError, Refused
+
+_HOME = "/workspace"
+_CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """A path of a workspace, relative to it. ``inside`` asks for what is in the folder; ``folder`` says that it is
+    one."""
+
+    notebook: str
+    path: str
+    inside: bool
+    folder: bool
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files here, and notebooks with their colon."""
+    names = [] if "/" in incomplete else complete_notebook(ctx, param, incomplete)
+    return [CompletionItem(f"{name}:") for name in names] + [CompletionItem(incomplete, type="file")]
+
+
+@click.command("cp", cls=Verb)
+@click.argument("source", metavar="SRC", shell_complete=_complete)
+@click.argument("target", metavar="DST", shell_complete=_complete)
+@pass_here
+def verb(here: Here, *, source: str, target: str) -> None:
+    """Copy files into a notebook's workspace, or out of it.
+
+    One of SRC and DST is NOTEBOOK:PATH, with PATH relative to /workspace; the notebook may be stopped. A folder is
+    copied whole, links in it as links. Where DST is a folder, SRC comes into it by its own name; where there is no DST,
+    it becomes DST. "SRC/." is what is in SRC. "-" is a tar stream on stdin or stdout.
+    """
+    from_there, to_there = _there(here, source), _there(here, target)
+    if (from_there is None) == (to_there is None):
+        raise click.UsageError(
+            "one of SRC and DST is NOTEBOOK:PATH (write ./a:b for a file here whose name has a colon)"
+        )
+    with _counted(here) as tally:
+        if to_there is not None:
+            _into(here, source, to_there, tally)
+        elif from_there is not None:
+            _out_of(here, from_there, target, tally)
+    if "-" not in (source, target):
+        here.terminal.note(f"copied {tally.files} files, {size(tally.bytes)}")
+
+
+def _there(here: Here, word: str) -> There | None:
+    notebook, colon, path = word.partition(":")
+    if not colon or not notebook or "/" in notebook:
+        return None
+    if path.startswith("/") and path != _HOME and not path.startswith(f"{_HOME}/"):
+        raise click.UsageError(f"{path}: only what is in {_HOME} can be copied")
+    inner = path.removeprefix(_HOME).lstrip("/") if path.startswith("/") else path
+    parts = [part for part in inner.split("/") if part not in {"", "."}]
+    if ".." in parts:
+        raise click.UsageError(f"{path}: write it without ..")
+    return There(
+        notebook=notebook_id(here, notebook),
+        path="/".join(parts),
+        inside=bool(re.search(r"(^|/)\.$", path)),
+        folder=not parts or bool(re.search(r"/\.?$", path)),
+    )
+
+
+@contextlib.contextmanager
+def _counted(here: Here) -> Iterator[Tally]:
+    rate = Rate(here.terminal.now())
+    with screen(here, lines=False) as shown:
+
+        def show(tally: Tally) -> None:
+            speed = rate.per_second(tally.bytes, here.terminal.now())
+            shown.current(f"{tally.files} files, {size(tally.bytes)}{speed}")
+
+        yield Tally(on_change=show, note=lambda text: here.terminal.note(clean(text)))
+
+
+# Into the notebook
+
+
+def _into(here: Here, source: str, target: There, tally: Tally) -> None:
+    client = here.client
+    if source == "-":
+        if sys.stdin.isatty():
+            raise click.UsageError("a tar stream does not come from a terminal: redirect it, or name a file")
+        client.write_archive(target.notebook, target.path, lambda sink: _pour(sys.stdin.buffer, sink, tally))
+        return
+    path = Path(source)
+    try:
+        is_folder = path.is_dir() if path.stat() else False
+    except OSError as error:
+        raise click.UsageError(f"cannot read {source}: {error.strerror or error}") from error
+    folder, name = _place(client, path, target, is_folder=is_folder)
+    if is_folder and re.search(r"(^|/)\.$", source) and name == path.resolve().name:
+        name = ""
+    client.write_archive(target.notebook, folder, lambda sink: pack(path, name, sink, tally))
+
+
+def _place(client: Client, source: Path, target: There, *, is_folder: bool) -> tuple[str, str]:
+    """The folder of the workspace that it comes into, and its name there."""
+    found = "folder" if not target.path else _kind(client, target)
+    if found == "folder":
+        return target.path, source.resolve().name
+    if found == "file" and is_folder:
+        raise click.UsageError(f"{target.path} is a file in the notebook, and {source} a folder")
+    if target.folder and (found == "file" or not is_folder):
+        raise click.UsageError(f"there is no folder {target.path} in the notebook")
+    folder, name = posixpath.split(target.path)
+    return folder, name
+
+
+def _kind(client: Client, target: There) -> str | None:
+    """What lies there: its stream's first member tells, and that is all of it that is read."""
+    try:
+        with client.read_archive(target.notebook, target.path) as stream, receive(stream) as incoming:
+            return "folder" if incoming.is_folder else "file"
+    except Refused as refused:
+        if refused.status == 404:
+            return None
+        raise
+
+
+def _pour(source: BinaryIO, sink: BinaryIO, tally: Tally) -> None:
+    while chunk := source.read(_CHUNK_BYTES):
+        sink.write(chunk)
+        tally.add(len(chunk))
+
+
+# Out of the notebook
+
+
+def _out_of(here: Here, source: There, target: str, tally: Tally) -> None:
+    if target == "-":
+        if here.terminal.width() is not None:
+            raise click.UsageError("a tar stream is nothing for a terminal: redirect it, or name a file")
+        with here.client.read_archive(source.notebook, source.path) as stream:
+            shutil.copyfileobj(stream, sys.stdout.buffer, _CHUNK_BYTES)
+            sys.stdout.buffer.flush()
+        return
+    with here.client.read_archive(source.notebook, source.path) as stream, receive(stream) as incoming:
+        folder, name = _landing(source, incoming, target)
+        incoming.unpack(folder, name, tally)
+
+
+def _landing(source: There, incoming: Incoming, target: str) -> tuple[Path, str]:
+    """The folder here that it comes into, and its name there."""
+    path, own = Path(target), posixpath.basename(source.path) or posixpath.basename(_HOME)
+    if path.is_dir():
+        return path, "" if source.inside and incoming.is_folder else own
+    if incoming.is_folder and path.exists():
+        raise ClientError(f"cannot copy: {target} is a file here, and {source.path or _HOME} a folder")
+    if target.endswith("/") and not incoming.is_folder:
+        raise ClientError(f"cannot copy: there is no folder {target} here")
+    return path.parent, path.name

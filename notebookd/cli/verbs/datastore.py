@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``notebookctl datastore``."""
+
+from __future__ import annotations
+
+import click
+
+from notebookd import wire
+from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.output import Table, emit, size
+from notebookd.client import DEFAULT_SOCKET, Client, ClientError
+
+
+def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Aliases. No command has begun yet, so the client is made here."""
+    if ctx.params.get("action") != "objects":
+        return []
+    client = Client(ctx.find_root().params.get("socket") or DEFAULT_SOCKET, timeout_s=2.0)
+    try:
+        items = client.list_datastores().value.items
+    except ClientError:
+        return []
+    return [each.alias for each in items if each.alias.startswith(incomplete)]
+
+
+@click.command("datastore", cls=Verb)
+@click.argument("action", type=click.Choice(["list", "objects"]), default="list")
+@click.argument("alias", required=False, shell_complete=_complete)
+@click.argument("prefix", required=False, metavar="[CONTAINER[/PREFIX]]")
+@output_option
+@pass_here
+def verb(here: Here, *, action: str, alias: str | None, prefix: str | None, output: str) -> None:
+    """Show the datastores, and what is in them.
+
+    \b
+    list                            those that you may read, and whether you may write
+    objects ALIAS [CONTAINER/...]   what lies in one, one level deep
+
+    A datastore is where the admin lets data come from and go to: ALIAS in a volume CONTAINER@ALIAS/PREFIX:/PATH.
+    """
+    if (action == "objects") != (alias is not None):
+        raise click.UsageError("objects takes the ALIAS of a datastore, list takes none")
+    if alias is None:
+        stores = here.client.list_datastores()
+        rows = [(each.alias, each.type, each.permission) for each in stores.value.items]
+        emit(output, stores.body, Table(("ALIAS", "TYPE", "PERMISSION"), rows))
+        return
+    objects = here.client.list_objects(alias, prefix or "")
+    rows = [_row(each, exact=output == "csv") for each in objects.value.items]
+    emit(output, objects.body, Table(("PATH", "SIZE", "MODIFIED"), rows))
+
+
+def _row(found: wire.StoredObject, *, exact: bool) -> tuple[str, str, str]:
+    if found.folder:
+        return (f"{found.path}/", "", found.modified_at or "")
+    return (found.path, str(found.size) if exact else size(found.size), found.modified_at or "")
