@@ -63,7 +63,13 @@ def spec_wish(body: wire.NotebookSpec) -> SpecWish:
 def patch(body: wire.NotebookPatch) -> Patch:
     """What an update asks for; a field that is there with null resets."""
     given = frozenset(name for name in body.__struct_fields__ if getattr(body, name) is not wire.UNSET)
+    env = body.env if isinstance(body.env, wire.NotebookEnv) else None
     wish = SpecWish(
+        editor=_given(env.editor_id) if env else None,
+        framework=_given(env.framework_id) if env else None,
+        version=_given(env.framework_version) if env else None,
+        name=_given(body.name),
+        env_vars=_env_vars(body.env_vars),
         resources=_resource_wish(body.resources) or (ResourceWish() if "resources" in given else None),
         labels=_labels(body.labels),
         ssh_public_keys=_texts(body.ssh_public_keys),

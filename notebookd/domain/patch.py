@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from notebookd.domain.notebook import NotebookSpec
@@ -24,7 +24,7 @@ class Patch:
 def patched(stored: NotebookSpec, patch: Patch, flavors: Sequence[Flavor]) -> tuple[NotebookSpec, list[Fault]]:
     """``stored`` with the change, and everything that is wrong with that."""
     wish, given = patch.wish, patch.given
-    faults = list(common_faults(wish, stored.labels))
+    faults = [*_fixed_faults(stored, wish), *common_faults(wish, stored.labels)]
     spec = stored
     if "labels" in given:
         spec = replace(spec, labels=dict(wish.labels or {}))
@@ -39,6 +39,20 @@ def patched(stored: NotebookSpec, patch: Patch, flavors: Sequence[Flavor]) -> tu
         faults += wrong
         spec = replace(spec, resources=resources) if resources is not None else spec
     return spec, faults
+
+
+def _fixed_faults(stored: NotebookSpec, wish: SpecWish) -> Iterator[Fault]:
+    """What is another value of something that never changes; the stored one may be repeated."""
+    fixed = (
+        ("$.env.editorId", wish.editor, stored.editor),
+        ("$.env.frameworkId", wish.framework, stored.framework),
+        ("$.env.frameworkVersion", wish.version, stored.framework_version),
+        ("$.envVars", wish.env_vars, stored.env_vars),
+        ("$.name", wish.name, stored.name),
+    )
+    for path, wished, value in fixed:
+        if wished is not None and wished != value:
+            yield Fault(path, "cannot be changed: make another notebook for it")
 
 
 def needs_stop(stored: NotebookSpec, wanted: NotebookSpec) -> bool:

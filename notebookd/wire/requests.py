@@ -41,9 +41,16 @@ class NotebookSpec(Request, frozen=True):
 
 
 class NotebookPatch(Request, frozen=True):
-    """Body of ``PUT /v1/notebook/{id}``. ``UNSET`` leaves a field as it is, ``None`` resets it to its default."""
+    """Body of ``PUT /v1/notebook/{id}``. ``UNSET`` leaves a field as it is, ``None`` resets it to its default.
 
+    ``env``, ``envVars`` and ``name`` never change: they are taken when equal to what is stored, so that a spec may be
+    put back whole.
+    """
+
+    env: NotebookEnv | UnsetType | None = UNSET
+    env_vars: EnvVars | UnsetType | None = UNSET
     labels: Labels | UnsetType | None = UNSET
+    name: Name | UnsetType | None = UNSET
     resources: Resources | UnsetType | None = UNSET
     ssh_public_keys: Keys | UnsetType | None = UNSET
     timeout_auto_restart: bool | UnsetType | None = UNSET

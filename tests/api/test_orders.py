@@ -189,7 +189,7 @@ async def test_labels_and_auto_restart_change_at_any_time(api: Api, fields: dict
     ("fields", "paths"),
     [
         ({"name": "other"}, {"$.name"}),
-        ({"env": {"editorId": "x"}}, {"$.env"}),
+        ({"env": {"editorId": "x", "frameworkId": "conda"}, "urL": 1}, {"$.env.editorId", "$.urL"}),
         ({"labels": {"ovh/x": "1"}, "resources": {"gpu": 1, "cpu": 1}}, {"$.labels.ovh/x", "$.resources"}),
         ({"resources": {"gpu": 99}}, {"$.resources.gpu"}),
         ({"volumes": [{"mountPath": "/d", "permission": "ro", "standalone": {}}]}, {"$.volumes"}),
@@ -351,3 +351,30 @@ async def test_a_full_disk_refuses_a_start_with_503(api: Api) -> None:
 async def test_a_quota_does_not_bind_root(api: Api) -> None:
     api.world.quotas["root"] = QuotaRule(gpus=0, notebooks=0)
     assert (await api.call("POST", "/v1/notebook", SPEC)).status == 200
+
+
+# what never changes
+
+
+async def test_a_spec_is_put_back_whole_with_other_labels(api: Api) -> None:
+    notebook = await api.create(envVars=[{"name": "A", "value": "b"}], labels={"team": "red"}, resources={"gpu": 1})
+    spec = (await api.get(notebook))["spec"]
+    said = await api.call("PUT", f"/v1/notebook/{notebook}", {**spec, "labels": {"team": "blue"}})
+    assert said.status == 204, said.body
+    assert (await api.get(notebook))["spec"] == {**spec, "labels": {"team": "blue"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("$.name", {"name": "another"}),
+        ("$.envVars", {"envVars": []}),
+        ("$.env.editorId", {"env": {"editorId": "vscode", "frameworkId": "conda"}}),
+        ("$.env.frameworkVersion", {"env": {**SPEC["env"], "frameworkVersion": "py311"}}),
+    ],
+)
+async def test_what_never_changes_is_refused_with_another_value(api: Api, path: str, change: dict[str, Any]) -> None:
+    notebook = await api.create(name="mine", envVars=[{"name": "A", "value": "b"}])
+    said = await api.call("PUT", f"/v1/notebook/{notebook}", {**change, "labels": {"a": "b"}})
+    assert (said.status, list(said.faults)) == (400, [path])
+    assert (await api.get(notebook))["spec"]["labels"] == {}
