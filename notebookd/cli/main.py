@@ -33,7 +33,7 @@ VERBS = {
     "patch": ("patch", "Change a notebook's spec."),
     "push-data": ("push_data", "Carry a notebook's changed data back."),
     "pull-data": ("pull_data", "Bring a notebook's data in anew."),
-    "cp": ("copy", "Copy files into a notebook, or out of it."),
+    "cp": ("copy", "Copy files into a notebook's workspace, or out of it."),
     "snapshot": ("snapshot", "List, fork or check snapshots of a workspace."),
     "datastore": ("datastore", "Show the datastores, and what is in them."),
     "label": ("label", "Set or remove labels of a notebook."),
