@@ -122,6 +122,7 @@ def check_folders(patient: Patient) -> Iterator[Finding]:
         (paths.editors, 0o2750, service, gateway),
         (paths.routes, 0o2750, service, gateway),
         (paths.activity, 0o2770, gateway, gateway),
+        *([(paths.bearers.parent, 0o2750, service, gateway)] if patient.config.gateway.api else []),
     ):
         cure = f"install -d -m {mode:04o} -o {owner} -g {group} {path}"
         try:

@@ -8,7 +8,7 @@ import json
 import os
 import pwd
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +68,8 @@ class Voice:
 
 
 @asynccontextmanager
-async def voice_of(account: str, socket: str) -> AsyncIterator[Voice]:
-    """The voice of an account at a socket. Only root can lend it one."""
+async def voice_of(account: str, socket: str, groups: Sequence[int] | None = None) -> AsyncIterator[Voice]:
+    """The voice of an account at a socket, in its groups or in those. Only root can lend it one."""
     known = pwd.getpwnam(account)
     process = await asyncio.create_subprocess_exec(
         "/usr/bin/python3",
@@ -82,7 +82,7 @@ async def voice_of(account: str, socket: str) -> AsyncIterator[Voice]:
         limit=1 << 24,
         user=known.pw_uid,
         group=known.pw_gid,
-        extra_groups=os.getgrouplist(account, known.pw_gid),
+        extra_groups=os.getgrouplist(account, known.pw_gid) if groups is None else groups,
         cwd="/",
     )
     try:

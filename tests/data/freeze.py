@@ -15,6 +15,7 @@ from pathlib import Path
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.run import NotebookId, RunId, RunState
 from notebookd.domain.spec import SpecWish
+from notebookd.domain.token import READ, TokenWish
 from notebookd.service.notebooks import IdempotencyKey
 from notebookd.testing.house import House, World, make_world, open_house
 from tests.scenario.play import ADMIN, ALICE, BOB, container_of, create
@@ -63,6 +64,7 @@ async def play(house: House, world: World) -> None:
         timeout_auto_restart=True,
     )
     await house.notebooks.create(ALICE, house.notebooks.check(wish), IdempotencyKey(key="k", digest="d"))
+    await house.services.tokens.create(ALICE, TokenWish(name="ci", role=READ, selector="team=vision"))
     await house.quiet()
 
 

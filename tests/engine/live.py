@@ -347,6 +347,7 @@ def odd_configuration(*, start_timeout: str = "6s", **lifecycle: str | list[str]
     toy = json.dumps((Path(__file__).parent / "toy_editor.py").read_text())
     patience = {"start_timeout": start_timeout, "stop_grace": "2s", **lifecycle}
     lines = ["[lifecycle]", *(f"{name} = {json.dumps(value)}" for name, value in patience.items())]
+    lines += ["[gateway]", "api = true"]
     commands = {
         "toy": f'["python3", "-c", {toy}]',
         "exit3": '["sh", "-c", "echo leaving; exit 3"]',
