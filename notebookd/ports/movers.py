@@ -92,7 +92,7 @@ class Movers(Protocol):
         ...
 
     async def list_movers(self) -> set[str]:
-        """The ids of all movers that there is anything of."""
+        """The ids of all movers that there is anything of, but for those that answer a question just now."""
         ...
 
     async def measure(self, notebook_id: NotebookId) -> int:
@@ -107,9 +107,14 @@ class Movers(Protocol):
         """Check a notebook's repository; returns what the check said. Raises VolumeFault when it is not sound."""
         ...
 
+    async def forget_snapshots(self, notebook_id: NotebookId) -> None:
+        """Remove a notebook's repository with all of its snapshots. Idempotent. Raises VolumeFault."""
+        ...
+
     def read_archive(self, notebook_id: NotebookId, path: str) -> AsyncIterator[bytes]:
         """A tar stream of what lies at ``path`` of a workspace. Links are taken as links and not followed; what is
-        no file, folder or link is left out. Raises VolumeFault (code ``not-found``) before the first byte."""
+        no file, folder or link is left out. Raises VolumeFault: before the first byte (DATASYNC_SOURCE_NOT_FOUND where
+        there is nothing), or after the last when the stream is not whole. Close it (``aclosing``) to end it early."""
         ...
 
     async def write_archive(self, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes]) -> int:
