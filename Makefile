@@ -3,7 +3,8 @@
 
 bin := .venv/bin
 scripts := contrib/quickstart contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run \
-	$(addprefix contrib/images/jupyterlab/,build rootfs trim) systemd/notebookd-engine systemd/stop-containers \
+	$(addprefix contrib/images/,build $(addprefix jupyterlab/,build rootfs trim add-packages settle) \
+	$(addprefix vscode/,code-server build-editor add-extensions)) systemd/notebookd-engine systemd/stop-containers \
 	packaging/build $(addprefix packaging/debian/,config postinst prerm postrm) tests/machine/nspawn
 
 .PHONY: run test check bench deb docs prepare

@@ -26,6 +26,7 @@ take_caller_environment() {
     for variable in "${caller_environment[@]}"; do
         case $variable in
             BASE=* | PIP_CERT=* | SSL_CERT_FILE=* | PIP_INDEX_URL=* | PIP_EXTRA_INDEX_URL=* | PIP_DEFAULT_TIMEOUT=* | \
+                PIP_FIND_LINKS=* | NPM_CONFIG_REGISTRY=* | \
                 HTTP_PROXY=* | HTTPS_PROXY=* | NO_PROXY=* | http_proxy=* | https_proxy=* | no_proxy=* | LD_LIBRARY_PATH=* | \
                 NVML_WORLD=*)
                 export "${variable?}"

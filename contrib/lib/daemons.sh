@@ -10,7 +10,8 @@ write_run_environment() {
             "NOTEBOOKD_CONFIG=$run/notebookd.toml" "NOTEBOOKD_STATE=$state")
     fi
     # -g: read inside a function, they are still everybody's.
-    declare -p run state venv gateway shared_store | sed 's/^declare --/declare -g --/' >"$run/environment"
+    declare -p run state venv gateway shared_stores | sed 's/^declare -\(.\)/declare -g\1/; s/^declare -g-/declare -g/' \
+        >"$run/environment"
 }
 
 # prepare_folders: the runtime folder as tmpfiles.d makes it on an installed machine, and the state.
@@ -45,6 +46,17 @@ write_config() {
         fail "cannot use the configuration $config"
     chmod 0644 "$run/notebookd.toml.new"
     mv "$run/notebookd.toml.new" "$run/notebookd.toml"
+    write_catalogue
+}
+
+# What the recipes offer, as an administrator would lay it there.
+write_catalogue() {
+    local recipe
+    rm -rf "$run/catalogue.d"
+    install -d -m 0755 "$run/catalogue.d"
+    for recipe in "${recipes[@]}"; do
+        install -m 0644 "$contrib/images/$recipe/catalogue.toml" "$run/catalogue.d/$recipe.toml"
+    done
 }
 
 # as_service NAME ACCOUNT GROUP CMD ...: starts a process of its own session; its output goes to its log.

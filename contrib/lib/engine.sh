@@ -5,11 +5,12 @@
 account=notebookd
 lib=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 contrib=$(dirname "$lib")
-image=localhost/notebookd/jupyterlab:1
 
-# write_engine_settings ROOT STORAGE [SHARED_STORE]
+# write_engine_settings ROOT STORAGE [SHARED_STORE ...]
 write_engine_settings() {
-    local root=$1 storage=$2 shared=${3:-}
+    local root=$1 storage=$2 shared
+    shift 2
+    shared=$(printf ', "%s"' "$@")
     # In the home, and not named by variables: conmon does not hand those on to the podman that records an exit.
     local settings=$root/home/.config/containers
     install -d -o "$account" -g notebookd-svc -m 0700 "$root" "$root"/{home,tmp} "$(volatile "$root")" "$storage"
@@ -28,7 +29,7 @@ END
 driver = "overlay"
 rootless_storage_path = "$storage"
 [storage.options]
-additionalimagestores = [${shared:+"\"$shared\""}]
+additionalimagestores = [$( (($#)) && echo "${shared:2}")]
 END
 }
 
@@ -78,42 +79,68 @@ cgroup_is_empty() {
 END
 }
 
-# A recipe's images lie in a folder named by the recipe: changed, it is built beside the old one.
-recipe_hash() {
-    (cd "$contrib/images/jupyterlab" && sha256sum -- * && echo "base ${BASE:-}") | sha256sum | cut -c 1-8
+# Each recipe's image lies in a store of its own, named by the recipe and by all that it stands on: changed, it is built
+# beside the old one. An engine sees the stores of all that it needs, read-only, and their layers are shared.
+
+# recipe_base RECIPE: the recipe that it stands on; nothing for the one that stands on the root file system.
+recipe_base() { sed -n 's|^ARG BASE=localhost/notebookd/\(.*\):1$|\1|p' "$contrib/images/$1/Containerfile" | grep -vx base; }
+
+# recipes_below RECIPE: all that it stands on, lowest first, and itself.
+recipes_below() {
+    local below
+    below=$(recipe_base "$1") && recipes_below "$below"
+    echo "$1"
 }
 
-ensure_image() {
-    local store log=$quickstart_root/log/image.log old
-    store=$quickstart_root/images-$(recipe_hash)
-    shared_store=$store
+recipe_hash() {
+    local recipe
+    for recipe in $(recipes_below "$1"); do
+        (cd "$contrib/images" && find build "$recipe" -type f ! -name example.ipynb ! -name catalogue.toml -print0 |
+            sort -z | xargs -0 sha256sum)
+        echo "base ${BASE:-}"
+    done | sha256sum | cut -c 1-8
+}
+
+# ensure_images RECIPE ...: builds what is missing; sets $recipes and $shared_stores, the stores for an engine.
+ensure_images() {
+    local recipe store
+    mapfile -t recipes < <(for recipe in "$@"; do recipes_below "$recipe"; done | awk '!seen[$0]++')
+    shared_stores=()
     exec {image_lock}>"$quickstart_root/images.lock"
-    flock -n "$image_lock" || { say "waiting for another quickstart that builds the image ..."; flock "$image_lock"; }
-    if [[ ! -e $store.ready ]]; then
-        end_cgroup image
-        rm -rf "$store" "$quickstart_root/image"
-        step "building the image $image (once)" "$log" build_image "$store"
-        touch "$store.ready"
-        for old in "$quickstart_root"/images-*.ready; do
-            [[ $old == "$store.ready" ]] || say "an older image is kept in ${old%.ready}; --uninstall removes it"
-        done
-    fi
+    flock -n "$image_lock" || { say "waiting for another quickstart that builds images ..."; flock "$image_lock"; }
+    for recipe in "${recipes[@]}"; do
+        store=$quickstart_root/images-$(recipe_hash "$recipe")
+        [[ -e $store.ready ]] || ensure_image "$recipe" "$store"
+        shared_stores+=("$store")
+    done
     exec {image_lock}>&-
 }
 
+ensure_image() {
+    local recipe=$1 store=$2 old
+    end_cgroup image
+    rm -rf "$store" "$quickstart_root/image"
+    step "building the image $recipe (once)" "$quickstart_root/log/image-$recipe.log" build_image "$recipe" "$store"
+    echo "$recipe" >"$store.ready"
+    for old in "$quickstart_root"/images-*.ready; do
+        [[ $old == "$store.ready" || $(cat "$old") != "$recipe" ]] ||
+            say "an older image is kept in ${old%.ready}; --uninstall removes it"
+    done
+}
+
 build_image() {
-    local store=$1 root=$quickstart_root/image/engine status=0 archive=()
+    local recipe=$1 store=$2 root=$quickstart_root/image/engine status=0 archive=()
     mkdir -p "$quickstart_root/image"
-    write_engine_settings "$root" "$store"
+    write_engine_settings "$root" "$store" "${shared_stores[@]}"
     # The account may not be able to enter the checkout.
-    cp -r "$contrib/images/jupyterlab" "$root/recipe"
-    chmod -R a+rX "$root/recipe"
-    if [[ -z ${BASE:-} ]]; then
-        "$root/recipe/rootfs" "$root/base.tar" || return
+    cp -r "$contrib/images" "$root/recipes"
+    chmod -R a+rX "$root/recipes"
+    if [[ -z ${BASE:-} && -z $(recipe_base "$recipe") ]]; then
+        "$root/recipes/jupyterlab/rootfs" "$root/base.tar" || return
         chmod a+r "$root/base.tar"
         archive=(--base-archive "$root/base.tar")
     fi
-    (in_engine "$root" image "$root/recipe/build" "${archive[@]}") || status=$?
+    (in_engine "$root" image "$root/recipes/build" "${archive[@]}" "$recipe") || status=$?
     end_cgroup image
     rm -rf "$quickstart_root/image"
     return "$status"

@@ -25,7 +25,7 @@ start_engine() {
         # Nothing of an earlier engine lives: to Podman this is a reboot, also where the folder outlived one.
         rm -rf "$(volatile "$run/engine")"
     fi
-    write_engine_settings "$run/engine" "$run/engine/storage" "${shared_store:?}"
+    write_engine_settings "$run/engine" "$run/engine/storage" "${shared_stores[@]}"
     rm -f "$run/engine/engine.sock"
     (
         close_locks

@@ -4,6 +4,11 @@
 
 standing_run=$quickstart_root/main
 
+# What it was brought up with before, it keeps; what is new wants a restart of the services.
+add_standing_images() {
+    [[ ! -e $standing_run/images ]] || mapfile -t -O "${#images[@]}" images <"$standing_run/images"
+}
+
 bring_up() {
     run=$standing_run state=$standing_run/state
     trap 'exit 129' HUP
@@ -18,6 +23,7 @@ bring_up() {
         choose_gateway --only
         trap 'take_down_services' EXIT
         start_all
+        printf '%s\n' "${recipes[@]}" >"$run/images"
         trap - EXIT
     fi
     start_first_notebook
@@ -26,7 +32,8 @@ bring_up() {
 # The same code and all three processes; what the checkout has changed since then wants a restart.
 is_up() {
     [[ -e $run/environment ]] || return 1
-    if ! is_alive engine || ! is_alive daemon || ! is_alive gateway || [[ $(installed_venv) != "$venv" ]]; then
+    if ! is_alive engine || ! is_alive daemon || ! is_alive gateway || [[ $(installed_venv) != "$venv" ]] ||
+        [[ $(sort "$run/images") != "$(printf '%s\n' "${recipes[@]}" | sort)" ]]; then
         take_down_services
         return 1
     fi
