@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from notebookd.api.call import Services
 from notebookd.config import Config
 from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.datastores import DataRules
 from notebookd.domain.gpu import ForeignRule
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.resources import FlavorShare, HostCompute
@@ -20,8 +21,10 @@ from notebookd.ports.editor import Editor
 from notebookd.ports.engine import Engine
 from notebookd.ports.files import Files
 from notebookd.ports.gpus import Gpus
+from notebookd.ports.movers import Movers
 from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
+from notebookd.ports.volumes import Volumes
 from notebookd.reconciler.allocation import Allocator, QuotaBook
 from notebookd.reconciler.execute import Executor, Ports
 from notebookd.reconciler.gpu_watch import GpuWatch, Pace
@@ -29,10 +32,17 @@ from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.metering import Meter, tariff_of
 from notebookd.reconciler.occupants import Account
+from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, Settings
+from notebookd.reconciler.workspace_watch import WorkspaceWatch
+from notebookd.service.archives import Archives
+from notebookd.service.datastores import Datastores
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
+from notebookd.service.snapshots import Snapshots
+from notebookd.service.starts import Starts
+from notebookd.service.syncs import Syncs
 from notebookd.service.tokens import Tokens
 from notebookd.service.usage import Usage
 from notebookd.service.why import Reasons
@@ -51,6 +61,8 @@ class Parts:
     editor: Editor
     traffic: Traffic
     files: Files
+    volumes: Volumes
+    movers: Movers
     routes: RouteBoard
     quota: QuotaBook
     host: HostCompute
@@ -97,6 +109,7 @@ def policy_of(config: Config) -> LifecyclePolicy:
         queue_timeout_s=lifecycle.queue_timeout_s,
         warn_before_s=lifecycle.warn_before_s,
         start_after_boot=lifecycle.start_after_boot,
+        snapshot_at_stop=config.snapshots.at_stop,
     )
 
 
@@ -110,6 +123,8 @@ class _Rooms:
     meter: Meter
     allocator: Allocator
     executor: Executor
+    porter: Porter
+    spaces: WorkspaceWatch
     machine: Machine
     reconciler: Reconciler
 
@@ -136,9 +151,17 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
     meter = Meter(store, clock, tariff_of(config.billing))
     allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter)
     machine = Machine(store, parts.engine, inventory, watch, allocator)
-    ports = Ports(engine=parts.engine, editor=parts.editor, files=parts.files, clock=clock)
+    ports = Ports(engine=parts.engine, editor=parts.editor, files=parts.files, volumes=parts.volumes, clock=clock)
+    porter = Porter(store, parts.movers, clock, at_once=config.transfers.at_once)
     executor = Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi)
     idle = IdleWatch(store, ports, parts.traffic, inventory, meter, policy, config.lifecycle.idle_stop_s)
+    spaces = WorkspaceWatch(
+        store,
+        parts.movers,
+        clock,
+        quota_bytes=config.workspace.quota_bytes,
+        every_s=config.workspace.measure_every_s,
+    )
     reconciler = Reconciler(
         store,
         ports,
@@ -147,6 +170,8 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         watch,
         idle,
         meter,
+        porter,
+        spaces,
         parts.routes,
         Settings(instance=parts.instance, policy=policy, survey_every_s=parts.survey_every_s),
         on_turn=lambda: parts.on_turn(machine.summary()),
@@ -158,6 +183,8 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         meter=meter,
         allocator=allocator,
         executor=executor,
+        porter=porter,
+        spaces=spaces,
         machine=machine,
         reconciler=reconciler,
     )
@@ -170,11 +197,17 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     rooms.reconciler.settings = replace(rooms.reconciler.settings, policy=policy)
     rooms.idle.patience = services.notebooks.patience = services.reasons.patience = policy
     rooms.idle.default_s = config.lifecycle.idle_stop_s
+    rooms.spaces.quota_bytes = config.workspace.quota_bytes
+    rooms.spaces.every_s = config.workspace.measure_every_s
+    rooms.porter.at_once = config.transfers.at_once
     rooms.meter.tariff = tariff_of(config.billing)
     rooms.watch.pace = Pace(busy_s=config.gpus.poll_s)
     rooms.inventory.rule, rooms.inventory.shares = _foreign_rule(config), _shares(config)
     services.notebooks.allowance.min_free_bytes = config.store.min_free_bytes
-    services.notebooks.catalogue = services.catalogue = Catalogue.of(config.images)
+    services.notebooks.starts.catalogue = services.catalogue = Catalogue.of(config.images)
+    services.notebooks.starts.rules = data_rules(config)
+    services.datastores.stores = config.datastores
+    services.notebooks.allowance.workspace_bytes = config.workspace.quota_bytes
     services.config = config
     rooms.reconciler.wake_all()
 
@@ -185,7 +218,7 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
     notebooks = Notebooks(
         store,
         clock,
-        catalogue,
+        Starts(catalogue, rooms.inventory, data_rules(config)),
         rooms.inventory,
         parts.quota,
         rooms.reconciler.wake,
@@ -193,13 +226,18 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         patience=policy,
         min_free_bytes=parts.min_free_bytes,
     )
+    notebooks.allowance.workspace_bytes = config.workspace.quota_bytes
     return Services(
         notebooks=notebooks,
         machine=rooms.machine,
         gpus=GpuBoard(store, clock, parts.gpus, rooms.inventory, rooms.watch, rooms.reconciler.wake),
-        reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, policy),
+        reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, rooms.porter, policy),
         tokens=Tokens(store, clock),
         usage=Usage(store, rooms.meter),
+        datastores=Datastores(parts.movers, config.datastores),
+        archives=Archives(notebooks, parts.movers),
+        syncs=Syncs(store, clock, notebooks, rooms.porter, rooms.reconciler.wake),
+        snapshots=Snapshots(store, notebooks, parts.movers),
         catalogue=catalogue,
         store=store,
         engine=parts.engine,
@@ -211,6 +249,12 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         instance=parts.instance,
         version=parts.version,
     )
+
+
+def data_rules(config: Config) -> DataRules:
+    """What volumes may be, from the configuration."""
+    stores = {store.alias: store for store in config.datastores}
+    return DataRules(stores=stores, git_schemes=config.transfers.git_schemes)
 
 
 def _inventory(parts: Parts) -> Inventory:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -26,6 +27,7 @@ from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.gateway_activity import GatewayNotes
 from notebookd.adapters.logging import log_events, set_up_logging
+from notebookd.adapters.nothing import Nothing
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.processes import SystemProcesses
@@ -205,6 +207,8 @@ async def _assembly(
                 editor=SocketEditor(config.paths.editors),
                 traffic=GatewayNotes(config.paths.activity),
                 files=files,
+                volumes=cast(Any, Nothing()),
+                movers=cast(Any, Nothing()),
                 routes=RouteFiles(config.paths),
                 quota=quotas,
                 host=host_compute(),

@@ -22,9 +22,13 @@ from notebookd.ports.engine import Engine
 from notebookd.ports.files import Files
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.allocation import QuotaBook
+from notebookd.service.archives import Archives
+from notebookd.service.datastores import Datastores
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
+from notebookd.service.snapshots import Snapshots
+from notebookd.service.syncs import Syncs
 from notebookd.service.tokens import Tokens
 from notebookd.service.usage import Usage
 from notebookd.service.why import Reasons
@@ -43,6 +47,10 @@ class Services:
     reasons: Reasons
     tokens: Tokens
     usage: Usage
+    datastores: Datastores
+    archives: Archives
+    syncs: Syncs
+    snapshots: Snapshots
     catalogue: Catalogue
     store: Store
     engine: Engine

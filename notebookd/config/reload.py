@@ -31,7 +31,7 @@ def reloaded(running: Config, fresh: Config) -> Config:
         flavors=fresh.flavors,
         datastores=fresh.datastores,
         transfers=fresh.transfers,
-        snapshots=fresh.snapshots,
+        snapshots=replace(running.snapshots, at_stop=fresh.snapshots.at_stop, keep=fresh.snapshots.keep),
         workspace=fresh.workspace,
         store=replace(running.store, min_free_bytes=fresh.store.min_free_bytes),
     )

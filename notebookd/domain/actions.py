@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from notebookd.domain.run import Warned
+from notebookd.domain.syncing import Errand
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class RemoveFiles:
     """Remove what a deleted notebook leaves: workspace, editor directory, logs, route."""
 
 
-Action: TypeAlias = (
+RunAction: TypeAlias = (
     PrepareFiles
     | CreateContainer
     | StartContainer
@@ -91,3 +92,5 @@ Action: TypeAlias = (
     | QuarantineGpu
     | RemoveFiles
 )
+
+Action: TypeAlias = RunAction | Errand

@@ -8,12 +8,14 @@ and admins may both. A datastore that somebody may not read does not exist for h
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from notebookd.config import Datastore, DirectoryDatastore, RcloneDatastore
 from notebookd.domain.actor import Actor
 from notebookd.domain.volumes import Permission, StoreSource, Volume
 
 __all__ = [
+    "DataRules",
     "Datastore",
     "DirectoryDatastore",
     "RcloneDatastore",
@@ -60,3 +62,16 @@ def rights_faults(
             yield index, "dataStore.alias", f"there is no datastore {alias}; there are: {', '.join(known) or 'none'}"
         elif volume.permission.writable and not right.writable:
             yield index, "permission", f"the datastore {alias} may be read and not written: RO"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRules:
+    """What the machine's administrator lets volumes be: datastores by alias, and the schemes of Git URLs."""
+
+    stores: Mapping[str, Datastore] = field(default_factory=dict)
+    git_schemes: tuple[str, ...] = ("https",)
+
+    @property
+    def directories(self) -> Mapping[str, bool]:
+        """Which datastores are folders of the host."""
+        return {alias: isinstance(store, DirectoryDatastore) for alias, store in self.stores.items()}

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from notebookd.domain.run import NotebookId
+from notebookd.domain.volumes import Volume
 
 
 class Wanted(StrEnum):
@@ -41,6 +42,7 @@ class NotebookSpec:
     ssh_public_keys: tuple[str, ...] = ()
     timeout_auto_restart: bool = False
     unsecure_http: bool = False
+    volumes: tuple[Volume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

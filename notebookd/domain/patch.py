@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from notebookd.domain.notebook import NotebookSpec
 from notebookd.domain.resources import Flavor
 from notebookd.domain.spec import Fault, SpecWish, choose_resources, common_faults
+from notebookd.domain.volumes import normalised
 
-_ONLY_STOPPED = ("resources", "ssh_public_keys", "unsecure_http")
+_ONLY_STOPPED = ("resources", "ssh_public_keys", "unsecure_http", "volumes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +22,12 @@ class Patch:
     given: frozenset[str]
 
 
-def patched(stored: NotebookSpec, patch: Patch, flavors: Sequence[Flavor]) -> tuple[NotebookSpec, list[Fault]]:
+def patched(
+    stored: NotebookSpec, patch: Patch, flavors: Sequence[Flavor], git_schemes: Sequence[str] = ()
+) -> tuple[NotebookSpec, list[Fault]]:
     """``stored`` with the change, and everything that is wrong with that."""
     wish, given = patch.wish, patch.given
-    faults = [*_fixed_faults(stored, wish), *common_faults(wish, stored.labels)]
+    faults = [*_fixed_faults(stored, wish), *common_faults(wish, stored.labels, git_schemes)]
     spec = stored
     if "labels" in given:
         spec = replace(spec, labels=dict(wish.labels or {}))
@@ -34,6 +37,8 @@ def patched(stored: NotebookSpec, patch: Patch, flavors: Sequence[Flavor]) -> tu
         spec = replace(spec, timeout_auto_restart=bool(wish.timeout_auto_restart))
     if "unsecure_http" in given:
         spec = replace(spec, unsecure_http=bool(wish.unsecure_http))
+    if "volumes" in given:
+        spec = replace(spec, volumes=tuple(map(normalised, wish.volumes or ())))
     if "resources" in given and wish.resources is not None:
         resources, wrong = choose_resources(wish.resources, flavors)
         faults += wrong

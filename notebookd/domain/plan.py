@@ -8,17 +8,21 @@ run as it shall be is committed, then the actions are executed until one fails, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from notebookd.domain import actions as act
+from notebookd.domain import data_plan as data
+from notebookd.domain.attached import written
 from notebookd.domain.container import Container, ContainerStatus
 from notebookd.domain.deadlines import Patience, deadline_of, due_warning, next_look, notice
 from notebookd.domain.notebook import Notebook, Wanted
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import FINAL, IllegalTransition, Outcome, Run, RunState, advance, end, give_back, release
+from notebookd.domain.syncing import Launch, Report, Sync, SyncCause, SyncKind, SyncState, drive
+from notebookd.domain.turns import restart, seen_running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,8 @@ class LifecyclePolicy(Patience):
     """How long a process may stay on a GPU after its container is gone, before the GPU is put in quarantine."""
     start_after_boot: bool = True
     """Whether what ran when the host went down is started again."""
+    snapshot_at_stop: bool = False
+    """Whether a snapshot of the workspace is taken when a run ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,12 @@ class Sight:
     container: Seen[Container | None]
     boot_id: str
     gpus: Seen[HeldGpus] = _NO_GPUS
+    syncs: tuple[Sync, ...] = ()
+    """Those of the run, and all of the notebook that have not ended; oldest first."""
+    movers: Mapping[str, Seen[Report | None]] = field(default_factory=dict)
+    """What their movers say, by transfer; None where there is no mover."""
+    slots: int = 0
+    """How many more movers may be put to work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +83,8 @@ class Plan:
     """The notebook's last trace is gone: it may be struck off."""
     again: bool = False
     """A new run of the same is to be queued in the commit that ends this one."""
+    syncs: tuple[Sync, ...] = ()
+    """Syncs as they shall be: new ones, and those that changed."""
 
 
 LAUNCH = (act.PrepareFiles(), act.CreateContainer(), act.StartContainer())
@@ -79,7 +93,41 @@ _LOOK_AGAIN_S = 1.0
 
 
 def plan(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy, now: datetime) -> Plan:
-    """Decide what a notebook's latest run needs now."""
+    """Decide what a notebook's latest run and its data need now."""
+    if not sight.syncs:
+        return _plan(notebook, run, sight, policy, now)
+    moved, syncs, errands = _carried(notebook, run, sight, now)
+    planned = _plan(notebook, moved, replace(sight, syncs=syncs), policy, now)
+    changed = tuple(after for before, after in zip(sight.syncs, syncs, strict=True) if after != before)
+    wake_at = planned.wake_at
+    if any(each.state is SyncState.RUNNING for each in syncs):
+        look_at = now + timedelta(seconds=_LOOK_AGAIN_S)
+        wake_at = min(wake_at, look_at) if wake_at is not None else look_at
+    return replace(planned, actions=(*errands, *planned.actions), syncs=(*changed, *planned.syncs), wake_at=wake_at)
+
+
+def _carried(
+    notebook: Notebook, run: Run, sight: Sight, now: datetime
+) -> tuple[Run, tuple[Sync, ...], tuple[act.Action, ...]]:
+    """The syncs as they shall be, what came of them, and what is to be done about their movers."""
+    errands: list[act.Action] = []
+    syncs: list[Sync] = []
+    slots = sight.slots
+    ready = {each.id for each in data.driveable(sight.syncs)}
+    for before in sight.syncs:
+        after = before
+        if not before.over and data.abandoned(run, before, deleting=notebook.deleting_at is not None):
+            after = replace(before, cancelled=True)
+        if after.id in ready or after.cancelled or after.over:
+            after, its = drive(after, sight.movers, now, slots=slots)
+            slots -= sum(isinstance(each, Launch) for each in its)
+            errands += its
+            run = data.absorbed(run, before, after, now)
+        syncs.append(after)
+    return run, tuple(syncs), tuple(errands)
+
+
+def _plan(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy, now: datetime) -> Plan:
     if run.state in FINAL:
         return _settle(notebook, run, sight, policy, now)
     if isinstance(sight.container, Unknown) and not (run.state is RunState.PENDING and run.launched_at is None):
@@ -94,8 +142,23 @@ def plan(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy, no
 
 
 def _queued(_n: Notebook, run: Run, _c: Container | None, _s: Sight, _p: LifecyclePolicy, now: datetime) -> Plan:
-    following = RunState.INITIALIZING if run.state is RunState.QUEUED else RunState.PENDING
-    return Plan(run=advance(run, following, now))
+    return Plan(run=advance(run, RunState.INITIALIZING, now))
+
+
+def _initializing(
+    notebook: Notebook, run: Run, _c: Container | None, sight: Sight, _p: LifecyclePolicy, now: datetime
+) -> Plan:
+    wanted = data.wanted_in(run)
+    if wanted is None:
+        return Plan(run=advance(run, RunState.PENDING, now))
+    kind, volumes = wanted
+    if kind is SyncKind.RESTORE and not notebook.workspace_made:
+        return Plan(run=run, actions=(act.PrepareFiles(),))
+    sync = data.latest(run, sight.syncs, kind, SyncCause.START)
+    if sync is None:
+        fresh = data.new_sync(run, kind, SyncCause.START, volumes, sight.syncs, now)
+        return Plan(run=run, syncs=(fresh,))
+    return Plan(run=end(run, data.failed_in(sync), now) if sync.over else run)
 
 
 def _pending(
@@ -116,7 +179,7 @@ def _pending(
     if now >= deadline:
         return Plan(run=end(run, _too_slow(policy), now))
     if run.launched_at is None:
-        launched = replace(run, launched_at=now, boot_id=sight.boot_id)
+        launched = replace(run, launched_at=now, boot_id=sight.boot_id, volumes=written(run.volumes))
         return Plan(run=launched, actions=(*LAUNCH, act.AwaitEditor(until=deadline)))
     if container is None and run.container_started_at is None:
         return Plan(run=run, actions=(*LAUNCH, act.AwaitEditor(until=deadline)))
@@ -205,9 +268,17 @@ def _finalizing(
     if lingering is not None:
         return lingering
     freed = _freed(run, sight, now)
+    deleting = notebook.deleting_at is not None
+    going_out = data.outward(run, sight.syncs, now, snapshot=policy.snapshot_at_stop, deleting=deleting)
+    if going_out is not None:
+        return Plan(run=freed, syncs=going_out)
     if again and freed.holds:
         return Plan(run=run)
     outcome = run.outcome or VANISHED
+    pushed = data.latest(run, sight.syncs, SyncKind.PUSH, SyncCause.STOP)
+    if data.wanted_out(run) and pushed is not None and not deleting:
+        kept = replace(freed, outcome=outcome, unsynced=data.failed_out(pushed))
+        return Plan(run=advance(kept, RunState.SYNC_FAILED, now))
     return Plan(run=advance(replace(freed, outcome=outcome), outcome.state, now), again=again)
 
 
@@ -240,7 +311,7 @@ def _freed(run: Run, sight: Sight, now: datetime) -> Run:
 
 _BY_STATE: dict[RunState, Callable[[Notebook, Run, Container | None, Sight, LifecyclePolicy, datetime], Plan]] = {
     RunState.QUEUED: _queued,
-    RunState.INITIALIZING: _queued,
+    RunState.INITIALIZING: _initializing,
     RunState.PENDING: _pending,
     RunState.RUNNING: _running,
     RunState.RESTARTING: _restarting,
@@ -251,13 +322,15 @@ _BY_STATE: dict[RunState, Callable[[Notebook, Run, Container | None, Sight, Life
 
 def _settle(notebook: Notebook, run: Run, sight: Sight, policy: LifecyclePolicy, now: datetime) -> Plan:
     """An ended run: nothing of it may be left standing, no GPU held; a notebook to be deleted then goes."""
+    if run.unsynced is not None and run.outcome is not None and not data.wanted_out(run):
+        return Plan(run=advance(replace(run, unsynced=None), run.outcome.state, now))
     if isinstance(sight.container, Unknown):
         return Plan(run=run)
     if sight.container.value is not None:
         return Plan(run=run, actions=_CLEAR)
     if run.holds:
         return _lingering(run, sight, policy, now) or Plan(run=_freed(run, sight, now))
-    if notebook.deleting_at is not None:
+    if notebook.deleting_at is not None and all(each.over for each in sight.syncs):
         return Plan(run=run, actions=(act.RemoveFiles(),), forget=True)
     return Plan(run=run)
 
@@ -311,48 +384,3 @@ def _seen_finished(run: Run, container: Container | None) -> Run:
     if container is None or finished_at is None or container.started_at is None or finished_at <= container.started_at:
         return run
     return replace(run, container_finished_at=finished_at)
-
-
-def seen_running(run: Run, container: Container) -> Run:
-    """``run`` with what is worth remembering of its running container."""
-    return replace(
-        run,
-        container_started_at=container.started_at,
-        container_id=container.id,
-        container_pid=container.pid,
-        container_finished_at=None,
-        image_digest=container.image_digest or run.image_digest,
-    )
-
-
-def answered(run: Run, policy: LifecyclePolicy, now: datetime) -> Run:
-    """The editor answered its probe: RUNNING, with a fresh deadline."""
-    if run.state not in {RunState.PENDING, RunState.RESTARTING}:
-        return run
-    timeout_at = now + timedelta(seconds=policy.max_running_s)
-    return replace(advance(run, RunState.RUNNING, now), timeout_at=timeout_at, restart_from=None)
-
-
-def extended(run: Run, until: datetime, patience: Patience) -> Run | str:
-    """``run`` with its deadline moved to ``until``, or why that is not possible."""
-    begun = run.last(RunState.RUNNING)
-    if run.state is not RunState.RUNNING or begun is None or run.timeout_at is None:
-        return "it is not running"
-    latest = begun + timedelta(seconds=patience.max_extension_s)
-    if until < run.timeout_at:
-        return f"that is before its deadline as it stands, {run.timeout_at:%Y-%m-%d %H:%M:%S} UTC"
-    if until > latest:
-        return f"it may run until {latest:%Y-%m-%d %H:%M:%S} UTC at the latest"
-    return replace(run, timeout_at=until)
-
-
-def restart(run: Run, now: datetime) -> Run:
-    """``run`` on its way through a restart of the container it has."""
-    return replace(advance(run, RunState.RESTARTING, now), restart_from=run.container_started_at)
-
-
-def start_failed(run: Run, code: str, message: str, now: datetime, *, nothing_made: bool) -> Run:
-    """Its container could not be made or started: ERROR; straight there when there surely is no container."""
-    if nothing_made and run.container_started_at is None:
-        run = replace(run, launched_at=None)
-    return end(run, Outcome(state=RunState.ERROR, code=code, message=message), now)

@@ -15,11 +15,14 @@ the state that its outcome names. So FAILED and ERROR runs save their data exact
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple, NewType
+
+from notebookd.domain.attached import Attached
 
 NotebookId = NewType("NotebookId", str)
 RunId = NewType("RunId", str)
@@ -151,6 +154,14 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A snapshot, by its key in the repository of a notebook."""
+
+    notebook_id: NotebookId
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """Compute that a run holds: ``units`` of a flavor, and what they amount to."""
 
@@ -209,6 +220,11 @@ class Run:
     """Steps of its start that nothing else here has the time of: see :mod:`notebookd.domain.timings`."""
     place: int = 0
     """Where it stands in the queue: lower is served first. 0 until the store gives it the last place."""
+    volumes: tuple[Attached, ...] = ()
+    origin: Origin | None = None
+    """What its workspace is still to be filled from."""
+    unsynced: Outcome | None = None
+    """Why its data could not be carried back at its end."""
     version: int = 0
 
     @property
@@ -299,6 +315,11 @@ def give_back(run: Run, at: datetime) -> Run:
     return replace(release(run, at), granted_at=None, gpus=(), launched_at=None, boot_id=None)
 
 
+def first_state(volumes: Sequence[Attached], origin: Origin | None) -> RunState:
+    """The state in which a run is accepted: PENDING, unless something has to come in before."""
+    return RunState.QUEUED if origin is not None or any(each.place.pulled for each in volumes) else RunState.PENDING
+
+
 def follow(earlier: Run, run: Run, at: datetime) -> Run:
     """``run``, new, as the one that follows ``earlier`` at ``at``: with its number and what is kept of the past."""
     return replace(
@@ -324,8 +345,10 @@ def successor(earlier: Run, run_id: RunId, at: datetime) -> Run:
         uid=earlier.uid,
         probe=earlier.probe,
         activity=earlier.activity,
-        history=((at, RunState.PENDING),),
+        history=((at, first_state(earlier.volumes, earlier.origin)),),
         place=earlier.place,
+        volumes=earlier.volumes,
+        origin=earlier.origin,
     )
     return follow(earlier, run, at)
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.idleness import IDLE_STOP_LABEL, parse_window
 from notebookd.domain.notebook import NotebookSpec, ResourceRequest
 from notebookd.domain.resources import Flavor, brand_and_model
+from notebookd.domain.volumes import MAX_VOLUMES, Volume, normalised, volume_faults
 from notebookd.errors import NotFound
 
 NAME = re.compile(r"[a-z0-9-]{1,63}")
@@ -69,8 +70,7 @@ class SpecWish:
     ssh_public_keys: tuple[str, ...] | None = None
     timeout_auto_restart: bool | None = None
     unsecure_http: bool | None = None
-    volumes: int | None = None
-    """How many volumes."""
+    volumes: tuple[Volume, ...] | None = None
 
 
 def generated_name(editor: str, choice: int) -> str:
@@ -79,10 +79,10 @@ def generated_name(editor: str, choice: int) -> str:
 
 
 def complete(
-    wish: SpecWish, catalogue: Catalogue, flavors: Sequence[Flavor], *, name: str
+    wish: SpecWish, catalogue: Catalogue, flavors: Sequence[Flavor], *, name: str, git_schemes: Sequence[str] = ()
 ) -> tuple[NotebookSpec | None, list[Fault]]:
     """The specification that a wish means, and everything that is wrong with it (then the first is None)."""
-    faults = [*_env_faults(wish, catalogue), *common_faults(wish, {})]
+    faults = [*_env_faults(wish, catalogue), *common_faults(wish, {}, git_schemes)]
     if wish.name is not None:
         faults += name_faults(wish.name)
     resources, wrong = choose_resources(wish.resources or ResourceWish(), flavors)
@@ -101,17 +101,25 @@ def complete(
         ssh_public_keys=wish.ssh_public_keys or (),
         timeout_auto_restart=bool(wish.timeout_auto_restart),
         unsecure_http=bool(wish.unsecure_http),
+        volumes=tuple(map(normalised, wish.volumes or ())),
     )
     return spec, []
 
 
-def common_faults(wish: SpecWish, stored_labels: Mapping[str, str]) -> Iterator[Fault]:
+def common_faults(wish: SpecWish, stored_labels: Mapping[str, str], git_schemes: Sequence[str] = ()) -> Iterator[Fault]:
     """Faults of the fields that a new notebook and a change have in common."""
     yield from label_faults(wish.labels or {}, stored_labels)
     yield from env_faults(wish.env_vars or ())
     yield from ssh_key_faults(wish.ssh_public_keys or ())
-    if wish.volumes:
-        yield Fault("$.volumes", "volumes are not served by this release: leave them out")
+    volumes = tuple(map(normalised, wish.volumes or ()))
+    if len(volumes) > MAX_VOLUMES:
+        yield Fault("$.volumes", f"at most {MAX_VOLUMES} volumes")
+    yield from volume_field_faults(volume_faults(volumes, git_schemes))
+
+
+def volume_field_faults(found: Iterable[tuple[int, str, str]]) -> Iterator[Fault]:
+    """What was found wrong with volumes, by index and field, as faults of a specification."""
+    return (Fault(f"$.volumes[{index}].{field}", message) for index, field, message in found)
 
 
 def _env_faults(wish: SpecWish, catalogue: Catalogue) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 
 from notebookd.domain.observed import Known, Seen
 from notebookd.domain.run import NotebookId, RunId
@@ -161,28 +162,29 @@ class Sync:
         return f"DATASYNC_{self.state}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Launch:
     """Have a mover work on a transfer."""
 
-    transfer_id: str
+    sync: Sync
+    transfer: Transfer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Interrupt:
     """Have a mover end: nobody waits for it any more."""
 
-    transfer_id: str
+    transfer: Transfer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Clear:
     """Remove what a mover left of itself."""
 
-    transfer_id: str
+    transfer: Transfer
 
 
-Errand = Launch | Interrupt | Clear
+Errand: TypeAlias = Launch | Interrupt | Clear
 
 MOVER_LOST = "DATASYNC_ERROR"
 
@@ -192,54 +194,51 @@ def drive(
 ) -> tuple[Sync, tuple[Errand, ...]]:
     """``sync`` as it shall be, and what to do about its movers. ``seen`` is what was seen of each transfer's mover
     (None: there is none); ``slots`` is how many more movers may be at work."""
-    transfers: list[Transfer] = []
+    driven: list[Transfer] = []
     errands: list[Errand] = []
     for transfer in sync.transfers:
-        look = seen.get(transfer.id)
-        driven, errand = _drive(sync, transfer, look, now, free=slots > 0)
-        if isinstance(errand, Launch):
-            slots -= 1
-        transfers.append(driven)
+        after, errand = _drive(sync, transfer, seen.get(transfer.id), now, free=slots > 0)
+        slots -= isinstance(errand, Launch) and transfer.state is SyncState.QUEUED
+        driven.append(after)
         errands += [errand] if errand is not None else []
-    return replace(sync, transfers=tuple(transfers)), tuple(errands)
+    return replace(sync, transfers=tuple(driven)), tuple(errands)
 
 
 def _drive(
     sync: Sync, transfer: Transfer, look: Seen[Report | None] | None, now: datetime, *, free: bool
 ) -> tuple[Transfer, Errand | None]:
     if transfer.state.over:
-        gone = look is None or (isinstance(look, Known) and look.value is None)
-        return transfer, None if gone else Clear(transfer_id=transfer.id)
+        left = isinstance(look, Known) and look.value is not None
+        return transfer, Clear(transfer) if left else None
     if transfer.state is SyncState.QUEUED:
         if sync.cancelled:
-            return ended(transfer, SyncState.INTERRUPTED, "DATASYNC_INTERRUPTED", "it was no longer wanted", now), None
+            return _unwanted(transfer, now), None
         if not free:
             return transfer, None
-        begun = replace(transfer, state=SyncState.RUNNING, started_at=transfer.started_at or now, attempts=1)
-        return begun, Launch(transfer_id=transfer.id)
-    if not isinstance(look, Known):
-        return transfer, None
-    return _under_way(sync, transfer, look.value, now)
+        begun = replace(transfer, state=SyncState.RUNNING, started_at=now, attempts=1)
+        return begun, Launch(sync, begun)
+    return _under_way(sync, transfer, look.value, now) if isinstance(look, Known) else (transfer, None)
 
 
 def _under_way(sync: Sync, transfer: Transfer, report: Report | None, now: datetime) -> tuple[Transfer, Errand | None]:
-    clear = Clear(transfer_id=transfer.id)
     if report is not None and report.over:
         told = replace(transfer, progress=report.progress, facts=report.facts)
         state = SyncState.DONE if report.ok else SyncState.FAILED
-        return ended(told, state, report.code, report.message, now), clear
+        return ended(told, state, report.code, report.message, now), Clear(transfer)
     if sync.cancelled:
-        if report is not None:
-            return transfer, Interrupt(transfer_id=transfer.id)
-        return ended(transfer, SyncState.INTERRUPTED, "DATASYNC_INTERRUPTED", "it was no longer wanted", now), None
+        return (transfer, Interrupt(transfer)) if report is not None else (_unwanted(transfer, now), None)
     if report is not None:
         return transfer, None
     if transfer.attempts >= MAX_ATTEMPTS:
-        lost = f"its mover died {transfer.attempts} times"
-        return ended(transfer, SyncState.FAILED, MOVER_LOST, lost, now), None
-    return replace(transfer, attempts=transfer.attempts + 1), Launch(transfer_id=transfer.id)
+        return ended(transfer, SyncState.FAILED, MOVER_LOST, f"its mover died {MAX_ATTEMPTS} times", now), None
+    again = replace(transfer, attempts=transfer.attempts + 1)
+    return again, Launch(sync, again)
 
 
 def ended(transfer: Transfer, state: SyncState, code: str, message: str, now: datetime) -> Transfer:
     """``transfer``, over."""
     return replace(transfer, state=state, code=code, message=message, ended_at=now)
+
+
+def _unwanted(transfer: Transfer, now: datetime) -> Transfer:
+    return ended(transfer, SyncState.INTERRUPTED, "DATASYNC_INTERRUPTED", "it was no longer wanted", now)

@@ -196,22 +196,19 @@ def volume_faults(volumes: Sequence[Volume], git_schemes: Sequence[str]) -> Iter
         for field, message in _faults(volume, git_schemes):
             yield index, field, message
         for other in volumes[:index]:
-            message = _collision(volume.mount_path, other.mount_path)
-            if message:
-                yield index, "mountPath", message
+            if collision := _collision(volume.mount_path, other.mount_path):
+                yield index, "mountPath", collision
 
 
 def _faults(volume: Volume, git_schemes: Sequence[str]) -> Iterator[tuple[str, str]]:
-    message = mount_path_fault(volume.mount_path)
-    if message:
+    if message := mount_path_fault(volume.mount_path):
         yield "mountPath", message
     match volume.source:
         case StoreSource():
-            yield from _store_faults(volume.source)
+            yield from store_faults(volume.source)
         case GitSource(git_url=url):
-            message = git_url_fault(url, git_schemes)
-            if message:
-                yield "publicGit.url", message
+            if wrong := git_url_fault(url, git_schemes):
+                yield "publicGit.url", wrong
             if volume.permission is Permission.RWD:
                 yield "permission", "nothing is pushed to a Git repository: RO or RW"
         case ScratchSource() if volume.permission is Permission.RO:
@@ -220,7 +217,8 @@ def _faults(volume: Volume, git_schemes: Sequence[str]) -> Iterator[tuple[str, s
         yield "cache", "only what is read only (RO) and comes from somewhere can be shared from a cache"
 
 
-def _store_faults(source: StoreSource) -> Iterator[tuple[str, str]]:
+def store_faults(source: StoreSource) -> Iterator[tuple[str, str]]:
+    """What is wrong with a place in a datastore: field, sentence."""
     if not ALIAS.fullmatch(source.alias):
         yield "dataStore.alias", "must be letters, digits and . _ -"
     if source.container and not CONTAINER.fullmatch(source.container):

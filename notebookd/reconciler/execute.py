@@ -13,10 +13,13 @@ from typing import assert_never
 
 from notebookd.domain import actions as act
 from notebookd.domain import timings
+from notebookd.domain.attached import Place
 from notebookd.domain.container import ContainerStatus
+from notebookd.domain.data_plan import USERS_FAULT
 from notebookd.domain.observed import Known
-from notebookd.domain.plan import LifecyclePolicy, answered, seen_running, start_failed
-from notebookd.domain.run import Run, RunState
+from notebookd.domain.plan import LifecyclePolicy
+from notebookd.domain.run import Outcome, Run, RunState
+from notebookd.domain.turns import answered, seen_running, start_failed
 from notebookd.errors import (
     ContainerMissing,
     DeviceUnresolvable,
@@ -24,6 +27,8 @@ from notebookd.errors import (
     EngineUnavailable,
     ImageMissing,
     NameTaken,
+    NotebookdError,
+    VolumeFault,
     WorkspaceFault,
 )
 from notebookd.ports.clock import Clock
@@ -31,6 +36,7 @@ from notebookd.ports.editor import Editor
 from notebookd.ports.engine import ContainerSpec, Engine, LogLine, Mount
 from notebookd.ports.files import Files
 from notebookd.ports.store import Entry
+from notebookd.ports.volumes import Volumes
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.trace import Trace
 
@@ -41,6 +47,9 @@ _PROBE_SLOWER_S = 0.1
 _PROBE_SLOWER_AFTER_S = 5.0
 _LOOK_AGAIN_S = 5.0
 _SHM_SHARE = 2
+_STARTING = frozenset({RunState.INITIALIZING, RunState.PENDING, RunState.RESTARTING})
+_REFUSALS = (ImageMissing, DeviceUnresolvable, VolumeFault)
+"""Faults after which there surely is no container."""
 _HINT = "; see `notebookctl logs` and `notebookctl bugreport`"
 
 
@@ -51,12 +60,24 @@ class Ports:
     engine: Engine
     editor: Editor
     files: Files
+    volumes: Volumes
     clock: Clock
 
 
 def container_name(run: Run) -> str:
     """The deterministic name of a run's container."""
     return f"notebookd-{run.id}"
+
+
+def _info_code(fault: NotebookdError) -> str:
+    if isinstance(fault, VolumeFault):
+        return fault.info_code
+    return "JOB_INVALID_IMAGE_NAME" if isinstance(fault, ImageMissing) else "JOB_ERROR"
+
+
+def _blamed(fault: NotebookdError) -> RunState:
+    """Whether its user asked for what cannot be had, or the machine is at fault."""
+    return RunState.FAILED if _info_code(fault) in USERS_FAULT else RunState.ERROR
 
 
 class Overtaken(Exception):
@@ -74,33 +95,34 @@ class Executor:
         self._cdi = cdi
         self._trace = Trace(ports.clock)
 
-    async def execute(self, action: act.Action, entry: Entry, disturbed: asyncio.Event) -> Run:
+    async def execute(self, action: act.RunAction, entry: Entry, disturbed: asyncio.Event) -> Run:
         """Do it, and return the run as it is after. Raises transient errors and :class:`Overtaken` only; a lasting
         failure is an outcome."""
         try:
             return self._trace.after(action, await self._execute(action, entry, disturbed))
         except EngineUnavailable:
             raise
-        except (EngineError, WorkspaceFault) as fault:
-            if entry.run.state not in {RunState.PENDING, RunState.RESTARTING}:
+        except (EngineError, WorkspaceFault, VolumeFault) as fault:
+            if entry.run.state not in _STARTING:
                 raise EngineUnavailable(fault.message) from fault
-            code = "JOB_INVALID_IMAGE_NAME" if isinstance(fault, ImageMissing) else "JOB_ERROR"
             message = fault.message + (f" ({fault.hint})" if fault.hint else "") + _HINT
-            refused = isinstance(action, act.CreateContainer) and isinstance(fault, ImageMissing | DeviceUnresolvable)
+            refused = isinstance(action, act.CreateContainer) and isinstance(fault, _REFUSALS)
             unmade = refused or isinstance(action, act.PrepareFiles)
-            return start_failed(entry.run, code, message, self._ports.clock.now(), nothing_made=unmade)
+            why = Outcome(state=_blamed(fault), code=_info_code(fault), message=message)
+            return start_failed(entry.run, why, self._ports.clock.now(), nothing_made=unmade)
 
-    async def _execute(self, action: act.Action, entry: Entry, disturbed: asyncio.Event) -> Run:
+    async def _execute(self, action: act.RunAction, entry: Entry, disturbed: asyncio.Event) -> Run:
         run, ports = entry.run, self._ports
         name = container_name(run)
         match action:
             case act.PrepareFiles():
-                await ports.files.prepare(entry.notebook.id, made=entry.notebook.workspace_made)
+                await self._prepare(entry)
             case act.CreateContainer():
                 await self._create(entry)
             case act.StartContainer():
                 await self._confirm(run)
-                return seen_running(run, await ports.engine.start(name))
+                checked = self._checked_mounts(run)
+                return seen_running(run, await ports.engine.start(name, checked=checked))
             case act.AwaitEditor():
                 return await self._await_editor(action, entry, disturbed)
             case act.StopContainer():
@@ -114,12 +136,12 @@ class Executor:
             case act.KeepLog():
                 await self._keep_log(entry, name)
             case act.RemoveContainer():
-                await ports.engine.remove(name)
-                await ports.files.clear_editor(entry.notebook.id)
+                await self._remove(run, name)
             case act.QuarantineGpu(gpu_uuid, lingering):
                 await self._watch.quarantine(gpu_uuid, f"its container is gone, and {lingering}", entry)
             case act.RemoveFiles():
                 await ports.files.remove(entry.notebook.id)
+                await ports.volumes.discard(entry.notebook.id)
             case _:
                 assert_never(action)
         return run
@@ -130,6 +152,27 @@ class Executor:
             held = await self._watch.held_by(run)
             if isinstance(held, Known) and (held.value.unfit if run.state is RunState.PENDING else held.value.sick):
                 raise Overtaken
+
+    async def _prepare(self, entry: Entry) -> None:
+        """Make or find workspace and editor's folder, and give the volumes of this run theirs. Those of volumes that it
+        has no more go, with nothing unpushed in them: no volume is taken from a notebook that holds the only copy."""
+        run = entry.run
+        await self._ports.files.prepare(run.notebook_id, made=entry.notebook.workspace_made)
+        if run.number > 1:
+            await self._ports.volumes.discard(run.notebook_id, keep={each.id for each in run.volumes})
+        if run.volumes and run.state is not RunState.INITIALIZING:
+            await self._ports.volumes.prepare(run.notebook_id, run.volumes, now=self._ports.clock.now())
+
+    async def _remove(self, run: Run, name: str) -> None:
+        await self._ports.engine.remove(name)
+        await self._ports.files.clear_editor(run.notebook_id)
+        if any(each.place is Place.SCRATCH for each in run.volumes):
+            await self._ports.volumes.discard(run.notebook_id, scratch=True)
+
+    def _checked_mounts(self, run: Run) -> tuple[Mount, ...]:
+        """The mounts whose sources others than notebookd can move: as they are found now."""
+        open_to_others = [each for each in run.volumes if each.place is Place.DIRECTORY]
+        return self._ports.volumes.mounts(run.notebook_id, open_to_others) if open_to_others else ()
 
     async def _create(self, entry: Entry) -> None:
         try:
@@ -159,6 +202,7 @@ class Executor:
             mounts=(
                 Mount(source=str(folders.workspace), target="/workspace"),
                 Mount(source=str(folders.editor), target="/run/editor"),
+                *(self._ports.volumes.mounts(notebook.id, run.volumes) if run.volumes else ()),
             ),
             devices=tuple(f"nvidia.com/gpu={uuid}" for uuid in run.gpus) if self._cdi else (),
             uid=run.uid,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,6 +17,7 @@ from notebookd.domain.event import Event
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
 from notebookd.domain.run import NotebookId, Run, RunId, RunState
+from notebookd.domain.syncing import Errand, Sync
 from notebookd.errors import EngineError, EngineUnavailable
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.engine import EVENTS_CONNECTED
@@ -26,8 +27,10 @@ from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_n
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.metering import Meter
+from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.record import Stale, commit
 from notebookd.reconciler.workqueue import WorkQueue
+from notebookd.reconciler.workspace_watch import WorkspaceWatch
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ ALLOCATION = "allocation"
 SURVEY = "survey"
 GPUS = "gpus"
 IDLE = "idle"
+WORKSPACES = "workspaces"
 SURVEY_EVERY_S = 10.0
 _EVENTS_RETRY_S = 1.0
 _ROUTES_AT_ONCE = 200
@@ -62,6 +66,8 @@ class Reconciler:
         watch: GpuWatch,
         idle: IdleWatch,
         meter: Meter,
+        porter: Porter,
+        rooms: WorkspaceWatch,
         routes: RouteBoard,
         settings: Settings,
         *,
@@ -75,6 +81,9 @@ class Reconciler:
         self._idle = idle
         idle.on_stop = self.wake
         self._meter = meter
+        self._porter = porter
+        self._rooms = rooms
+        porter.on_free = self.wake
         watch.on_held = self.wake
         watch.on_free = lambda: self.wake(ALLOCATION)
         self._routes = routes
@@ -94,6 +103,8 @@ class Reconciler:
     async def run(self) -> None:
         """Adopt what is there, then serve until cancelled."""
         await self._meter.adopt()
+        for notebook_id in self._porter.adopt():
+            self.wake(notebook_id)
         self.wake_all()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._meter.run(on_jump=self.wake_all), name="meter")
@@ -108,6 +119,7 @@ class Reconciler:
             self.wake(entry.notebook.id)
         self.wake(GPUS)
         self.wake(IDLE)
+        self.wake(WORKSPACES)
         self.wake(ALLOCATION)
         self.wake(SURVEY)
 
@@ -147,6 +159,8 @@ class Reconciler:
             return await self._watch.turn()
         if key == IDLE:
             return await self._idle.turn()
+        if key == WORKSPACES:
+            return await self._rooms.turn()
         try:
             return await self._reconcile(NotebookId(key), disturbed)
         except Stale:
@@ -161,11 +175,12 @@ class Reconciler:
                 self._routes.withdraw(notebook_id)
                 return None
             self._routes.publish(entry.notebook, entry.run)
-            sight = await self._observe(entry.run)
+            sight = replace(await self._observe(entry.run), slots=self._porter.slots)
             planned = plan(entry.notebook, entry.run, sight, self.settings.policy, self._ports.clock.now())
-            if planned.run == entry.run and not planned.actions:
+            self._porter.note(planned.syncs)
+            if planned.run == entry.run and not planned.actions and not planned.syncs:
                 return self._again_at(planned, sight)
-            entry = await self._commit(entry, planned.run, again=planned.again)
+            entry = await self._commit(entry, planned.run, again=planned.again, syncs=planned.syncs)
             entry = await self._carry_out(planned, entry, disturbed)
             if planned.forget:
                 await self._strike_off(entry)
@@ -177,6 +192,9 @@ class Reconciler:
 
     async def _carry_out(self, planned: Plan, entry: Entry, disturbed: asyncio.Event) -> Entry:
         for action in planned.actions:
+            if isinstance(action, Errand):
+                await self._porter.send(action, entry)
+                continue
             try:
                 run = await self._executor.execute(action, entry, disturbed)
             except Overtaken:
@@ -200,10 +218,11 @@ class Reconciler:
             notebook = await tx.put_notebook(replace(current.notebook, workspace_made=True, updated_at=now))
         return replace(entry, notebook=notebook)
 
-    async def _commit(self, entry: Entry, run: Run, *, again: bool = False) -> Entry:
-        if run == entry.run:
+    async def _commit(self, entry: Entry, run: Run, *, again: bool = False, syncs: Sequence[Sync] = ()) -> Entry:
+        if run == entry.run and not syncs:
             return entry
-        stored = await commit(self._store, entry, run, self._ports.clock.now(), meter=self._meter, again=again)
+        now = self._ports.clock.now()
+        stored = await commit(self._store, entry, run, now, meter=self._meter, again=again, syncs=syncs)
         self._routes.publish(stored.notebook, stored.run)
         if stored.run.waiting or (entry.run.holds and not stored.run.holds):
             self.wake(ALLOCATION)
@@ -226,10 +245,14 @@ class Reconciler:
             )
 
     async def _observe(self, run: Run) -> Sight:
-        container, boot_id = await self._see(run), self._ports.clock.boot_id()
-        if not (run.gpus and run.holds):
-            return Sight(container=container, boot_id=boot_id)
-        return Sight(container=container, boot_id=boot_id, gpus=await self._watch.held_by(run))
+        syncs = self._porter.list_syncs(run)
+        sight = Sight(
+            container=await self._see(run),
+            boot_id=self._ports.clock.boot_id(),
+            syncs=syncs,
+            movers=await self._porter.see(syncs),
+        )
+        return replace(sight, gpus=await self._watch.held_by(run)) if run.gpus and run.holds else sight
 
     async def _see(self, run: Run) -> Seen[Container | None]:
         if run.launched_at is None:
@@ -266,6 +289,8 @@ class Reconciler:
         self._on_turn()
         if self._idle.dozing:
             self.wake(IDLE)
+        if self._rooms.dozing:
+            self.wake(WORKSPACES)
         try:
             await self._mark_storage()
             looked = self._meter.read()
@@ -273,7 +298,7 @@ class Reconciler:
         except EngineError as fault:
             log.warning("cannot survey the containers: %s", fault)
             return
-        present = {RunId(container.labels.get("io.notebookd.run", "")): container for container in containers}
+        present = {RunId(each.labels.get("io.notebookd.run", "")): each for each in containers if not _is_mover(each)}
         running = (run_id for run_id, each in present.items() if each.status is ContainerStatus.RUNNING)
         self._meter.saw(running, looked)
         for run_id, entry in entries.items():
@@ -282,7 +307,14 @@ class Reconciler:
         for run_id, container in present.items():
             if run_id not in entries:
                 await self._clear_orphan(run_id, container)
+        await self._sweep_movers()
         await self._settle_restore()
+
+    async def _sweep_movers(self) -> None:
+        try:
+            await self._porter.sweep()
+        except EngineError as fault:
+            log.warning("cannot remove the movers that nobody waits for: %s", fault)
 
     async def _settle_restore(self) -> None:
         """After a restore, once nothing stands that is not on record: put the restore on record, and grant again."""
@@ -327,6 +359,10 @@ class Reconciler:
             except EngineError as fault:
                 log.warning("engine events: %s", fault)
             await self._ports.clock.sleep(_EVENTS_RETRY_S)
+
+
+def _is_mover(container: Container) -> bool:
+    return "io.notebookd.sync" in container.labels
 
 
 def _disagrees(run: Run, container: Container | None) -> bool:

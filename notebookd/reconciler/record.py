@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from notebookd.domain.data_plan import kept_keys, snapshot_of
 from notebookd.domain.event import PLATFORM, Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import FINAL, Run, RunId, RunState, notebook_state, successor
+from notebookd.domain.snapshots import WorkspaceUse
+from notebookd.domain.syncing import Sync
 from notebookd.ports.store import Entry, Store, Transaction
 from notebookd.reconciler.metering import Meter
 
@@ -59,22 +63,67 @@ async def write_entry(
 
 
 async def commit(
-    store: Store, entry: Entry, run: Run, at: datetime, *, meter: Meter, again: bool = False, actor: str = PLATFORM
+    store: Store,
+    entry: Entry,
+    run: Run,
+    at: datetime,
+    *,
+    meter: Meter,
+    again: bool = False,
+    syncs: Sequence[Sync] = (),
+    actor: str = PLATFORM,
 ) -> Entry:
-    """Commit ``run`` over ``entry``, and ``again`` the new run that follows it. Raises :class:`Stale` when ``entry`` is
-    not the latest any more."""
+    """Commit ``run`` over ``entry`` with its ``syncs``, and ``again`` the new run that follows it. Raises
+    :class:`Stale` when ``entry`` is not the latest any more."""
     async with store.transaction() as tx:
         current = store.find_entry(entry.notebook.id)
         if current is None or current.run.id != entry.run.id:
             raise Stale
         if (current.notebook.version, current.run.version) != (entry.notebook.version, entry.run.version):
             raise Stale  # also a label or auto-restart: whoever wrote it was told that it counts
+        for sync in syncs:
+            await write_sync(tx, store, sync, entry.notebook, at=at)
         ended = await write_entry(tx, current, current.notebook, run, meter=meter, actor=actor, at=at)
         if not again:
             return ended
         notebook = replace(ended.notebook, token=secrets.token_urlsafe(32))
         following = successor(ended.run, RunId(str(uuid.uuid4())), at)
         return await write_entry(tx, ended, notebook, following, meter=meter, actor=actor, at=at)
+
+
+async def write_sync(tx: Transaction, store: Store, sync: Sync, notebook: Notebook, *, at: datetime) -> None:
+    """Write a sync inside ``tx``, what it brought about, and the event of its beginning or end."""
+    before = store.find_sync(sync.id)
+    await tx.put_sync(sync)
+    if before is None or before.state is not sync.state:
+        await tx.append(_sync_event(sync, notebook, at))
+    snapshot = snapshot_of(sync, notebook.owner)
+    if snapshot is None or (before is not None and before.over):
+        return
+    kept = kept_keys(sync)
+    await tx.put_snapshot(snapshot)
+    earlier = [each.id for each in store.list_snapshots(notebook.id) if each.key in kept]
+    await tx.drop_snapshots(notebook.id, but=[snapshot.id, *earlier])
+    await tx.put_workspace_use(notebook.id, WorkspaceUse(used_bytes=snapshot.size_bytes, measured_at=at))
+
+
+def _sync_event(sync: Sync, notebook: Notebook, at: datetime) -> Event:
+    data: dict[str, Any] = {"id": sync.id, "kind": str(sync.kind), "cause": str(sync.cause)}
+    if sync.over:
+        total = [each.progress for each in sync.transfers]
+        data |= {"code": sync.code, "bytes": sum(each.transferred_bytes for each in total)}
+        data |= {"files": sum(each.completed for each in total), "failed": sum(each.failed for each in total)}
+        data |= {"message": sync.failure.message} if sync.failure is not None else {}
+    return Event(
+        type="data.sync",
+        at=at,
+        actor=sync.actor,
+        notebook_id=notebook.id,
+        run_id=sync.run_id,
+        owner=notebook.owner,
+        after=str(sync.state),
+        data=data,
+    )
 
 
 def _data(run: Run) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from notebookd.domain.actor import Actor
 from notebookd.domain.notebook import ResourceRequest
 from notebookd.domain.quota import UNBOUND, QuotaRule
+from notebookd.domain.run import NotebookId
 from notebookd.errors import QuotaExceeded, StoreUnavailable
 from notebookd.ports.store import Store
 from notebookd.reconciler.allocation import QuotaBook
@@ -21,6 +22,7 @@ class Allowance:
         self._quota = quota
         self._meter = meter
         self.min_free_bytes = min_free_bytes
+        self.workspace_bytes: int | None = None
 
     def require_gpus(self, actor: Actor, resources: ResourceRequest, verb: str) -> None:
         """Raise QuotaExceeded where they are more GPUs than the actor may ever hold."""
@@ -50,6 +52,15 @@ class Allowance:
             raise StoreUnavailable(
                 f"cannot {verb}: {free} bytes of disk are free, {self.min_free_bytes} are kept",
                 hint="free some disk space",
+            )
+
+    def require_workspace(self, notebook_id: NotebookId, verb: str) -> None:
+        """Raise QuotaExceeded where a workspace takes more room than one may."""
+        use = self._store.find_workspace_use(notebook_id)
+        if self.workspace_bytes is not None and use is not None and use.used_bytes > self.workspace_bytes:
+            raise QuotaExceeded(
+                f"cannot {verb}: its workspace takes {use.used_bytes} bytes, {self.workspace_bytes} are allowed",
+                hint="fetch what you need with `notebookctl cp`, or ask an admin for a larger [workspace] quota",
             )
 
     def _rule(self, actor: Actor) -> QuotaRule:

@@ -11,23 +11,19 @@ from datetime import datetime, timedelta
 from typing import NoReturn
 
 from notebookd.domain.actor import Actor
-from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.deadlines import Patience
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
 from notebookd.domain.observed import Unknown
 from notebookd.domain.patch import Patch, needs_stop, patched
-from notebookd.domain.plan import extended, restart
-from notebookd.domain.resources import amount
 from notebookd.domain.run import (
     NotebookId,
     NotebookState,
+    Origin,
     Outcome,
     Run,
-    RunId,
     RunState,
     end,
-    follow,
     notebook_state,
 )
 from notebookd.domain.spec import (
@@ -38,6 +34,7 @@ from notebookd.domain.spec import (
     generated_name,
     label_fault,
 )
+from notebookd.domain.turns import extended, restart
 from notebookd.errors import (
     Conflict,
     Forbidden,
@@ -55,9 +52,11 @@ from notebookd.reconciler.reconciler import ALLOCATION, IDLE
 from notebookd.reconciler.record import write_entry
 from notebookd.service.allowance import Allowance
 from notebookd.service.faults import invalid, labelled_for
+from notebookd.service.starts import Starts
 
 _S = NotebookState
 STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
+_UNPUSHED = "its local copy holds what was not carried back: `notebookctl push-data`, or `start --discard`"
 ACTIVE = frozenset({_S.STARTING, _S.RUNNING, _S.RESTARTING})
 
 
@@ -86,7 +85,7 @@ class Notebooks:
         self,
         store: Store,
         clock: Clock,
-        catalogue: Catalogue,
+        starts: Starts,
         inventory: Inventory,
         quota: QuotaBook,
         wake: Callable[[str], None],
@@ -99,7 +98,7 @@ class Notebooks:
         self.patience = patience
         self._store = store
         self._clock = clock
-        self.catalogue = catalogue
+        self.starts = starts
         self._inventory = inventory
         self.allowance = Allowance(store, quota, meter, min_free_bytes=min_free_bytes)
         self._wake = wake
@@ -123,18 +122,27 @@ class Notebooks:
             raise GpusUnavailable(f"cannot create the notebook: the GPUs cannot be seen: {seen.reason}")
         spec, found = complete(
             wish,
-            self.catalogue,
+            self.starts.catalogue,
             self._inventory.flavors(),
             name=generated_name(wish.editor or "", secrets.randbits(30)),
+            git_schemes=self.starts.rules.git_schemes,
         )
         if spec is None or faults:
             raise invalid("create the notebook", [*faults, *found])
         return spec
 
-    async def create(self, actor: Actor, spec: NotebookSpec, idempotency: IdempotencyKey | None = None) -> Entry:
+    async def create(
+        self,
+        actor: Actor,
+        spec: NotebookSpec,
+        idempotency: IdempotencyKey | None = None,
+        *,
+        origin: Origin | None = None,
+    ) -> Entry:
         """Make a notebook and start it. A known idempotency key gives the notebook that it made. What a token with a
         selector makes gets that label."""
         spec = labelled_for(actor, spec, "create the notebook")
+        self.starts.require_rights(actor, spec.volumes, "create the notebook")
         async with self._store.transaction() as tx:
             known = self._find_answer(actor, idempotency)
             if known is not None:
@@ -153,9 +161,8 @@ class Notebooks:
                 updated_at=now,
                 token=secrets.token_urlsafe(32),
             )
-            entry = await write_entry(
-                tx, None, notebook, self._new_run(notebook, 1, now), meter=self._meter, actor=actor.signature, at=now
-            )
+            run = self.starts.first_run(notebook, now, origin)
+            entry = await write_entry(tx, None, notebook, run, meter=self._meter, actor=actor.signature, at=now)
             if idempotency is not None:
                 await tx.put_answer(actor.namespace, idempotency.key, idempotency.digest, notebook.id, now)
         self._wake(entry.notebook.id)
@@ -176,43 +183,19 @@ class Notebooks:
             raise Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: the notebook that it made was deleted")
         return entry
 
-    def _new_run(self, notebook: Notebook, number: int, now: datetime) -> Run:
-        spec = notebook.spec
-        flavor = next((each for each in self._inventory.flavors() if each.id == spec.resources.flavor), None)
-        if flavor is None:
-            raise Conflict(
-                f"cannot start notebook {notebook.id}: there is no flavor {spec.resources.flavor} now",
-                hint="change its resources with `notebookctl patch`",
-            )
-        image = self.catalogue.find(spec.editor, spec.framework, spec.framework_version)
-        if image is None:
-            raise Conflict(
-                f"cannot start notebook {notebook.id}: {spec.editor} with {spec.framework} {spec.framework_version} "
-                "is no longer in the catalogue"
-            )
-        return Run(
-            id=RunId(str(uuid.uuid4())),
-            notebook_id=notebook.id,
-            number=number,
-            resources=amount(spec.resources, flavor),
-            image=image.image,
-            command=image.command,
-            uid=image.uid,
-            probe=image.probe,
-            activity=image.activity,
-            history=((now, RunState.PENDING),),
-        )
-
-    async def start(self, actor: Actor, notebook_id: NotebookId) -> None:
-        """Start a stopped notebook as a new run."""
+    async def start(self, actor: Actor, notebook_id: NotebookId, *, discard: bool = False) -> None:
+        """Start a stopped notebook as a new run; with ``discard`` also one whose data could not be carried back, which
+        is given up."""
         self.allowance.require_room(f"start notebook {notebook_id}")
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "start")
             state = entry_state(entry)
             if state in ACTIVE:
                 return
-            if state not in STOPPED or state is _S.SYNC_FAILED:
-                _refuse("start", entry, state)
+            if state not in STOPPED or (state is _S.SYNC_FAILED and not discard):
+                _refuse("start", entry, state, hint=_UNPUSHED if state is _S.SYNC_FAILED else None)
+            self.allowance.require_workspace(notebook_id, f"start notebook {notebook_id}")
+            self.starts.require_place(actor, entry.notebook)
             resources = entry.notebook.spec.resources
             self.allowance.require_gpus(actor, resources, f"start notebook {notebook_id}")
             self.allowance.require_minutes(actor, resources, f"start notebook {notebook_id}")
@@ -224,7 +207,7 @@ class Notebooks:
                     f"cannot start notebook {notebook_id}: nobody can see whether its last run has left its GPUs",
                     hint="see `notebookctl why` and `notebookctl gpu`",
                 )
-            run = follow(earlier, self._new_run(notebook, earlier.number + 1, now), now)
+            run = self.starts.next_run(notebook, earlier, now, discard=discard)
             if self._lost_its_gpu(earlier):
                 run = replace(run, place=earlier.place)
             await write_entry(tx, entry, notebook, run, meter=self._meter, actor=actor.signature, at=now)
@@ -343,13 +326,18 @@ class Notebooks:
             entry = self.get(actor, notebook_id, "change")
             if if_match is not None and if_match != entry_tag(entry):
                 raise PreconditionFailed(f"cannot change notebook {notebook_id}: it changed since you looked")
-            spec, found = patched(entry.notebook.spec, patch, self._inventory.flavors())
+            schemes = self.starts.rules.git_schemes
+            spec, found = patched(entry.notebook.spec, patch, self._inventory.flavors(), schemes)
             if faults or found:
                 raise invalid(f"change notebook {notebook_id}", [*faults, *found])
             spec = labelled_for(actor, spec, f"change notebook {notebook_id}")
             state = entry_state(entry)
             if state is _S.DELETING or (state not in STOPPED and needs_stop(entry.notebook.spec, spec)):
                 _refuse("change", entry, state, hint="resources, keys and access change only while it is stopped")
+            if spec.volumes != entry.notebook.spec.volumes:
+                if state is _S.SYNC_FAILED:
+                    _refuse("change the volumes of", entry, state, hint=_UNPUSHED)
+                self.starts.require_rights(actor, spec.volumes, f"change notebook {notebook_id}")
             self.allowance.require_gpus(actor, spec.resources, f"change notebook {notebook_id}")
             await self._change(tx, actor, entry, spec)
         self._wake(notebook_id)

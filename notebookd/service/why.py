@@ -9,6 +9,7 @@ from notebookd.domain.run import FINAL, NotebookState, Run, RunState
 from notebookd.ports.store import Entry
 from notebookd.reconciler.idle_watch import IdleWatch, idle_deadline
 from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.porter import Porter
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import entry_state
 
@@ -18,7 +19,10 @@ _OVER = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
 class Reasons:
     """The answers to "why?"."""
 
-    def __init__(self, machine: Machine, inventory: Inventory, idle: IdleWatch, patience: Patience) -> None:
+    def __init__(
+        self, machine: Machine, inventory: Inventory, idle: IdleWatch, porter: Porter, patience: Patience
+    ) -> None:
+        self._porter = porter
         self._idle = idle
         self._machine = machine
         self._inventory = inventory
@@ -39,6 +43,8 @@ class Reasons:
             if row is not None:
                 return [f"It waits for {row.sentence}, at position {row.wait.position}."]
         match entry_state(entry):
+            case NotebookState.STARTING if run.state is not RunState.PENDING:
+                sentences = ["Its data comes in; it asks for no compute before that is done."]
             case NotebookState.STARTING:
                 sentences = ["It has its compute; its container boots and has yet to answer."]
             case NotebookState.RUNNING:
@@ -47,7 +53,24 @@ class Reasons:
                 sentences = ["Its container is being restarted as it is."]
             case _:
                 sentences = _ending(run)
-        return [*sentences, *self._gpus(run), *self._idleness(run)]
+        return [*sentences, *self._data(run), *self._gpus(run), *self._idleness(run)]
+
+    def _data(self, run: Run) -> list[str]:
+        """What there is to say of data under way, and of data that could not be carried back."""
+        sentences = (
+            [f"{run.unsynced.message[:1].upper()}{run.unsynced.message[1:]} ({run.unsynced.code})."]
+            if (run.unsynced is not None)
+            else []
+        )
+        for sync in map(self._porter.live, self._porter.list_syncs(run)):
+            for transfer in () if sync.over else sync.transfers:
+                what = transfer.volume or "the workspace"
+                done = transfer.progress
+                sentences.append(
+                    f"The {sync.kind} of {what} is {transfer.state}: {done.processed} of {done.total} files, "
+                    f"{done.transferred_bytes} bytes."
+                )
+        return sentences
 
     def _idleness(self, run: Run) -> list[str]:
         """What there is to say of a run that may not idle: every signal with its last-seen time."""

@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
 from notebookd.adapters.api_socket import listen
 from notebookd.adapters.files import LocalFiles
+from notebookd.adapters.nothing import Nothing
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.api.app import make_app
 from notebookd.api.call import Services
@@ -66,9 +67,11 @@ class World:
 
 
 def make_world(folder: Path, *, gpus: int = 2, settings: Mapping[str, Any] | None = None) -> World:
-    """A machine whose disk is ``folder``. ``settings`` is configuration as TOML gives it."""
+    """A machine whose disk is ``folder``. ``settings`` is configuration as TOML gives it; without, no snapshots are
+    taken, which are another story than most tests'."""
     paths = {"state": str(folder / "state"), "runtime": str(folder / "run")}
-    config = parse_config({"paths": paths, **(settings or {})}, source=None)
+    quiet = {"snapshots": {"at_stop": False}}
+    config = parse_config({"paths": paths, **quiet, **(settings or {})}, source=None)
     for each in (config.paths.workspaces, config.paths.logs, config.paths.editors, config.paths.routes):
         each.mkdir(parents=True, exist_ok=True)
     clock = FakeClock()
@@ -165,6 +168,8 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             editor=stepped(world.editor, "editor", gate),
             traffic=stepped(world.traffic, "traffic", gate),
             files=stepped(LocalFiles(world.config.paths, keep_workspaces=False), "files", gate, threaded=True),
+            volumes=cast(Any, Nothing()),
+            movers=cast(Any, Nothing()),
             routes=stepped(RouteFiles(world.config.paths), "routes", gate),
             quota=lambda owner: world.quotas.get(owner, UNBOUND),
             host=world.host,

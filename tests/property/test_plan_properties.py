@@ -15,8 +15,9 @@ from notebookd.domain import actions as act
 from notebookd.domain.container import Container, ContainerStatus
 from notebookd.domain.notebook import Wanted
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.plan import LifecyclePolicy, Sight, answered, plan, restart, seen_running, start_failed
-from notebookd.domain.run import EDGES, FINAL, INITIAL, Run, RunId, RunState, end
+from notebookd.domain.plan import LifecyclePolicy, Sight, plan
+from notebookd.domain.run import EDGES, FINAL, INITIAL, Outcome, Run, RunId, RunState, end
+from notebookd.domain.turns import answered, restart, seen_running, start_failed
 from tests.values import NOW, RUN_ID, STOPPED_BY_ALICE, after, container, granted, launched, notebook, run
 
 POLICY = LifecyclePolicy(max_running_s=1000, stop_grace_s=30, start_timeout_s=100, queue_timeout_s=500)
@@ -200,10 +201,20 @@ class Life(RuleBasedStateMachine):
         match action:
             case act.PrepareFiles():
                 if self.breaks == "files":
-                    return start_failed(self.run, "JOB_ERROR", "no marker", self.now, nothing_made=True)
+                    return start_failed(
+                        self.run,
+                        Outcome(state=RunState.ERROR, code="JOB_ERROR", message="no marker"),
+                        self.now,
+                        nothing_made=True,
+                    )
             case act.CreateContainer():
                 if self.breaks == "create":
-                    return start_failed(self.run, "JOB_INVALID_IMAGE_NAME", "no image", self.now, nothing_made=True)
+                    return start_failed(
+                        self.run,
+                        Outcome(state=RunState.ERROR, code="JOB_INVALID_IMAGE_NAME", message="no image"),
+                        self.now,
+                        nothing_made=True,
+                    )
                 assert not self.containers, "a container is made while another stands"
                 assert self.run.container_started_at is None, "a container that ran is made again"
                 self.containers[self.run.id] = container(_C.CREATED, exit_code=None)
@@ -226,7 +237,12 @@ class Life(RuleBasedStateMachine):
 
     def start_container(self) -> Run:
         if self.breaks == "start":
-            return start_failed(self.run, "JOB_ERROR", "no device", self.now, nothing_made=False)
+            return start_failed(
+                self.run,
+                Outcome(state=RunState.ERROR, code="JOB_ERROR", message="no device"),
+                self.now,
+                nothing_made=False,
+            )
         seen = self.containers[self.run.id]
         if seen.status is not _C.RUNNING:
             self.starts += 1

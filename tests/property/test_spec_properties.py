@@ -11,6 +11,7 @@ from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.gpu import GpuUnit
 from notebookd.domain.resources import GIB, Flavor, HostCompute, amount, derive_flavors
 from notebookd.domain.spec import ResourceWish, SpecWish, choose_resources, complete
+from notebookd.domain.volumes import Volume
 
 CATALOGUE = Catalogue.of(parse_config({}, source=None).images)
 
@@ -43,7 +44,7 @@ wishes = st.builds(
     labels=st.one_of(st.none(), st.dictionaries(st.text(), st.text())),
     env_vars=st.one_of(st.none(), st.lists(st.tuples(st.text(), st.text())).map(tuple)),
     ssh_public_keys=st.one_of(st.none(), st.lists(st.text()).map(tuple)),
-    volumes=st.one_of(st.none(), st.integers(0, 3)),
+    volumes=st.one_of(st.none(), st.lists(st.builds(Volume, mount_path=st.text(max_size=60)), max_size=12).map(tuple)),
 )
 
 

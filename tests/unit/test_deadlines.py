@@ -11,8 +11,9 @@ import pytest
 from notebookd.domain import actions as act
 from notebookd.domain.deadlines import Patience, Reason, deadline_of, due_warning, next_look, notice, warning_times
 from notebookd.domain.observed import Known
-from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, answered, extended, plan
+from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
 from notebookd.domain.run import FINAL, Run, RunState, Warned
+from notebookd.domain.turns import answered, extended
 from tests.values import BOOT, NOW, after, container, granted, notebook, run
 
 _S = RunState

@@ -18,13 +18,10 @@ from notebookd.domain.plan import (
     LifecyclePolicy,
     Plan,
     Sight,
-    answered,
     plan,
-    restart,
-    seen_running,
-    start_failed,
 )
 from notebookd.domain.run import FINAL, IllegalTransition, Outcome, Run, RunState, end
+from notebookd.domain.turns import answered, restart, seen_running, start_failed
 from tests.values import (
     BOOT,
     NOW,
@@ -39,6 +36,12 @@ from tests.values import (
 )
 
 _S, _C = RunState, ContainerStatus
+
+
+def fault(code: str) -> Outcome:
+    return Outcome(state=_S.ERROR, code=code, message="it broke")
+
+
 POLICY = LifecyclePolicy(
     max_running_s=1000, stop_grace_s=30, start_timeout_s=100, queue_timeout_s=500, warn_before_s=()
 )
@@ -398,9 +401,9 @@ def test_a_container_seen_without_a_digest_keeps_the_one_known() -> None:
 
 
 def test_a_failed_start_goes_straight_to_error_only_when_nothing_was_made() -> None:
-    straight = start_failed(booting(), "JOB_INVALID_IMAGE_NAME", "no image", SOON, nothing_made=True)
+    straight = start_failed(booting(), fault("JOB_INVALID_IMAGE_NAME"), SOON, nothing_made=True)
     assert (straight.state, straight.launched_at, straight.holds) == (_S.ERROR, None, False)
-    by_the_road = start_failed(booting(), "JOB_ERROR", "it broke", SOON, nothing_made=False)
+    by_the_road = start_failed(booting(), fault("JOB_ERROR"), SOON, nothing_made=False)
     assert (by_the_road.state, by_the_road.holds) == (_S.INTERRUPTING, True)
     seen = replace(booting(), container_started_at=NOW)
-    assert start_failed(seen, "JOB_ERROR", "it broke", SOON, nothing_made=True).state is _S.INTERRUPTING
+    assert start_failed(seen, fault("JOB_ERROR"), SOON, nothing_made=True).state is _S.INTERRUPTING

@@ -38,6 +38,17 @@ AT_ONCE: Mapping[str, Any] = {
     "gpus": {"foreign_memory": "1GiB", "ignore_processes": ["gnome-shell"], "poll": "7s"},
     "billing": {"rates": {"h100-1-gpu": "2.80"}},
     "store": {"min_free": "2GiB"},
+    "transfers": {
+        "at_once": 2,
+        "bandwidth": "1MiB",
+        "git_schemes": ["https", "http"],
+        "git_max_size": "1GiB",
+        "git_timeout": "1m",
+        "cache_keep": "1h",
+    },
+    "snapshots": {"at_stop": False, "keep": 3},
+    "workspace": {"quota": "1GiB", "measure_every": "1m"},
+    "datastore": [{"alias": "DATA", "path": "/srv/data"}],
     "images": {"recipes": "/srv/recipes"},
     "image": [{"editor": "jupyterlab", "framework": "conda", "version": "9", "image": "mine:1", "command": ["x"]}],
     "editor": [{"id": "vscode", "name": "VS Code"}],
@@ -52,7 +63,7 @@ AFTER_A_RESTART: Mapping[str, Any] = {
     "gateway": {"listen": "127.0.0.2:9", "domain": "lan", "api": True},
     "billing": {"states": ["PENDING"], "currency": "CHF"},
     "store": {"ballast": "1MiB"},
-    "datastore": [{"alias": "DATA", "path": "/srv/data"}],
+    "snapshots": {"repository": "/srv/snapshots", "config": "/srv/rclone.conf"},
 }
 
 

@@ -18,6 +18,7 @@ from notebookd.domain.spec import (
     label_fault,
     label_faults,
 )
+from notebookd.domain.volumes import parse_volume
 
 CATALOGUE = Catalogue.of(parse_config({}, source=None).images)
 BIG = Flavor(
@@ -89,7 +90,7 @@ def test_every_fault_is_named_at_once() -> None:
             env_vars=(("1A", "x"), ("B", "x\0"), ("B", "x")),
             ssh_public_keys=("hello",),
             resources=ResourceWish(gpu=1, cpu=1),
-            volumes=2,
+            volumes=(parse_volume("c@A:/etc/x"),),
         )
     )
     assert set(found) == {
@@ -102,7 +103,7 @@ def test_every_fault_is_named_at_once() -> None:
         "$.envVars[2].name",
         "$.sshPublicKeys[0]",
         "$.resources",
-        "$.volumes",
+        "$.volumes[0].mountPath",
     }
 
 

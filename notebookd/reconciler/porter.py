@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Those who carry data: how many are at work, how far they are, and what they are sent to do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from notebookd.domain.observed import Known, Seen, Unknown
+from notebookd.domain.run import NotebookId, Run
+from notebookd.domain.syncing import (
+    Clear,
+    Errand,
+    Interrupt,
+    Launch,
+    Progress,
+    Report,
+    Sync,
+    SyncKind,
+    SyncState,
+    Transfer,
+    ended,
+)
+from notebookd.errors import EngineError, VolumeFault
+from notebookd.ports.clock import Clock
+from notebookd.ports.movers import Movers, Pull, Push, RestoreSnapshot, TakeSnapshot, Work
+from notebookd.ports.store import Entry, Store
+
+log = logging.getLogger(__name__)
+
+
+class Porter:
+    """Sees to the movers of all notebooks. ``on_free`` is told of notebooks whose transfers wait for a mover."""
+
+    def __init__(self, store: Store, movers: Movers, clock: Clock, *, at_once: int) -> None:
+        self._store = store
+        self._movers = movers
+        self._clock = clock
+        self.at_once = at_once
+        self.on_free: Callable[[str], None] = lambda _: None
+        self._at_work: set[str] = set()
+        self._said: dict[str, Progress] = {}
+
+    def adopt(self) -> list[NotebookId]:
+        """Take up what an earlier life had begun; returns the notebooks that have transfers under way."""
+        syncs = self._store.list_open_syncs()
+        self._at_work = {each.id for sync in syncs for each in sync.transfers if each.state is SyncState.RUNNING}
+        return [sync.notebook_id for sync in syncs]
+
+    def list_syncs(self, run: Run) -> tuple[Sync, ...]:
+        """Those that a plan for ``run`` goes by. Most runs have none and cost one look."""
+        of_run = {each.id: each for each in self._store.list_run_syncs(run.notebook_id, run.id)}
+        still_open = {each.id: each for each in self._store.list_open_syncs(run.notebook_id)}
+        return tuple(sorted((of_run | still_open).values(), key=lambda each: (each.queued_at, each.id)))
+
+    async def see(self, syncs: Sequence[Sync]) -> Mapping[str, Seen[Report | None]]:
+        """What the movers of the transfers under way say."""
+        seen: dict[str, Seen[Report | None]] = {}
+        for sync in syncs:
+            for transfer in sync.transfers:
+                if transfer.state is SyncState.RUNNING:
+                    seen[transfer.id] = await self._look(transfer.id)
+        return seen
+
+    async def _look(self, mover_id: str) -> Seen[Report | None]:
+        try:
+            report = await self._movers.look(mover_id)
+        except EngineError as fault:
+            return Unknown(fault.message)
+        if report is not None:
+            self._said[mover_id] = report.progress
+        return Known(report)
+
+    @property
+    def slots(self) -> int:
+        """How many more movers may be put to work."""
+        return max(0, self.at_once - len(self._at_work))
+
+    def note(self, syncs: Sequence[Sync]) -> None:
+        """Take account of syncs as they shall be; called in the very turn of the loop in which :attr:`slots` was
+        read."""
+        freed = False
+        for transfer in (each for sync in syncs for each in sync.transfers):
+            if transfer.state is SyncState.RUNNING:
+                self._at_work.add(transfer.id)
+            elif transfer.id in self._at_work:
+                self._at_work.remove(transfer.id)
+                self._said.pop(transfer.id, None)
+                freed = True
+        if freed:
+            self._wake_waiting()
+
+    def _wake_waiting(self) -> None:
+        for sync in self._store.list_open_syncs():
+            if any(each.state is SyncState.QUEUED for each in sync.transfers):
+                self.on_free(sync.notebook_id)
+
+    def live(self, sync: Sync) -> Sync:
+        """``sync`` with how far its movers said they are since it was put on record."""
+        if sync.over:
+            return sync
+        transfers = tuple(replace(each, progress=self._said.get(each.id, each.progress)) for each in sync.transfers)
+        return replace(sync, transfers=transfers)
+
+    async def send(self, errand: Errand, entry: Entry) -> None:
+        """Have it done. Raises EngineError; what cannot be begun for what it is about is on record as failed."""
+        match errand:
+            case Launch(sync, transfer):
+                try:
+                    await self._movers.launch(transfer.id, _work(sync, transfer), owner=entry.notebook.owner)
+                except VolumeFault as fault:
+                    await self._fail(sync.id, transfer, fault)
+            case Interrupt(transfer):
+                await self._movers.interrupt(transfer.id)
+            case Clear(transfer):
+                await self._movers.clear(transfer.id)
+
+    async def _fail(self, sync_id: str, transfer: Transfer, fault: VolumeFault) -> None:
+        async with self._store.transaction() as tx:
+            sync = self._store.find_sync(sync_id)
+            if sync is None:
+                return
+            message = fault.message + (f" ({fault.hint})" if fault.hint else "")
+            failed = ended(transfer, SyncState.FAILED, fault.info_code, message, self._clock.now())
+            transfers = tuple(failed if each.id == transfer.id else each for each in sync.transfers)
+            await tx.put_sync(replace(sync, transfers=transfers))
+        self.note([replace(sync, transfers=transfers)])
+
+    async def sweep(self) -> None:
+        """Remove movers that no transfer on record wants."""
+        wanted = {each.id for sync in self._store.list_open_syncs() for each in sync.transfers}
+        for mover_id in await self._movers.list_movers() - wanted:
+            log.warning("removing mover %s: nobody waits for it", mover_id)
+            await self._movers.clear(mover_id)
+
+
+def _work(sync: Sync, transfer: Transfer) -> Work:
+    if sync.kind is SyncKind.SNAPSHOT:
+        return TakeSnapshot(notebook_id=sync.notebook_id)
+    if sync.kind is SyncKind.RESTORE:
+        origin, key = sync.origin.split(" ", 1)
+        return RestoreSnapshot(notebook_id=sync.notebook_id, origin=NotebookId(origin), snapshot=key)
+    if transfer.volume is None or transfer.volume_id is None:
+        raise ValueError(f"transfer {transfer.id} of volumes has no volume")
+    if sync.kind is SyncKind.PUSH:
+        return Push(notebook_id=sync.notebook_id, volume_id=transfer.volume_id, volume=transfer.volume)
+    reset = transfer.volume_id in sync.reset
+    return Pull(notebook_id=sync.notebook_id, volume_id=transfer.volume_id, volume=transfer.volume, reset=reset)

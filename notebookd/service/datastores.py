@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller may know of datastores: which there are for him, and what lies in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from notebookd.domain.actor import Actor
+from notebookd.domain.datastores import Datastore, store_right
+from notebookd.domain.spec import Fault
+from notebookd.domain.volumes import Permission, StoreSource, store_faults
+from notebookd.errors import NotFound, VolumeFault
+from notebookd.ports.movers import Movers, StoredObject
+from notebookd.service.faults import invalid
+
+SOURCE_NOT_FOUND = "DATASYNC_SOURCE_NOT_FOUND"
+
+
+class Datastores:
+    """Reads of datastores. ``stores`` are the configuration's, and change with it."""
+
+    def __init__(self, movers: Movers, stores: Sequence[Datastore]) -> None:
+        self._movers = movers
+        self.stores = stores
+
+    def list_readable(self, actor: Actor) -> list[tuple[Datastore, Permission]]:
+        """The datastores that exist for the actor, by alias, each with what he may."""
+        rights = [(store, store_right(store, actor)) for store in self.stores]
+        return sorted(((store, right) for store, right in rights if right), key=lambda each: each[0].alias)
+
+    async def list_objects(self, actor: Actor, alias: str, prefix: str) -> list[StoredObject]:
+        """What lies below ``prefix``, whose first part is the container, one level deep."""
+        if alias not in {store.alias for store, _ in self.list_readable(actor)}:
+            raise NotFound(f"cannot list the objects of datastore {alias!r}: there is none of that name")
+        container, _, rest = prefix.strip("/").partition("/")
+        source = StoreSource(alias=alias, container=container, prefix=rest)
+        if found := [Fault("$query.prefix", message) for _, message in store_faults(source)]:
+            raise invalid(f"list the objects of datastore {alias}", found)
+        try:
+            return await self._movers.list_objects(alias, container, rest)
+        except VolumeFault as fault:
+            if fault.info_code == SOURCE_NOT_FOUND:
+                raise NotFound(fault.message, hint=fault.hint) from fault
+            raise

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots of workspaces, and notebooks that begin with one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from notebookd.domain.actor import Actor
+from notebookd.domain.run import NotebookId, Origin
+from notebookd.domain.snapshots import Snapshot
+from notebookd.errors import NotFound
+from notebookd.ports.movers import Movers
+from notebookd.ports.store import Entry, Store
+from notebookd.service.notebooks import Notebooks
+
+_FORK = "-fork"
+_LONGEST_NAME = 63
+
+
+class Snapshots:
+    """What a person may do with the snapshots of a notebook of his."""
+
+    def __init__(self, store: Store, notebooks: Notebooks, movers: Movers) -> None:
+        self._store = store
+        self._notebooks = notebooks
+        self._movers = movers
+
+    def list(self, actor: Actor, notebook_id: NotebookId) -> list[Snapshot]:
+        """A notebook's snapshots, newest first."""
+        self._notebooks.get(actor, notebook_id, "list the snapshots of")
+        return self._store.list_snapshots(notebook_id)
+
+    def get(self, actor: Actor, notebook_id: NotebookId, snapshot_id: str) -> Snapshot:
+        """A snapshot of a notebook. Raises NotFound."""
+        self._notebooks.get(actor, notebook_id, "look at the snapshots of")
+        found = self._store.find_snapshot(snapshot_id)
+        if found is None or found.notebook_id != notebook_id:
+            raise NotFound(f"cannot find snapshot {snapshot_id}: notebook {notebook_id} has none of that id")
+        return found
+
+    async def fork(self, actor: Actor, notebook_id: NotebookId, snapshot_id: str) -> Entry:
+        """A new notebook of the same specification, whose workspace begins as the snapshot has it."""
+        entry = self._notebooks.get(actor, notebook_id, "fork")
+        snapshot = self.get(actor, notebook_id, snapshot_id)
+        spec = entry.notebook.spec
+        forked = replace(spec, name=spec.name[: _LONGEST_NAME - len(_FORK)] + _FORK)
+        origin = Origin(notebook_id=notebook_id, key=snapshot.key)
+        return await self._notebooks.create(actor, forked, origin=origin)
+
+    async def check(self, actor: Actor, notebook_id: NotebookId) -> str:
+        """Have a notebook's snapshots read and checked; returns what the check said. Raises VolumeFault when they are
+        not sound."""
+        self._notebooks.get(actor, notebook_id, "check the snapshots of")
+        return await self._movers.check_snapshots(notebook_id)
