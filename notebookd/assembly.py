@@ -21,6 +21,7 @@ from notebookd.ports.editor import Editor
 from notebookd.ports.engine import Engine
 from notebookd.ports.files import Files
 from notebookd.ports.gpus import Gpus
+from notebookd.ports.images import ImageStore, Recipes
 from notebookd.ports.movers import Movers
 from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
@@ -38,6 +39,7 @@ from notebookd.reconciler.workspace_watch import WorkspaceWatch
 from notebookd.service.archives import Archives
 from notebookd.service.datastores import Datastores
 from notebookd.service.gpus import GpuBoard
+from notebookd.service.images import Images
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
 from notebookd.service.snapshots import Snapshots
@@ -58,6 +60,8 @@ class Parts:
     gpus: Gpus
     processes: Processes
     engine: Engine
+    images: ImageStore
+    recipes: Recipes
     editor: Editor
     traffic: Traffic
     files: Files
@@ -234,6 +238,14 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, rooms.porter, policy),
         tokens=Tokens(store, clock),
         usage=Usage(store, rooms.meter),
+        images=Images(
+            store,
+            clock,
+            parts.images,
+            parts.recipes,
+            catalogue,
+            require_room=lambda verb: notebooks.allowance.require_room(verb),
+        ),
         datastores=Datastores(parts.movers, config.datastores),
         archives=Archives(notebooks, parts.movers),
         syncs=Syncs(store, clock, notebooks, rooms.porter, rooms.reconciler.wake),

@@ -30,7 +30,9 @@ from notebookd.adapters.logging import log_events, set_up_logging
 from notebookd.adapters.nothing import Nothing
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
+from notebookd.adapters.podman.images import PodmanImages
 from notebookd.adapters.processes import SystemProcesses
+from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.adapters.simulated_gpus import SimulatedGpus
 from notebookd.adapters.sqlite import SqliteStore
@@ -189,13 +191,16 @@ async def _assembly(
         notifier.watchdog()
         notifier.status(summary)
 
+    recipes = RecipeFolder(config.recipes)
     quotas = AccountQuotas(config.quota, config.api.admin_group)
 
     def reload(fresh: Config) -> None:
         quotas.quota, files.keep_workspaces = fresh.quota, fresh.lifecycle.keep_workspace_on_delete
+        recipes.folder = fresh.recipes
         assembly.reload(fresh)
 
-    async with PodmanEngine.open(config.engine.socket, instance) as engine:
+    socket_path = config.engine.socket
+    async with PodmanEngine.open(socket_path, instance) as engine, PodmanImages.open(socket_path) as images:
         assembly = await assemble(
             Parts(
                 config=config,
@@ -204,6 +209,8 @@ async def _assembly(
                 gpus=gpus,
                 processes=SystemProcesses(),
                 engine=engine,
+                images=images,
+                recipes=recipes,
                 editor=SocketEditor(config.paths.editors),
                 traffic=GatewayNotes(config.paths.activity),
                 files=files,

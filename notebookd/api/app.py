@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from notebookd import wire
-from notebookd.api import about, backup, config, machine, notebooks, params, streams, tokens, usage
+from notebookd.api import about, backup, config, images, machine, notebooks, params, streams, tokens, usage
 from notebookd.api.call import MAX_BODY, Access, Call, Services
 from notebookd.api.errors import map_errors
 from notebookd.api.peers import Callers, PeerPolicy, refuse_browsers, require
@@ -20,6 +20,7 @@ _READER, _MEMBER, _PERSON, _ADMIN = Access.READER, Access.MEMBER, Access.PERSON,
 _EVENTS = Media({"application/x-ndjson": wire.Event})
 _LOG = Media({"application/json": wire.LogPage, "application/x-ndjson": wire.LogLine})
 _USAGE = Media({"application/json": wire.Usage, "text/csv": str})
+_ORDER = Media({"application/x-ndjson": wire.ImageProgress})
 _DATABASE = Media({"application/vnd.sqlite3": bytes})
 
 # fmt: off
@@ -96,6 +97,8 @@ ROUTES: tuple[Route, ...] = (
           "The URL with its token, for the owner", gives=wire.Access, refuses=(409,), ours=True),
     Route("GET", "/v1/notebook/{id}/why", _READER, notebooks.why,
           "Why it is as it is, and what will happen", gives=wire.Why, ours=True),
+    Route("GET", "/v1/notebook/{id}/timings", _READER, images.start_timings,
+          "Where the time of the latest start went", gives=wire.Timings, ours=True),
     Route("GET", "/v1/notebook/{id}/receipt", _READER, usage.receipt,
           "The bill of a run", gives=wire.Receipt, reads=params.RECEIPT, ours=True),
     Route("GET", "/v1/usage", _READER, usage.report,
@@ -110,6 +113,12 @@ ROUTES: tuple[Route, ...] = (
           "End an app token"),
     Route("POST", "/v1/token/{id}/renew", _PERSON, tokens.renew,
           "Give an app token another value; the one before is worth nothing", gives=wire.Token),
+    Route("GET", "/v1/image", _READER, images.list_all,
+          "The images, who uses them, and what can be built", gives=wire.ImageList, ours=True),
+    Route("POST", "/v1/image", _ADMIN, images.order,
+          "Pull, build or prepare an image", takes=wire.ImageOrder, gives=_ORDER, refuses=(404, 409), ours=True),
+    Route("DELETE", "/v1/image", _ADMIN, images.remove,
+          "Remove an image that nothing runs on", reads=params.IMAGE, refuses=(404, 409), ours=True),
     Route("GET", "/v1/backup", _ADMIN, backup.backup,
           "A consistent copy of the database", gives=_DATABASE, ours=True),
 )

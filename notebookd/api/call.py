@@ -25,6 +25,7 @@ from notebookd.reconciler.allocation import QuotaBook
 from notebookd.service.archives import Archives
 from notebookd.service.datastores import Datastores
 from notebookd.service.gpus import GpuBoard
+from notebookd.service.images import Images
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
 from notebookd.service.snapshots import Snapshots
@@ -47,6 +48,7 @@ class Services:
     reasons: Reasons
     tokens: Tokens
     usage: Usage
+    images: Images
     datastores: Datastores
     archives: Archives
     syncs: Syncs

@@ -32,15 +32,20 @@ _PLAIN = {400: "invalid-request", 403: "forbidden", 404: "not-found", 405: "inva
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def refusal(error: errors.NotebookdError) -> web.Response:
-    """The answer to an error of ours."""
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-    body = wire.Refusal(
+def refusal_of(error: errors.NotebookdError, *, internal: bool = False) -> wire.Refusal:
+    """An error of ours as it is told; what is ``internal`` has no code of its own."""
+    return wire.Refusal(
         message=error.message,
-        code=error.code if status != 500 else "internal-error",
+        code="internal-error" if internal else error.code,
         hint=error.hint or wire.UNSET,
         details=error.details or wire.UNSET,
     )
+
+
+def refusal(error: errors.NotebookdError) -> web.Response:
+    """The answer to an error of ours."""
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    body = refusal_of(error, internal=status == 500)
     return web.Response(status=status, body=wire.encode(body), content_type="application/json")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from notebookd.api.route import Param
+from notebookd.config.images import LONGEST_REFERENCE, REFERENCE
 from notebookd.domain.run import NotebookState
 from notebookd.domain.usage import GroupKey
 
@@ -22,6 +23,7 @@ _Selector = Annotated[str, Meta(pattern="^[^=]+=")]
 _Key = Annotated[str, Meta(min_length=1, max_length=255)]
 _GROUP = f" *({'|'.join(GroupKey)})? *"
 _Groups = Annotated[str, Meta(pattern=f"^{_GROUP}(,{_GROUP})*$")]
+_Image = Annotated[str, Meta(max_length=LONGEST_REFERENCE, pattern=f"^{REFERENCE}$")]
 _State: Any = Literal[tuple(map(str, NotebookState))]
 _MOMENT = "Unix seconds, an RFC 3339 time, or a duration back from now (`2h`)"
 _SECONDS = {"pattern": r"^[0-9]{1,11}(\.[0-9]{1,6})?$"}
@@ -71,6 +73,7 @@ EVENTS = (
     Param("follow", _Flag, "go on as they happen"),
     Param("notebook", str, "of this notebook"),
 )
+IMAGE = (Param("name", _Image, "the image's name, or its digest", required=True),)
 RECEIPT = (Param("run", _Run, "of the run with this number; of the latest without"),)
 USAGE = (
     Param("from", _Instant, "a day (`2026-11-01`, UTC) or an RFC 3339 time; without, the month in which `to` lies"),

@@ -21,10 +21,10 @@ WORKSPACE = "/workspace"
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"{_DOMAIN}{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
-)
-_LONGEST_REFERENCE = 255
+REFERENCE = rf"{_DOMAIN}{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
+LONGEST_REFERENCE = 255
+"""The shape of an image's name; a digest, ``sha256:<hex>``, has it too."""
+_REFERENCE = re.compile(REFERENCE)
 _LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
 _LONGEST_LABEL = 255
 _OUR_LABELS = ("ovh/", "notebookd/")
@@ -182,7 +182,7 @@ def _labels(table: Table, same: CatalogueEntry | None) -> dict[str, str]:
 def parse_reference(text: str) -> str:
     """The name of an image: a registry and a port, a path, a tag and a digest, of which only the path must be there.
     Raises ValueError."""
-    if len(text) > _LONGEST_REFERENCE or not _REFERENCE.fullmatch(text):
+    if len(text) > LONGEST_REFERENCE or not _REFERENCE.fullmatch(text):
         raise ValueError(f"{text!r} is not the name of an image")
     return text
 

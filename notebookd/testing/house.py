@@ -20,6 +20,7 @@ from aiohttp import web
 from notebookd.adapters.api_socket import listen
 from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.nothing import Nothing
+from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.api.app import make_app
 from notebookd.api.call import Services
@@ -39,6 +40,7 @@ from notebookd.testing.crashing import Crash, CrashingStore, Turnstile, stepped
 from notebookd.testing.editor import FakeEditor
 from notebookd.testing.engine import FakeEngine, FakeEngineWorld
 from notebookd.testing.gpus import FakeGpus
+from notebookd.testing.images import FakeImages
 from notebookd.testing.processes import FakeProcesses
 
 QUIET_TURNS = 40
@@ -165,6 +167,8 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             gpus=stepped(world.gpus, "gpus", gate),
             processes=stepped(world.processes, "processes", gate),
             engine=stepped(FakeEngine(world.engine, instance), "engine", gate),
+            images=FakeImages(world.engine),
+            recipes=RecipeFolder(world.config.recipes),
             editor=stepped(world.editor, "editor", gate),
             traffic=stepped(world.traffic, "traffic", gate),
             files=stepped(LocalFiles(world.config.paths, keep_workspaces=False), "files", gate, threaded=True),

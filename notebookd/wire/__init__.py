@@ -43,6 +43,17 @@ from notebookd.wire.data import (
     StoredObject,
 )
 from notebookd.wire.decoding import DecodeFaults, Fault, decode
+from notebookd.wire.images import (
+    CatalogueUse,
+    Image,
+    ImageList,
+    ImageOrder,
+    ImageProgress,
+    ImageRecipe,
+    ImageUser,
+    Timings,
+    TimingStep,
+)
 from notebookd.wire.machine import (
     Access,
     ConfigSetting,
@@ -126,6 +137,15 @@ __all__ = [
     "GpuProcess",
     "Health",
     "Index",
+    "CatalogueUse",
+    "Image",
+    "ImageList",
+    "ImageOrder",
+    "ImageProgress",
+    "ImageRecipe",
+    "ImageUser",
+    "TimingStep",
+    "Timings",
     "Info",
     "JobStateHistory",
     "JobStatus",
