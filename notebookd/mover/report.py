@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -138,6 +138,13 @@ _NAMED = re.compile(
 def scrub(text: str) -> str:
     """``text`` without what may be a credential: logins and queries of URLs, values that are named like secrets."""
     return _NAMED.sub(r"\1***", _QUERY.sub("", _LOGIN.sub("", text)))
+
+
+def named(paths: Iterable[str], most: int = 3) -> str:
+    """The first few of some names, and how many more there are."""
+    every = list(paths)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(map(shown, every[:most])) + more
 
 
 def shown(path: bytes | str) -> str:

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carry a volume's changes back.
+
+A level-driven loop: look at both sides, take note of what arrived since the last look, decide, send a part of what is
+left, and look again, until nothing is left. So a push that was killed anywhere is taken up as if by the next turn.
+
+What is sent is hard-linked into a private tree first (rclone never walks ground that a notebook can rewrite). Where a
+remote shows a file before all of it is there, it goes into a temporary folder, and is renamed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from notebookd.mover.decide import PushPlan, Upload, decide_push
+from notebookd.mover.faults import Side, code_of
+from notebookd.mover.job import Job
+from notebookd.mover.manifest import Entry, Seen, Sending
+from notebookd.mover.names import conflict_name, remote_name
+from notebookd.mover.rclone import Abilities, Outcome, Rclone
+from notebookd.mover.report import Code, Fault, Reporter, Result, named
+from notebookd.mover.staging import CHANGED
+from notebookd.mover.tree import Walk
+from notebookd.mover.volume import Volume, digest_or_none
+
+ATTEMPTS = 3
+"""How often one file is sent that changes meanwhile, or fails."""
+BATCH_FILES = 5000
+BATCH_BYTES = 4 * 1024**3
+"""After so much both sides are looked at again: what another wrote meanwhile is seen in time."""
+DIGESTED_BYTES = 64 * 1024**2
+"""Files up to this size are known by their content should the push be killed and the file change before the next."""
+
+
+def push(job: Job, reporter: Reporter) -> Result:
+    """The task ``push``."""
+    return push_volume(job, Rclone(job, reporter), reporter)
+
+
+def push_volume(job: Job, rclone: Rclone, reporter: Reporter) -> Result:
+    """Push ``data/``."""
+    with Volume.open(job.places.volume) as volume:
+        return _Push(volume, rclone, reporter, job).run()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What happened to files in this push, by path."""
+
+    sent: set[str] = field(default_factory=set)
+    conflicts: dict[str, str] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    undeleted: dict[str, str] = field(default_factory=dict)
+
+    def wants(self, path: str) -> bool:
+        """Whether a file is still to be tried."""
+        return path not in self.sent and self.attempts.get(path, 0) < ATTEMPTS
+
+
+class _Push:
+    def __init__(self, volume: Volume, rclone: Rclone, reporter: Reporter, job: Job) -> None:
+        self._volume = volume
+        self._rclone = rclone
+        self._reporter = reporter
+        self._deletes = job.text("permission") == "RWD"
+        self._mark = f"{job.text('notebook', 'notebook')[:8]}-{job.stamp}"
+        self._abilities = Abilities(whole=False, digest="", moves=False)
+        self._entries: dict[str, Entry] = {}
+        self._sending: list[Sending] = []
+        self._arriving: set[str] = set()
+        self._tally = _Tally()
+
+    def run(self) -> Result:
+        volume = self._volume
+        self._entries, whole = volume.notes.load()
+        here = volume.data.walk()
+        if not whole:
+            if here.files:
+                raise Fault(
+                    Code.ERROR, "cannot push: this volume was never pulled whole, so nobody knows what is new in it"
+                )
+            return Result(message="there is nothing to push")
+        self._abilities = self._rclone.abilities()
+        self._sending = volume.notes.load_outgoing()
+        there: dict[str, Seen] = {}
+        while True:
+            there, _ = self._rclone.listing(self._abilities.digest)
+            self._settle(there)
+            here = volume.data.walk()
+            plan = decide_push(self._entries, here, there, self._same, deletes=self._deletes)
+            self._entries.update(plan.adopt)
+            self._foresee(plan, here)
+            batch = self._batch(plan)
+            if not batch:
+                break
+            self._send(batch)
+        self._delete(plan.delete)
+        for path in plan.forget:
+            del self._entries[path]
+        self._remember()
+        return self._result(plan, here)
+
+    def _foresee(self, plan: PushPlan, here: Walk) -> None:
+        progress, tally = self._reporter.progress, self._tally
+        left = [each for each in plan.upload if tally.wants(each.path)]
+        progress.completed, progress.failed = len(tally.sent), len(tally.failed)
+        progress.skipped = len(here.others) + len(plan.keep)
+        progress.processed = progress.completed + progress.failed + progress.skipped
+        progress.total = progress.processed + len(left) + len(plan.delete)
+        progress.total_bytes = progress.transferred_bytes + sum(each.local.size for each in left)
+        self._reporter.tick()
+
+    def _batch(self, plan: PushPlan) -> list[Upload]:
+        """What is sent next; names that no remote can have fail."""
+        batch: list[Upload] = []
+        size = 0
+        for each in plan.upload:
+            if not self._tally.wants(each.path):
+                continue
+            if remote_name(each.path) is None:
+                self._tally.attempts[each.path] = ATTEMPTS
+                self._tally.failed[each.path] = "its name is no UTF-8: rename it"
+                continue
+            if batch and (len(batch) >= BATCH_FILES or size + each.local.size > BATCH_BYTES):
+                break
+            batch.append(each)
+            size += each.local.size
+        return batch
+
+    def _send(self, batch: Sequence[Upload]) -> None:
+        """Link, note, upload, and rename there."""
+        volume, tally = self._volume, self._tally
+        former = {each.path: each for each in self._sending}
+        volume.outgoing.clear()
+        linked = (self._link(each, former.get(each.path)) for each in batch)
+        self._sending = [each for each in linked if each is not None]
+        for each in batch:
+            tally.attempts[each.path] = tally.attempts.get(each.path, 0) + 1
+        if not self._sending:
+            volume.notes.save_outgoing([])
+            return
+        if self._abilities.whole or not self._abilities.moves:
+            volume.notes.save_outgoing(self._sending)
+            outcome = self._rclone.send([each.target for each in self._sending], volume.root / "outgoing")
+            self._judge(outcome)
+        else:
+            self._send_aside(former)
+
+    def _send_aside(self, former: Mapping[str, Sending]) -> None:
+        """Upload into the temporary folder, look once more, and rename what nobody was quicker with."""
+        volume = self._volume
+        folder = f".notebookd-{volume.token()}.part"
+        aside, _ = self._rclone.listing(self._abilities.digest, folder) if former else ({}, [])
+        kept = {each.target for each in self._sending if _is_still(each, former.get(each.path), aside)}
+        if former and not kept:
+            self._rclone.purge(folder)
+        volume.notes.save_outgoing(self._sending)
+        missing = [each for each in self._sending if each.target not in kept]
+        if missing:
+            self._judge(self._rclone.send([each.target for each in missing], volume.root / "outgoing", folder))
+        aside, _ = self._rclone.listing(self._abilities.digest, folder)
+        there, _ = self._rclone.listing(self._abilities.digest)
+        whole: list[Sending] = []
+        for each in self._sending:
+            seen, now = aside.get(each.target), there.get(each.target)
+            same = now is None if each.before is None or each.conflict else each.before.is_now(now)
+            if seen is not None and seen.size == each.local.size and each.path not in self._tally.failed and same:
+                whole.append(each._replace(staged=seen))
+        self._sending = whole
+        volume.notes.save_outgoing(whole)
+        if whole:
+            self._judge(self._rclone.settle([each.target for each in whole], folder))
+        self._rclone.purge(folder)
+
+    def _link(self, upload: Upload, former: Sending | None) -> Sending | None:
+        """Give the private tree the file, as it is now; None when it is not there as it was."""
+        volume, target, digest = self._volume, upload.path, ""
+        self._tally.failed.pop(upload.path, None)
+        if upload.conflict:
+            again = former is not None and former.conflict and former.local.same_content(upload.local)
+            target = former.target if former is not None and again else conflict_name(upload.path, self._mark)
+        if self._abilities.digest and upload.local.size <= DIGESTED_BYTES:
+            found = digest_or_none(volume.data, upload.path, self._abilities.digest)
+            if found is None or not found[1].same_content(upload.local):
+                return None
+            digest = found[0]
+        try:
+            stamp = volume.data.link_out(upload.path, volume.outgoing, target)
+        except OSError as error:
+            self._tally.failed[upload.path] = error.strerror or "it cannot be read"
+            return None
+        if not stamp.same_content(upload.local):
+            volume.outgoing.remove(target)
+            return None
+        return Sending(upload.path, target, upload.local, upload.before, upload.conflict, digest)
+
+    def _judge(self, outcome: Outcome) -> None:
+        """Note why files failed. What stops everything is raised, after note was taken of what arrived before."""
+        for each in self._sending:
+            words = outcome.failures.get(remote_name(each.target) or "")
+            if words is not None:
+                self._tally.failed[each.path] = words
+        self._arriving = set() if outcome.status else {each.target for each in self._sending}
+        fault = outcome.fault(Side.REMOTE)
+        if fault is None or fault.code is Code.CHANGED:
+            return
+        if fault.code is not Code.UNREACHABLE:
+            there, _ = self._rclone.listing(self._abilities.digest)
+            self._settle(there)
+        raise fault
+
+    def _settle(self, there: Mapping[str, Seen]) -> None:
+        """Take note of what arrived of what was being sent, in this push or in one that was killed."""
+        volume = self._volume
+        if not self._sending:
+            return
+        left: list[Sending] = []
+        arrived: list[tuple[Sending, Seen]] = []
+        for each in self._sending:
+            seen = there.get(each.target)
+            before = None if each.conflict else each.before
+            if seen is not None and not (before and before.is_now(seen)) and self._is_ours(each, seen):
+                arrived.append((each, seen))
+            else:
+                left.append(each)
+        for each, _ in arrived:
+            volume.outgoing.remove(each.target)
+        for each, seen in arrived:
+            self._note(each, seen)
+        self._sending = left
+        self._remember()
+
+    def _note(self, each: Sending, seen: Seen) -> None:
+        now = self._volume.data.look(each.path)
+        local = now if now is not None and now.same_content(each.local) else each.local
+        if each.conflict:
+            known = self._entries.get(each.path)
+            self._entries[each.path] = Entry(local, known.remote if known else None, conflict=True)
+            self._tally.conflicts[each.path] = each.target
+        else:
+            self._entries[each.path] = Entry(local, seen)
+        self._tally.sent.add(each.path)
+        self._tally.failed.pop(each.path, None)
+
+    def _is_ours(self, each: Sending, seen: Seen) -> bool:
+        """Whether the version at the remote is the one that was sent."""
+        if each.staged is not None and each.staged.is_now(seen):
+            return True
+        if seen.size != each.local.size:
+            return False
+        digest = each.digest
+        if seen.digest and not digest:
+            found = digest_or_none(self._volume.outgoing, each.target, self._abilities.digest)
+            digest = found[0] if found is not None and found[1].same_content(each.local) else ""
+        if seen.digest and digest:
+            return seen.digest == digest
+        return each.target in self._arriving
+
+    def _delete(self, paths: Collection[str]) -> None:
+        """Delete at the remote what is still gone here."""
+        gone = [path for path in paths if self._volume.data.look(path) is None and remote_name(path) is not None]
+        if not gone:
+            return
+        outcome = self._rclone.delete(gone)
+        there: Mapping[str, Seen] = {}
+        if outcome.status:
+            there, _ = self._rclone.listing(self._abilities.digest)
+        for path in gone:
+            if path in there:
+                self._tally.undeleted[path] = outcome.failures.get(remote_name(path) or "", "it cannot be deleted")
+            else:
+                del self._entries[path]
+                self._reporter.progress.deleted += 1
+        fault = outcome.fault(Side.REMOTE)
+        if fault is not None and self._tally.undeleted:
+            self._remember()
+            raise fault
+
+    def _remember(self) -> None:
+        self._volume.notes.save(self._entries, whole=True)
+        self._volume.notes.save_outgoing(self._sending)
+
+    def _same(self, path: str, version: Seen) -> bool:
+        if not version.digest:
+            return False
+        found = digest_or_none(self._volume.data, path, self._abilities.digest)
+        return found is not None and found[0] == version.digest
+
+    def _result(self, plan: PushPlan, here: Walk) -> Result:
+        progress, tally = self._reporter.progress, self._tally
+        failed = dict.fromkeys(here.opaque, "folders cannot be looked into")
+        failed |= dict.fromkeys(plan.torn, "a crash of the machine cut them; pull them again")
+        failed |= {
+            each.path: tally.failed.get(each.path, CHANGED) for each in plan.upload if each.path not in tally.sent
+        }
+        failed |= tally.undeleted
+        progress.completed, progress.failed = len(tally.sent), len(failed)
+        progress.processed = progress.completed + progress.deleted + progress.failed + progress.skipped
+        progress.total = progress.processed
+        if failed:
+            raise _incomplete(failed)
+        said = []
+        if tally.conflicts:
+            pairs = named(f"{path} -> {target}" for path, target in tally.conflicts.items())
+            said.append(f"{len(tally.conflicts)} files were changed at the remote, too; ours was laid beside: {pairs}")
+        if here.others:
+            said.append(f"{len(here.others)} links and other things that are no files stay here: {named(here.others)}")
+        return Result(message="; ".join(said))
+
+
+def _is_still(now: Sending, former: Sending | None, aside: Mapping[str, Seen]) -> bool:
+    """Whether the temporary folder has, from a push that was killed, what is to be sent now."""
+    if former is None or former.path != now.path or not former.local.same_content(now.local):
+        return False
+    seen = aside.get(now.target)
+    return seen is not None and seen.size == now.local.size and seen.is_now(former.staged or seen)
+
+
+def _incomplete(failed: Mapping[str, str]) -> Fault:
+    if all(code_of(words, Side.REMOTE) is Code.CHANGED for words in failed.values()):
+        return Fault(Code.CHANGED, f"{len(failed)} files kept changing while they were copied: {named(failed)}")
+    why = next(iter(failed.values()))
+    return Fault(Code.INCOMPLETE, f"{len(failed)} files cannot be pushed ({named(failed)}): {why}")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetching versions of files into a staging folder, over cuts and kills.
+
+rclone gives a file the remote's time when all of it is there and checked; until then it has the time of writing. So a
+staged file of the listed size and time is that version, whole, and is not fetched again. A version that changes
+between listing and copy fails this test: the caller lists again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from notebookd.mover.faults import Side, code_of
+from notebookd.mover.manifest import Seen, Stamp
+from notebookd.mover.names import remote_name
+from notebookd.mover.rclone import Outcome, Rclone
+from notebookd.mover.report import Code
+from notebookd.mover.tree import Tree
+from notebookd.mover.volume import require_room
+
+
+@dataclass(slots=True)
+class Staged:
+    """What a fetch left in the folder: whole files, and by path why others are not there."""
+
+    whole: dict[str, Stamp] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def take_unnameable(self) -> list[str]:
+        """Take out of the failed those whose name the remote has in bytes that rclone could not tell."""
+        unnameable = [path for path in self.failed if "\ufffd" in path]
+        for path in unnameable:
+            del self.failed[path]
+        return unnameable
+
+    @property
+    def code(self) -> Code:
+        """What to call it that some are not there."""
+        changed = all(code_of(words, Side.LOCAL) is Code.CHANGED for words in self.failed.values())
+        return Code.CHANGED if changed else Code.INCOMPLETE
+
+
+def sift(tree: Tree, wanted: Mapping[str, Seen], begun: Mapping[str, Seen]) -> dict[str, Stamp]:
+    """The whole files of an earlier fetch of the same versions. Everything else in the folder is removed."""
+    kept: dict[str, Stamp] = {}
+    for path, stamp in tree.walk().files.items():
+        if path in wanted and begun.get(path) == wanted[path] and is_whole(stamp, wanted[path]):
+            kept[path] = stamp
+        else:
+            tree.remove(path)
+    return kept
+
+
+def is_whole(stamp: Stamp, version: Seen) -> bool:
+    """Whether a staged file is all of that version."""
+    return stamp.size == version.size and stamp.mtime_ns == version.mtime_ns
+
+
+def fetch(rclone: Rclone, tree: Tree, folder: Path, wanted: Mapping[str, Seen], kept: Mapping[str, Stamp]) -> Staged:
+    """Bring into ``folder`` what of ``wanted`` is not ``kept`` there. Faults that concern more than single files are
+    raised; whatever is whole by then is found again by :func:`sift`, unless it filled the disk."""
+    missing = [path for path in wanted if path not in kept]
+    require_room(tree, sum(wanted[path].size for path in missing))
+    outcome = rclone.fetch(missing, folder) if missing else Outcome(status=0)
+    found = tree.walk().files if missing else kept
+    staged = Staged()
+    for path, version in wanted.items():
+        stamp = found.get(path)
+        if stamp is not None and is_whole(stamp, version):
+            staged.whole[path] = stamp
+        else:
+            staged.failed[path] = outcome.failures.get(remote_name(path) or "", CHANGED)
+    if (
+        staged.failed
+        and (fault := outcome.fault(Side.LOCAL))
+        and fault.code not in {Code.CHANGED, Code.SOURCE_NOT_FOUND}
+    ):
+        if fault.code is Code.DISK_FULL:
+            tree.clear()
+        raise fault
+    return staged
+
+
+CHANGED = "source file is being updated"
+"""As rclone puts it: another version came between the listing and the copy."""
