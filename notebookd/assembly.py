@@ -208,7 +208,7 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     rooms.watch.pace = Pace(busy_s=config.gpus.poll_s)
     rooms.inventory.rule, rooms.inventory.shares = _foreign_rule(config), _shares(config)
     services.notebooks.allowance.min_free_bytes = config.store.min_free_bytes
-    services.notebooks.starts.catalogue = services.catalogue = Catalogue.of(config.images)
+    services.notebooks.starts.catalogue = services.catalogue = services.images.catalogue = Catalogue.of(config.images)
     services.notebooks.starts.rules = data_rules(config)
     services.datastores.stores = config.datastores
     services.notebooks.allowance.workspace_bytes = config.workspace.quota_bytes

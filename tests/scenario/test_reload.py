@@ -76,6 +76,7 @@ async def test_a_new_choice_of_the_catalogue_can_be_asked_for(world: World) -> N
             framework=[{"id": "mine", "name": "Mine"}],
         )
         assert "mine" in [each.id for each in house.services.catalogue.frameworks]
+        assert "localhost/mine:1" in [row.name for row in await house.services.images.list_rows()]
         assert house.notebooks.check(SpecWish(editor="jupyterlab", framework="mine")).framework == "mine"
         await read_again(house)
         with pytest.raises(InvalidRequest):
