@@ -6,6 +6,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from notebookd.api.call import Services
 from notebookd.config import Config
@@ -177,7 +178,12 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         porter,
         spaces,
         parts.routes,
-        Settings(instance=parts.instance, policy=policy, survey_every_s=parts.survey_every_s),
+        Settings(
+            instance=parts.instance,
+            policy=policy,
+            survey_every_s=parts.survey_every_s,
+            keep_events=timedelta(seconds=config.events.keep_s),
+        ),
         on_turn=lambda: parts.on_turn(machine.summary()),
     )
     return _Rooms(
@@ -198,7 +204,8 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     """Tell each room the new rule of what it decides; what follows from it is found by looking at everything."""
     policy = policy_of(config)
     rooms.allocator.policy = rooms.executor.policy = policy
-    rooms.reconciler.settings = replace(rooms.reconciler.settings, policy=policy)
+    keep_events = timedelta(seconds=config.events.keep_s)
+    rooms.reconciler.settings = replace(rooms.reconciler.settings, policy=policy, keep_events=keep_events)
     rooms.idle.patience = services.notebooks.patience = services.reasons.patience = policy
     rooms.idle.default_s = config.lifecycle.idle_stop_s
     rooms.spaces.quota_bytes = config.workspace.quota_bytes

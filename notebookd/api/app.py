@@ -64,7 +64,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/queue", _READER, machine.queue,
           "The waiting runs in their order", gives=wire.Queue, ours=True),
     Route("GET", "/v1/event", _READER, streams.events,
-          "What happened, by increasing id", gives=_EVENTS, reads=params.EVENTS, refuses=(404,), ours=True),
+          "What happened, by increasing id", gives=_EVENTS, reads=params.EVENTS, refuses=(404, 409), ours=True),
     Route("POST", "/v1/notebook", _MEMBER, notebooks.create,
           "Create a notebook and start it", takes=wire.NotebookSpec, gives=wire.Notebook,
           reads=params.IDEMPOTENCY, refuses=(402, 409), tagged=True),

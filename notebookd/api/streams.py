@@ -20,7 +20,7 @@ from notebookd.domain.event import Event
 from notebookd.errors import Conflict, ContainerMissing, EngineError, EngineUnavailable, InvalidRequest
 from notebookd.ports.clock import Clock
 from notebookd.ports.engine import ContainerStatus, ExecSession, LogLine
-from notebookd.ports.store import Entry
+from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.execute import container_name
 
 logger = logging.getLogger(__name__)
@@ -100,8 +100,12 @@ async def events(call: Call) -> web.StreamResponse:
     notebook_id = notebook_id_of(notebook) if notebook else None
     owner = None if call.actor.admin else call.actor.name
     store = call.services.store
+    _require_kept(store, after)
     async with JsonLines.open(call) as stream:
         while True:
+            if after and after < store.first_event_id() - 1:
+                raise ConnectionAbortedError("events went before this reader took them")
+            newest = store.last_event_id()
             batch = store.list_events(after=after, limit=_EVENTS_AT_ONCE, notebook_id=notebook_id, owner=owner)
             for event in batch:
                 if _concerns(call, event):
@@ -111,8 +115,20 @@ async def events(call: Call) -> web.StreamResponse:
                 continue
             if not follow:
                 break
-            await store.next_event(max(after, store.last_event_id()))
+            after = max(after, newest)
+            await store.next_event(after)
     return stream.response
+
+
+def _require_kept(store: Store, after: int) -> None:
+    """Whoever goes on after an event shall know when some that followed are not kept any more."""
+    first = store.first_event_id()
+    if after and after < first - 1:
+        raise Conflict(
+            f"cannot go on after event {after}: the oldest that is kept is {first}",
+            hint="what happened in between is not known any more: begin without `after`",
+            details={"first": first},
+        )
 
 
 def _concerns(call: Call, event: Event) -> bool:

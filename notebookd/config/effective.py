@@ -72,6 +72,7 @@ def _plain(config: Config) -> Iterator[tuple[str, Any]]:
     yield "gateway.api", gateway.api
     yield "store.min_free", format_size(config.store.min_free_bytes)
     yield "store.ballast", format_size(config.store.ballast_bytes)
+    yield "events.keep", format_duration(config.events.keep_s)
     yield from _data(config)
     yield "images.recipes", str(config.recipes)
 

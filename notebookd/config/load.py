@@ -77,6 +77,7 @@ def parse_config(
         images=read_images(root, dropped, _built_in(problems)),
         flavors=_flavors(root),
         store=_store(root),
+        events=_events(root),
         transfers=read_transfers(root),
         snapshots=read_snapshots(root, paths),
         workspace=read_workspaces(root),
@@ -234,6 +235,11 @@ def _flavors(root: Table) -> tuple[shape.FlavorOverride, ...]:
 def _store(root: Table) -> shape.Store:
     with root.table("store") as table:
         return shape.Store(min_free_bytes=table.size("min_free", "1GiB"), ballast_bytes=table.size("ballast", "64MiB"))
+
+
+def _events(root: Table) -> shape.Events:
+    with root.table("events") as table:
+        return shape.Events(keep_s=table.duration("keep", "365d", at_least_s=86_400))
 
 
 def _recipes(root: Table) -> Path:

@@ -33,6 +33,7 @@ def reloaded(running: Config, fresh: Config) -> Config:
         transfers=fresh.transfers,
         snapshots=replace(running.snapshots, at_stop=fresh.snapshots.at_stop, keep=fresh.snapshots.keep),
         workspace=fresh.workspace,
+        events=fresh.events,
         store=replace(running.store, min_free_bytes=fresh.store.min_free_bytes),
     )
 

@@ -295,6 +295,13 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """How long the record of what happened is kept."""
+
+    keep_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transfers:
     """How data is carried in and out: movers ``at_once``, bytes a second of each (None: as many as there are), what of
     Git is cloned and up to what size and time, and how long shared copies are kept unused."""
@@ -351,6 +358,7 @@ class Config:
     images: Images
     flavors: tuple[FlavorOverride, ...]
     store: Store
+    events: Events
     transfers: Transfers
     snapshots: Snapshots
     workspace: Workspaces

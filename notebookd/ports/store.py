@@ -72,7 +72,8 @@ class Reader(LedgerReader, ShelfReader, TokenReader, Protocol):
         ...
 
     def list_entries(self, wish: NotebookFilter) -> tuple[list[Entry], int]:
-        """A page of notebooks, and how many there are over all pages."""
+        """A page of notebooks, and how many there are over all pages. What is alike in what they are sorted by comes in
+        the order in which it was made: by ``createdAt``, new ones come after all others."""
         ...
 
     def list_unsettled(self) -> list[Entry]:
@@ -98,6 +99,10 @@ class Reader(LedgerReader, ShelfReader, TokenReader, Protocol):
 
     def list_events(self, *, after: int, limit: int, notebook_id: NotebookId | None, owner: str | None) -> list[Event]:
         """Events with ids greater than ``after``, in order."""
+        ...
+
+    def first_event_id(self) -> int:
+        """The id of the oldest event that is kept, 0 when there is none. None is missing from it on."""
         ...
 
     def last_event_id(self) -> int:
@@ -129,6 +134,11 @@ class Transaction(LedgerWriter, ShelfWriter, TokenWriter, Protocol):
 
     async def append(self, event: Event) -> None:
         """Record an event."""
+        ...
+
+    async def forget_events(self, before: datetime, *, at_most: int) -> int:
+        """Forget the oldest events, up to the first that is not older than ``before`` and never the newest; returns how
+        many went."""
         ...
 
     async def strike_off(self, notebook_id: NotebookId, at: datetime) -> None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from notebookd.domain.actions import PrepareFiles
 from notebookd.domain.container import Container, ContainerStatus
@@ -27,8 +27,12 @@ from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_n
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.metering import Meter
+<<<<<<< /tmp/w/ours.tmp
+from notebookd.reconciler.record import Stale, commit, forget_events
+=======
 from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.record import Stale, commit
+>>>>>>> newbase/notebookd/reconciler/reconciler.py
 from notebookd.reconciler.workqueue import WorkQueue
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
 
@@ -52,6 +56,7 @@ class Settings:
     instance: str
     policy: LifecyclePolicy
     survey_every_s: float = SURVEY_EVERY_S
+    keep_events: timedelta = timedelta(days=365)
 
 
 class Reconciler:
@@ -289,8 +294,12 @@ class Reconciler:
         self._on_turn()
         if self._idle.dozing:
             self.wake(IDLE)
+<<<<<<< /tmp/w/ours.tmp
+        await forget_events(self._store, self._ports.clock.now() - self.settings.keep_events)
+=======
         if self._rooms.dozing:
             self.wake(WORKSPACES)
+>>>>>>> newbase/notebookd/reconciler/reconciler.py
         try:
             await self._mark_storage()
             looked = self._meter.read()

@@ -19,9 +19,19 @@ from notebookd.domain.syncing import Sync
 from notebookd.ports.store import Entry, Store, Transaction
 from notebookd.reconciler.metering import Meter
 
+_EVENTS_AT_ONCE = 2000
+
 
 class Stale(Exception):
     """Somebody else changed the notebook or its run in between: look again."""
+
+
+async def forget_events(store: Store, before: datetime) -> None:
+    """Forget the events from before that time; some at once, lest anybody wait long for his turn to write."""
+    while (oldest := store.list_events(after=0, limit=1, notebook_id=None, owner=None)) and oldest[0].at < before:
+        async with store.transaction() as tx:
+            if not await tx.forget_events(before, at_most=_EVENTS_AT_ONCE):
+                return
 
 
 async def write_entry(

@@ -45,6 +45,7 @@ def world(tmp_path: Path) -> World:
         ],
         "framework": [{"id": "pytorch", "name": "PyTorch"}],
         "editor": [{"id": "vscode", "name": "VS Code"}],
+        "events": {"keep": "1d"},
     }
     return make_world(tmp_path, settings=settings)
 

@@ -137,3 +137,17 @@ async def test_a_deleted_notebook_is_not_listed(api: Api) -> None:
 async def test_the_smallest_and_largest_page(api: Api, size: int) -> None:
     await several(api, 2)
     assert len(await names(api, f"size={size}")) == min(size, 2)
+
+
+async def test_what_is_made_between_two_pages_is_neither_skipped_nor_seen_twice(api: Api) -> None:
+    """All in the same instant: the clock of the house stands still."""
+    made = [await api.create(resources={"cpu": 1}) for _ in range(4)]
+    seen: list[str] = []
+    path: str | None = "/v1/notebook?size=2"
+    while path:
+        said = await api.call("GET", path)
+        seen += [each["id"] for each in said.body["items"]]
+        made.append(await api.create(resources={"cpu": 1}))
+        path = said.body["metadata"]["links"].get("next")
+    assert seen == made[:-1]
+    assert len(seen) == 6

@@ -190,6 +190,35 @@ async def test_events_of_a_deleted_notebook_stay(api: Api) -> None:
         assert (await lines.rest())[-1]["type"] == "notebook.deleted"
 
 
+async def test_events_that_are_not_kept_any_more_are_not_passed_over_in_silence(api: Api) -> None:
+    notebook = await api.create()
+    await api.order(notebook, "stop")
+    last = api.house.store.last_event_id()
+    await api.house.pass_time(3 * 86_400)
+    await api.order(notebook, "start")
+    async with stream(api, "/v1/event") as lines:
+        kept = await lines.rest()
+    first = kept[0]["id"]
+    assert first == last  # whatever its age, the newest was kept: ids are counted on from it
+    said = await api.call("GET", "/v1/event?after=1")
+    assert (said.status, said.code, said.body["details"]) == (409, "conflict", {"first": first})
+    async with stream(api, f"/v1/event?after={first - 1}") as lines:
+        assert await lines.rest() == kept
+
+
+async def test_a_follower_whose_events_are_rare_is_not_cut_when_others_are_forgotten(api: Api) -> None:
+    quiet, busy = await api.create(), await api.create(resources={"cpu": 1})
+    newest = api.house.store.last_event_id()
+    async with stream(api, f"/v1/event?follow=true&after={newest}&notebook={quiet}") as lines:
+        for _ in range(3):
+            await api.order(busy, "stop")
+            await api.order(busy, "start")
+        await api.house.pass_time(2 * 86_400)
+        await api.order(quiet, "stop")
+        assert (await lines.next())["notebook"] == quiet
+    assert api.house.store.first_event_id() > newest + 1
+
+
 # exec
 
 

@@ -48,7 +48,8 @@ are stable in the default order (`createdAt` ascending, then the id): what is ma
 nothing is skipped or seen twice on its account.
 
 Events and followed logs are JSON lines, with an empty line every 20 s to show that the daemon is there. A reader that
-takes nothing for 10 s is cut off; nobody is ever skipped a line. Ask again with `after` the last id seen.
+takes nothing for 10 s is cut off; nobody is ever skipped a line. Ask again with `after` the last id seen; 409 means
+that some of what followed it is not kept any more (`events.keep`).
 
 `exec` is a websocket of binary frames. The first byte says what the rest is: 0 input (empty: its end), 1 output, 2
 errors, 3 the end (`{"exitCode": 0}`), 4 the terminal's size (`{"width": 80, "height": 24}`).

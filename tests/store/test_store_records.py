@@ -241,3 +241,23 @@ async def test_the_unsettled_are_what_runs_or_goes_in_the_order_of_the_queue(sto
     places = [entry.run.place for entry in unsettled]
     assert places == sorted(places)
     assert len(set(places)) == len(places), "the wall clock went back and has no say"
+
+
+async def test_the_oldest_events_are_forgotten_up_to_the_first_that_is_young_enough(store: SqliteStore) -> None:
+    ages_h = (50, 49, 10, 48, 1)  # one clock was set back: what follows a young one stays
+    async with store.transaction() as tx:
+        for age in ages_h:
+            await tx.append(Event(type="t", at=NOW - timedelta(hours=age), actor="alice"))
+    async with store.transaction() as tx:
+        assert await tx.forget_events(NOW - timedelta(hours=24), at_most=1) == 1
+        assert await tx.forget_events(NOW - timedelta(hours=24), at_most=9) == 1
+    assert (store.first_event_id(), store.last_event_id()) == (3, 5)
+    async with store.transaction() as tx:
+        assert await tx.forget_events(NOW + timedelta(hours=24), at_most=9) == 2
+    assert (store.first_event_id(), store.last_event_id()) == (5, 5)
+
+
+async def test_an_empty_record_has_nothing_to_forget(store: SqliteStore) -> None:
+    async with store.transaction() as tx:
+        assert await tx.forget_events(NOW, at_most=9) == 0
+    assert store.first_event_id() == 0

@@ -49,6 +49,9 @@ WHERE id > :after AND notebook_id = :notebook AND (:owner IS NULL OR owner = :ow
 -- name: events_of_owner
 SELECT id, body FROM event WHERE id > :after AND owner = :owner ORDER BY id LIMIT :limit;
 
+-- name: first_event
+SELECT coalesce(min(id), 0) FROM event;
+
 -- name: last_event
 SELECT coalesce(max(id), 0) FROM event;
 
@@ -85,6 +88,13 @@ UPDATE lease SET released_at = :released_at WHERE run_id = :run_id AND released_
 
 -- name: append
 INSERT INTO event (at, notebook_id, owner, body) VALUES (:at, :notebook_id, :owner, :body);
+
+-- name: forget_events
+DELETE FROM event WHERE id IN (
+    SELECT id FROM event
+    WHERE id < (SELECT coalesce((SELECT id FROM event WHERE at >= :before ORDER BY id LIMIT 1), max(id)) FROM event)
+    ORDER BY id LIMIT :at_most
+);
 
 -- name: strike_off
 UPDATE notebook SET deleted_at = :at WHERE id = :id;

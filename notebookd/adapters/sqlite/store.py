@@ -86,7 +86,7 @@ class SqliteReader(LedgerReads, ShelfReads, TokenReads):
         direction = "DESC" if wish.descending else "ASC"
         rows = self._fetch(
             f"SELECT n.body, n.version, r.body, r.version {clause} "
-            f"ORDER BY {order} {direction}, n.id LIMIT :limit OFFSET :offset",
+            f"ORDER BY {order} {direction}, n.rowid LIMIT :limit OFFSET :offset",
             {**values, "limit": wish.size, "offset": (wish.page - 1) * wish.size},
         )
         total = self._fetch(f"SELECT count(*) {clause}", values)[0][0]
@@ -131,6 +131,10 @@ class SqliteReader(LedgerReads, ShelfReads, TokenReads):
         name = "events_of_notebook" if notebook_id else "events_of_owner" if owner else "events"
         values = {"after": after, "limit": limit, "notebook": notebook_id, "owner": owner}
         return [records.event(row) for row in self._rows(name, values)]
+
+    def first_event_id(self) -> int:
+        """The oldest event's id."""
+        return int(self._rows("first_event")[0][0])
 
     def last_event_id(self) -> int:
         """The newest event's id."""
@@ -227,6 +231,11 @@ class SqliteTransaction(LedgerWrites, ShelfWrites, TokenWrites):
             owner=event.owner,
             body=records.body(event),
         )
+
+    async def forget_events(self, before: datetime, *, at_most: int) -> int:
+        """Forget the oldest."""
+        values = {"before": records.millis(before), "at_most": at_most}
+        return (await self._connection.execute(self._sql["forget_events"], values)).rowcount
 
     async def strike_off(self, notebook_id: NotebookId, at: datetime) -> None:
         """Leave a tombstone."""
