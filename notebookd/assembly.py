@@ -156,8 +156,18 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
     meter = Meter(store, clock, tariff_of(config.billing))
     allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter)
     machine = Machine(store, parts.engine, inventory, watch, allocator)
-    ports = Ports(engine=parts.engine, editor=parts.editor, files=parts.files, volumes=parts.volumes, clock=clock)
-    porter = Porter(store, parts.movers, clock, at_once=config.transfers.at_once)
+    ports = Ports(
+        engine=parts.engine,
+        editor=parts.editor,
+        files=parts.files,
+        volumes=parts.volumes,
+        movers=parts.movers,
+        clock=clock,
+    )
+    transfers = config.transfers
+    porter = Porter(
+        store, parts.movers, parts.volumes, clock, at_once=transfers.at_once, cache_keep_s=transfers.cache_keep_s
+    )
     executor = Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi)
     idle = IdleWatch(store, ports, parts.traffic, inventory, meter, policy, config.lifecycle.idle_stop_s)
     spaces = WorkspaceWatch(
@@ -210,7 +220,7 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     rooms.idle.default_s = config.lifecycle.idle_stop_s
     rooms.spaces.quota_bytes = config.workspace.quota_bytes
     rooms.spaces.every_s = config.workspace.measure_every_s
-    rooms.porter.at_once = config.transfers.at_once
+    rooms.porter.at_once, rooms.porter.cache_keep_s = config.transfers.at_once, config.transfers.cache_keep_s
     rooms.meter.tariff = tariff_of(config.billing)
     rooms.watch.pace = Pace(busy_s=config.gpus.poll_s)
     rooms.inventory.rule, rooms.inventory.shares = _foreign_rule(config), _shares(config)

@@ -25,6 +25,13 @@ class Nothing:
         """Done at once."""
         return Report(over=True, ok=True)
 
+    async def sweep_cache(self, *_: Any, **__: Any) -> list[str]:
+        """Nothing to sweep."""
+        return []
+
+    async def purge_snapshots(self, _: str) -> None:
+        """Nothing to purge."""
+
     async def measure(self, _: str) -> int:
         """Nothing to measure."""
         return 0

@@ -18,7 +18,7 @@ from notebookd.domain.container import ContainerStatus
 from notebookd.domain.data_plan import USERS_FAULT
 from notebookd.domain.observed import Known
 from notebookd.domain.plan import LifecyclePolicy
-from notebookd.domain.run import Outcome, Run, RunState
+from notebookd.domain.run import NotebookId, Outcome, Run, RunState
 from notebookd.domain.turns import answered, seen_running, start_failed
 from notebookd.errors import (
     ContainerMissing,
@@ -35,6 +35,7 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.editor import Editor
 from notebookd.ports.engine import ContainerSpec, Engine, LogLine, Mount
 from notebookd.ports.files import Files
+from notebookd.ports.movers import Movers
 from notebookd.ports.store import Entry
 from notebookd.ports.volumes import Volumes
 from notebookd.reconciler.gpu_watch import GpuWatch
@@ -61,6 +62,7 @@ class Ports:
     editor: Editor
     files: Files
     volumes: Volumes
+    movers: Movers
     clock: Clock
 
 
@@ -140,8 +142,7 @@ class Executor:
             case act.QuarantineGpu(gpu_uuid, lingering):
                 await self._watch.quarantine(gpu_uuid, f"its container is gone, and {lingering}", entry)
             case act.RemoveFiles():
-                await ports.files.remove(entry.notebook.id)
-                await ports.volumes.discard(entry.notebook.id)
+                await self._remove_files(run.notebook_id)
             case _:
                 assert_never(action)
         return run
@@ -168,6 +169,14 @@ class Executor:
         await self._ports.files.clear_editor(run.notebook_id)
         if any(each.place is Place.SCRATCH for each in run.volumes):
             await self._ports.volumes.discard(run.notebook_id, scratch=True)
+
+    async def _remove_files(self, notebook_id: NotebookId) -> None:
+        await self._ports.files.remove(notebook_id)
+        await self._ports.volumes.discard(notebook_id)
+        try:
+            await self._ports.movers.purge_snapshots(notebook_id)
+        except VolumeFault as fault:
+            log.warning("the snapshots of notebook %s stay behind: %s", notebook_id, fault)
 
     def _checked_mounts(self, run: Run) -> tuple[Mount, ...]:
         """The mounts whose sources others than notebookd can move: as they are found now."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import NotebookId, Run
@@ -26,16 +27,24 @@ from notebookd.errors import EngineError, VolumeFault
 from notebookd.ports.clock import Clock
 from notebookd.ports.movers import Movers, Pull, Push, RestoreSnapshot, TakeSnapshot, Work
 from notebookd.ports.store import Entry, Store
+from notebookd.ports.volumes import Volumes
 
 log = logging.getLogger(__name__)
+
+_CACHE_EVERY = timedelta(hours=1)
 
 
 class Porter:
     """Sees to the movers of all notebooks. ``on_free`` is told of notebooks whose transfers wait for a mover."""
 
-    def __init__(self, store: Store, movers: Movers, clock: Clock, *, at_once: int) -> None:
+    def __init__(
+        self, store: Store, movers: Movers, volumes: Volumes, clock: Clock, *, at_once: int, cache_keep_s: float
+    ) -> None:
         self._store = store
         self._movers = movers
+        self._volumes = volumes
+        self.cache_keep_s = cache_keep_s
+        self._swept_at: datetime | None = None
         self._clock = clock
         self.at_once = at_once
         self.on_free: Callable[[str], None] = lambda _: None
@@ -128,11 +137,26 @@ class Porter:
         self.note([replace(sync, transfers=transfers)])
 
     async def sweep(self) -> None:
-        """Remove movers that no transfer on record wants."""
+        """Remove movers that no transfer on record wants, and now and then shared copies that nobody used for long."""
         wanted = {each.id for sync in self._store.list_open_syncs() for each in sync.transfers}
         for mover_id in await self._movers.list_movers() - wanted:
             log.warning("removing mover %s: nobody waits for it", mover_id)
             await self._movers.clear(mover_id)
+        now = self._clock.now()
+        if self._swept_at is None or now - self._swept_at >= _CACHE_EVERY:
+            self._swept_at = now
+            await self._sweep_cache(now)
+
+    async def _sweep_cache(self, now: datetime) -> None:
+        in_use = {
+            (str(each.volume.source), each.version)
+            for entry in self._store.list_unsettled()
+            for each in entry.run.volumes
+            if each.version is not None
+        }
+        unused_since = now - timedelta(seconds=self.cache_keep_s)
+        for removed in await self._volumes.sweep_cache(in_use, unused_since=unused_since):
+            log.info("removed the shared copy of %s", removed)
 
 
 def _work(sync: Sync, transfer: Transfer) -> Work:
