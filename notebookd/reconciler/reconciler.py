@@ -27,12 +27,8 @@ from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_n
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.metering import Meter
-<<<<<<< /tmp/w/ours.tmp
-from notebookd.reconciler.record import Stale, commit, forget_events
-=======
 from notebookd.reconciler.porter import Porter
-from notebookd.reconciler.record import Stale, commit
->>>>>>> newbase/notebookd/reconciler/reconciler.py
+from notebookd.reconciler.record import Stale, commit, forget_events
 from notebookd.reconciler.workqueue import WorkQueue
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
 
@@ -294,12 +290,9 @@ class Reconciler:
         self._on_turn()
         if self._idle.dozing:
             self.wake(IDLE)
-<<<<<<< /tmp/w/ours.tmp
-        await forget_events(self._store, self._ports.clock.now() - self.settings.keep_events)
-=======
         if self._rooms.dozing:
             self.wake(WORKSPACES)
->>>>>>> newbase/notebookd/reconciler/reconciler.py
+        await forget_events(self._store, self._ports.clock.now() - self.settings.keep_events)
         try:
             await self._mark_storage()
             looked = self._meter.read()

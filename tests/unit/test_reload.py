@@ -38,9 +38,7 @@ AT_ONCE: Mapping[str, Any] = {
     "gpus": {"foreign_memory": "1GiB", "ignore_processes": ["gnome-shell"], "poll": "7s"},
     "billing": {"rates": {"h100-1-gpu": "2.80"}},
     "store": {"min_free": "2GiB"},
-<<<<<<< /tmp/w/ours.tmp
     "events": {"keep": "30d"},
-=======
     "transfers": {
         "at_once": 2,
         "bandwidth": "1MiB",
@@ -52,7 +50,6 @@ AT_ONCE: Mapping[str, Any] = {
     "snapshots": {"at_stop": False, "keep": 3},
     "workspace": {"quota": "1GiB", "measure_every": "1m"},
     "datastore": [{"alias": "DATA", "path": "/srv/data"}],
->>>>>>> newbase/tests/unit/test_reload.py
     "images": {"recipes": "/srv/recipes"},
     "image": [{"editor": "jupyterlab", "framework": "conda", "version": "9", "image": "mine:1", "command": ["x"]}],
     "editor": [{"id": "vscode", "name": "VS Code"}],
