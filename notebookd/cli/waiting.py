@@ -63,11 +63,11 @@ class _Steps:
             for row in (job.history if job else [])
             if wire.parse_rfc3339(row.date) >= self._clear_of_rounding
         ]
+        for line in self._transfers.finished(notebook.status):
+            self._screen.done(f"  {line}")
         for (state, began), (_, ended) in list(itertools.pairwise(rows))[self._told :]:
             self._screen.done(f"  {state:<14}{(ended - began).total_seconds():7.1f} s")
             self._told += 1
-        for line in self._transfers.finished(notebook.status):
-            self._screen.done(f"  {line}")
         underway = self._transfers.underway(notebook.status, now)
         self._screen.current(self._now_doing(notebook, rows[-1][0] if rows else "", now, underway), underway.detail)
 

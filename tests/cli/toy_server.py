@@ -72,7 +72,7 @@ class _Answerer(http.server.BaseHTTPRequestHandler):
             path=parts.path,
             query=parse_qs(parts.query),
             headers={name.lower(): value for name, value in self.headers.items()},
-            body=self.rfile.read(int(self.headers.get("Content-Length", 0))),
+            body=self._body(),
         )
         toy = self.server.toy
         toy.asked.append(asked)
@@ -93,6 +93,16 @@ class _Answerer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if status != 204:
             self.wfile.write(body)
+
+    def _body(self):
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _stream(self, status, lines):
         self.send_response(status)

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cp``: what becomes of names, and what hostile streams do not get done."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+
+import pytest
+
+from tests.cli.worlds import A, notebook, page
+
+ARCHIVE = f"/v1/notebook/{A}/archive"
+NOT_THERE = {"message": "cannot read x of the workspace: there is nothing of that name", "code": "not-found"}
+
+
+def tar(*members):
+    """A stream of (name, what): bytes are a file, None a folder, a text a link, a TarInfo itself."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as stream:
+        for name, what in members:
+            member = what if isinstance(what, tarfile.TarInfo) else tarfile.TarInfo(name)
+            member.name, member.mtime = name, 1_700_000_000
+            if isinstance(what, bytes):
+                member.size, member.mode = len(what), 0o640
+            elif what is None:
+                member.type = tarfile.DIRTYPE
+            elif isinstance(what, str):
+                member.type, member.linkname = tarfile.SYMTYPE, what
+            stream.addfile(member, io.BytesIO(what) if isinstance(what, bytes) else None)
+    return out.getvalue()
+
+
+def special(kind, target=""):
+    member = tarfile.TarInfo()
+    member.type, member.linkname = kind, target
+    return member
+
+
+def read(body):
+    """What is in a stream, by name: content of files, targets of links, None for folders."""
+    with tarfile.open(fileobj=io.BytesIO(body), mode="r|") as stream:
+        return {
+            each.name: stream.extractfile(each).read() if each.isreg() else each.linkname or None for each in stream
+        }
+
+
+@pytest.fixture(autouse=True)
+def world(toy):
+    toy.on("GET /v1/notebook", page(notebook()))
+    toy.on(f"GET {ARCHIVE}", NOT_THERE, status=404)
+    toy.on(f"PUT {ARCHIVE}", status=204)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def tree(here):
+    """A folder with all kinds of things in it."""
+    (here / "tree" / "sub").mkdir(parents=True)
+    (here / "tree" / "sub" / "deep").write_bytes(b"deep")
+    (here / "tree" / "-rf \n\N{SNOWMAN}").write_bytes(b"odd")
+    (here / "tree" / "link").symlink_to("/etc/passwd")
+    os.mkfifo(here / "tree" / "pipe")
+    return here / "tree"
+
+
+def sent(toy):
+    (put,) = toy.sent(f"PUT {ARCHIVE}")
+    return put.query.get("path", [""])[0], read(put.body)
+
+
+class TestIntoTheNotebook:
+    """What is not there becomes the target, what is a folder takes it in."""
+
+    def test_a_file_becomes_the_target(self, notebookctl, toy, here):
+        (here / "a.txt").write_bytes(b"hello")
+        result = notebookctl("cp", "a.txt", "calm:data/b.txt")
+        assert result.exit_code == 0
+        assert sent(toy) == ("data", {"b.txt": b"hello"})
+        assert "copied 1 files, 5 B" in result.stderr
+
+    @pytest.mark.parametrize("target", ["calm:data", "calm:/workspace/data/", "calm:./data/."])
+    def test_a_file_goes_into_a_folder_that_is_there(self, notebookctl, toy, here, target):
+        (here / "a.txt").write_bytes(b"hello")
+        toy.on(f"GET {ARCHIVE}", tar(("data", None)))
+        assert notebookctl("cp", "a.txt", target).exit_code == 0
+        assert sent(toy) == ("data", {"a.txt": b"hello"})
+
+    @pytest.mark.parametrize("target", ["calm:", "calm:/workspace", "calm:.", "calm:/workspace/"])
+    def test_the_workspace_is_there(self, notebookctl, toy, here, target):
+        (here / "a.txt").write_bytes(b"hello")
+        assert notebookctl("cp", "./a.txt", target).exit_code == 0
+        assert sent(toy) == ("", {"a.txt": b"hello"})
+
+    def test_a_file_replaces_a_file(self, notebookctl, toy, here):
+        (here / "a.txt").write_bytes(b"hello")
+        toy.on(f"GET {ARCHIVE}", tar(("b.txt", b"old")))
+        assert notebookctl("cp", "a.txt", "calm:b.txt").exit_code == 0
+        assert sent(toy) == ("", {"b.txt": b"hello"})
+
+    def test_a_folder_goes_whole_links_as_links_and_no_pipes(self, notebookctl, toy, tree):
+        result = notebookctl("cp", "tree", "calm:")
+        assert result.exit_code == 0
+        assert sent(toy) == (
+            "",
+            {
+                "tree": None,
+                "tree/-rf \n\N{SNOWMAN}": b"odd",
+                "tree/link": "/etc/passwd",
+                "tree/sub": None,
+                "tree/sub/deep": b"deep",
+            },
+        )
+        assert "left out tree/pipe" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("source", "found", "into", "name"),
+        [
+            ("tree", None, "", "new/"),
+            ("tree/.", None, "", "new/"),
+            ("tree", tar(("new", None)), "new", "tree/"),
+            ("tree/", tar(("new", None)), "new", "tree/"),
+            ("tree/.", tar(("new", None)), "new", ""),
+        ],
+    )
+    def test_a_folder_is_the_target_or_comes_into_it(self, notebookctl, toy, tree, source, found, into, name):
+        if found:
+            toy.on(f"GET {ARCHIVE}", found)
+        assert notebookctl("cp", source, "calm:new").exit_code == 0
+        path, names = sent(toy)
+        assert path == into
+        assert names[f"{name}sub/deep"] == b"deep"
+
+    def test_a_link_that_was_named_is_followed(self, notebookctl, toy, here):
+        (here / "a.txt").write_bytes(b"hello")
+        (here / "l").symlink_to("a.txt")
+        assert notebookctl("cp", "l", "calm:b").exit_code == 0
+        assert sent(toy) == ("", {"b": b"hello"})
+
+    def test_stdin_goes_as_it_is(self, notebookctl, toy):
+        result = notebookctl.program("cp", "-", f"{A}:data", keys=tar(("x", b"1")))
+        assert result.returncode == 0, result.stderr
+        assert sent(toy) == ("data", {"x": b"1"})
+
+    @pytest.mark.parametrize(
+        ("source", "target"),
+        [
+            ("a", "b"),
+            ("calm:a", "calm:b"),
+            ("nowhere", "calm:b"),
+            ("here.txt", "calm:/etc/x"),
+            ("here.txt", "calm:../x"),
+            ("here.txt", "calm:gone/"),
+            ("./calm:a", "b"),
+        ],
+    )
+    def test_what_cannot_be_meant_is_a_usage_error(self, notebookctl, toy, here, source, target):
+        (here / "here.txt").write_bytes(b"")
+        assert notebookctl("cp", source, target).exit_code == 2
+        assert toy.sent(f"PUT {ARCHIVE}") == []
+
+    def test_a_folder_does_not_replace_a_file(self, notebookctl, toy, tree):
+        toy.on(f"GET {ARCHIVE}", tar(("x", b"")))
+        assert notebookctl("cp", "tree", "calm:x").exit_code == 2
+
+    def test_a_refusal_is_told(self, notebookctl, toy, here):
+        (here / "a").write_bytes(b"x")
+        toy.on(f"PUT {ARCHIVE}", {"message": "cannot write files: the disk is full", "code": "conflict"}, status=409)
+        result = notebookctl("cp", "a", "calm:")
+        assert result.exit_code == 1
+        assert "the disk is full" in result.stderr
+
+    def test_a_file_that_cannot_be_read_is_no_fault_of_the_daemon(self, notebookctl, here, monkeypatch):
+        (here / "a").write_bytes(b"x")
+        monkeypatch.setattr(os, "open", _denied)
+        result = notebookctl("cp", "a", "calm:")
+        assert result.exit_code == 1
+        assert "cannot read a: Permission denied" in result.stderr
+
+
+def _denied(*_args, **_more):
+    raise PermissionError(13, "Permission denied")
+
+
+class TestOutOfTheNotebook:
+    """The same the other way round."""
+
+    def test_a_file_becomes_the_target_with_its_mode_and_time(self, notebookctl, toy, here):
+        toy.on(f"GET {ARCHIVE}", tar(("a.txt", b"hello")))
+        assert notebookctl("cp", "calm:data/a.txt", "b.txt").exit_code == 0
+        assert toy.sent(f"GET {ARCHIVE}")[0].query == {"path": ["data/a.txt"]}
+        assert (here / "b.txt").read_bytes() == b"hello"
+        assert stat.S_IMODE((here / "b.txt").stat().st_mode) == 0o640
+        assert (here / "b.txt").stat().st_mtime == 1_700_000_000
+
+    def test_a_file_goes_into_a_folder_that_is_there(self, notebookctl, toy, here):
+        toy.on(f"GET {ARCHIVE}", tar(("a.txt", b"hello")))
+        assert notebookctl("cp", "calm:data/a.txt", ".").exit_code == 0
+        assert (here / "a.txt").read_bytes() == b"hello"
+
+    def test_a_file_replaces_a_file_and_not_what_a_link_leads_to(self, notebookctl, toy, here):
+        (here / "other").write_bytes(b"other")
+        (here / "a.txt").symlink_to("other")
+        toy.on(f"GET {ARCHIVE}", tar(("a.txt", b"hello")))
+        assert notebookctl("cp", "calm:a.txt", "a.txt").exit_code == 0
+        assert (here / "a.txt").read_bytes() == b"hello"
+        assert (here / "other").read_bytes() == b"other"
+
+    @pytest.mark.parametrize(
+        ("source", "there", "found"),
+        [("calm:d", False, "new/f"), ("calm:d", True, "new/d/f"), ("calm:d/.", True, "new/f")],
+    )
+    def test_a_folder_is_the_target_or_comes_into_it(self, notebookctl, toy, here, source, there, found):
+        if there:
+            (here / "new").mkdir()
+        toy.on(f"GET {ARCHIVE}", tar(("d", None), ("d/f", b"1"), ("d/l", "f"), ("d/s", None), ("d/s/l", "../f")))
+        assert notebookctl("cp", source, "new").exit_code == 0
+        copied = (here / found).parent
+        assert (here / found).read_bytes() == b"1"
+        assert (copied / "l").readlink().name == "f"
+        assert (copied / "s" / "l").read_bytes() == b"1"
+
+    def test_several_names_of_a_file_stay_one(self, notebookctl, toy, here):
+        toy.on(f"GET {ARCHIVE}", tar(("d", None), ("d/a", b"1"), ("d/b", special(tarfile.LNKTYPE, "d/a"))))
+        assert notebookctl("cp", "calm:d", "d").exit_code == 0
+        assert (here / "d" / "a").stat().st_ino == (here / "d" / "b").stat().st_ino
+
+    def test_the_whole_workspace_has_a_name(self, notebookctl, toy, here):
+        toy.on(f"GET {ARCHIVE}", tar(("workspace", None), ("workspace/f", b"1")))
+        assert notebookctl("cp", "calm:", ".").exit_code == 0
+        assert (here / "workspace" / "f").read_bytes() == b"1"
+
+    def test_stdout_gets_the_stream_as_it_is(self, notebookctl, toy):
+        body = tar(("d", None), ("d/f", b"1"))
+        toy.on(f"GET {ARCHIVE}", body)
+        result = notebookctl.program("cp", f"{A}:d", "-")
+        assert (result.returncode, result.stdout, result.stderr) == (0, body, b"")
+
+    def test_what_is_not_there_is_told(self, notebookctl):
+        result = notebookctl("cp", "calm:x", ".")
+        assert result.exit_code == 1
+        assert "there is nothing of that name" in result.stderr
+
+    def test_a_folder_does_not_replace_a_file(self, notebookctl, toy, here):
+        (here / "f").write_bytes(b"")
+        toy.on(f"GET {ARCHIVE}", tar(("d", None)))
+        assert notebookctl("cp", "calm:d", "f").exit_code == 1
+
+
+HOSTILE = {
+    "a parent": [("d", None), ("d/../../out", b"x")],
+    "an absolute name elsewhere": [("d", None), ("/etc/cron.d/out", b"x")],
+    "another tree": [("d", None), ("out", b"x")],
+    "a link out": [("d", None), ("d/l", "../../out")],
+    "an absolute link": [("d", None), ("d/l", "/etc/passwd")],
+    "a link by way of a link": [("d", None), ("d/a", "."), ("d/l", "a/../../out")],
+    "a file through a link": [("d", None), ("d/l", ".."), ("d/l/out", b"x")],
+    "a file through a link within": [("d", None), ("d/s", None), ("d/l", "s"), ("d/l/f", b"x")],
+    "a hard link out": [("d", None), ("d/h", special(tarfile.LNKTYPE, "../secret"))],
+    "a hard link to an absolute name": [("d", None), ("d/h", special(tarfile.LNKTYPE, "/etc/passwd"))],
+    "a device": [("d", None), ("d/n", special(tarfile.CHRTYPE))],
+    "a pipe": [("d", None), ("d/p", special(tarfile.FIFOTYPE))],
+    "a pipe alone": [("p", special(tarfile.FIFOTYPE))],
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_no_stream_writes_outside_of_the_target_or_links_out_of_it(notebookctl, toy, here, tmp_path, case):
+    (tmp_path / "secret").write_bytes(b"secret")
+    toy.on(f"GET {ARCHIVE}", tar(*HOSTILE[case]))
+    result = notebookctl("cp", "calm:d", "d")
+    assert result.exit_code in {0, 1}
+    assert result.exit_code == 1 or "left out" in result.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["api.sock", "here", "secret"]
+    for each in here.rglob("*"):
+        assert each.resolve().is_relative_to(here)
+        assert each.is_symlink() or each.is_dir() or each.is_file()
+        assert not each.name.startswith(".notebookctl-")
+
+
+def test_a_setuid_bit_does_not_come_along(notebookctl, toy, here):
+    member = tarfile.TarInfo()
+    member.mode = 0o6777
+    toy.on(f"GET {ARCHIVE}", tar(("f", member)))
+    assert notebookctl("cp", "calm:f", "f").exit_code == 0
+    assert not (here / "f").stat().st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IWOTH)
+
+
+@pytest.mark.parametrize("cut", [100, 700, 1400])
+def test_a_stream_that_breaks_off_leaves_no_half_a_file(notebookctl, toy, here, cut):
+    toy.on(f"GET {ARCHIVE}", tar(("f", b"x" * 1000))[:cut])
+    result = notebookctl("cp", "calm:f", "f")
+    assert result.exit_code != 0
+    assert [each.name for each in here.iterdir() if each.stat().st_size not in {0, 1000}] == []
+
+
+def test_what_a_stream_names_does_not_steer_the_terminal(notebookctl, toy, here):
+    toy.on(f"GET {ARCHIVE}", tar(("d", None), ("d/\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}", special(tarfile.FIFOTYPE))))
+    result = notebookctl("cp", "calm:d", "d")
+    assert "left out" in result.stderr
+    assert "\x1b" not in result.stderr
+    assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in result.stderr
+
+
+def test_names_are_completed(notebookctl):
+    env = {"_NOTEBOOKCTL_COMPLETE": "bash_complete", "COMP_WORDS": "notebookctl cp ca", "COMP_CWORD": "2"}
+    assert "plain,calm:" in notebookctl(env=env).stdout.splitlines()
