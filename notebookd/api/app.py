@@ -9,7 +9,21 @@ from typing import Any
 from aiohttp import web
 
 from notebookd import wire
-from notebookd.api import about, backup, config, images, machine, notebooks, params, streams, tokens, usage
+from notebookd.api import (
+    about,
+    archives,
+    backup,
+    config,
+    datastores,
+    images,
+    machine,
+    notebooks,
+    params,
+    streams,
+    tokens,
+    transfers,
+    usage,
+)
 from notebookd.api.call import MAX_BODY, Access, Call, Services
 from notebookd.api.errors import map_errors
 from notebookd.api.peers import Callers, PeerPolicy, refuse_browsers, require
@@ -20,6 +34,7 @@ _READER, _MEMBER, _PERSON, _ADMIN = Access.READER, Access.MEMBER, Access.PERSON,
 _EVENTS = Media({"application/x-ndjson": wire.Event})
 _LOG = Media({"application/json": wire.LogPage, "application/x-ndjson": wire.LogLine})
 _USAGE = Media({"application/json": wire.Usage, "text/csv": str})
+_TAR = Media({archives.CONTENT_TYPE: bytes})
 _ORDER = Media({"application/x-ndjson": wire.ImageProgress})
 _DATABASE = Media({"application/vnd.sqlite3": bytes})
 
@@ -79,7 +94,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/notebook/{id}", _MEMBER, notebooks.delete,
           "Delete a notebook with its workspace", reads=params.FORCE, refuses=(409,)),
     Route("PUT", "/v1/notebook/{id}/start", _MEMBER, notebooks.start,
-          "Start a notebook", refuses=(402, 409)),
+          "Start a notebook", reads=params.DISCARD, refuses=(402, 409)),
     Route("PUT", "/v1/notebook/{id}/stop", _MEMBER, notebooks.stop,
           "Stop a notebook", refuses=(409,)),
     Route("PUT", "/v1/notebook/{id}/restart", _MEMBER, notebooks.restart,
@@ -93,6 +108,20 @@ ROUTES: tuple[Route, ...] = (
           "What the editor wrote", gives=_LOG, reads=params.LOG, ours=True),
     Route("GET", "/v1/notebook/{id}/exec", _MEMBER, streams.run_in_notebook,
           "Run a command, by a websocket", gives=UPGRADE, reads=params.EXEC, refuses=(409,)),
+    Route("POST", "/v1/notebook/{id}/datasync", _MEMBER, transfers.sync,
+          "Transfer data now, in or out", takes=wire.DataSyncRequest, gives=wire.DataSync, refuses=(409,)),
+    Route("GET", "/v1/notebook/{id}/backup", _READER, transfers.list_backups,
+          "A page of the workspace's snapshots", gives=wire.NotebookBackupList, reads=params.BACKUPS),
+    Route("POST", "/v1/notebook/{id}/backup/check", _MEMBER, transfers.check_backups,
+          "Read all of a notebook's snapshots, and see whether they are sound", gives=wire.BackupCheck, ours=True),
+    Route("GET", "/v1/notebook/{id}/backup/{bid}", _READER, transfers.get_backup,
+          "A snapshot", gives=wire.NotebookBackup),
+    Route("POST", "/v1/notebook/{id}/backup/{bid}/fork", _MEMBER, transfers.fork,
+          "A new notebook that begins with a snapshot", gives=wire.Notebook, refuses=(402, 409), tagged=True),
+    Route("GET", "/v1/notebook/{id}/archive", _MEMBER, archives.read,
+          "Files out of the workspace, as a tar stream", gives=_TAR, reads=params.ARCHIVE, refuses=(409,), ours=True),
+    Route("PUT", "/v1/notebook/{id}/archive", _MEMBER, archives.write,
+          "Files into the workspace, as a tar stream", takes=_TAR, reads=params.ARCHIVE, refuses=(409,), ours=True),
     Route("GET", "/v1/notebook/{id}/access", _MEMBER, notebooks.access,
           "The URL with its token, for the owner", gives=wire.Access, refuses=(409,), ours=True),
     Route("GET", "/v1/notebook/{id}/why", _READER, notebooks.why,
@@ -103,6 +132,10 @@ ROUTES: tuple[Route, ...] = (
           "The bill of a run", gives=wire.Receipt, reads=params.RECEIPT, ours=True),
     Route("GET", "/v1/usage", _READER, usage.report,
           "What was used, and what it costs", gives=_USAGE, reads=params.USAGE, ours=True),
+    Route("GET", "/v1/datastore", _READER, datastores.list_all,
+          "The datastores that the caller may read", gives=wire.DatastoreList, ours=True),
+    Route("GET", "/v1/datastore/{alias}/object", _READER, datastores.list_objects,
+          "What lies in a datastore, one level deep", gives=wire.ObjectList, reads=params.OBJECTS, ours=True),
     Route("GET", "/v1/token", _PERSON, tokens.list_all,
           "One's own app tokens; an admin's are everybody's", gives=wire.TokenList, reads=params.TOKENS),
     Route("POST", "/v1/token", _PERSON, tokens.create,

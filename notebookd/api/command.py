@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 
 from notebookd.domain.spec import SpecWish
+from notebookd.domain.volumes import format_volume
 
 
 def command_line(wish: SpecWish) -> str:
@@ -15,6 +16,8 @@ def command_line(wish: SpecWish) -> str:
     if resources is not None:
         for option, value in (("--gpu", resources.gpu), ("--cpu", resources.cpu), ("--flavor", resources.flavor)):
             words += [option, str(value)] if value else []
+    for volume in wish.volumes or ():
+        words += ["--volume", format_volume(volume)]
     words += ["--name", wish.name] if wish.name else []
     for key, value in (wish.labels or {}).items():
         words += ["--label", f"{key}={value}"]

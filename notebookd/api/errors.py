@@ -24,6 +24,7 @@ STATUS: dict[type[errors.NotebookdError], int] = {
     errors.TooLarge: 413,
     errors.StoreUnavailable: 503,
     errors.GpusUnavailable: 503,
+    errors.VolumeFault: 503,
     errors.EngineUnavailable: 503,
 }
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from notebookd import wire
-from notebookd.api import shapes, wishes
+from notebookd.api import data_shapes, shapes, wishes
 from notebookd.api.call import Call, answer, done, page_of
 from notebookd.api.command import command_line
 from notebookd.errors import Conflict, Forbidden, InvalidRequest
@@ -20,12 +20,18 @@ from notebookd.service.notebooks import IdempotencyKey, entry_tag
 _LONGEST_KEY = 255
 
 
-def _shape(call: Call, entry: Entry) -> wire.Notebook:
-    services = call.services
+def shape(call: Call, entry: Entry) -> wire.Notebook:
+    """A notebook as it is answered."""
+    services, notebook_id = call.services, entry.notebook.id
     return shapes.notebook(
         entry,
-        url=services.url_of(entry.notebook.id),
-        usage=services.files.usage(entry.notebook.id),
+        url=services.url_of(notebook_id),
+        workspace=data_shapes.workspace(
+            services.files.usage(notebook_id),
+            services.store.find_workspace_use(notebook_id),
+            services.config.workspace.quota_bytes,
+        ),
+        syncs=services.syncs.list(notebook_id),
         now=services.clock.now(),
     )
 
@@ -36,9 +42,9 @@ async def create(call: Call) -> web.Response:
     body, faults = wishes.decode(wire.NotebookSpec, raw)
     if body is None:
         raise invalid("create the notebook", faults)
-    spec = call.services.notebooks.check(wishes.spec_wish(body), faults)
+    spec = call.services.notebooks.check(wishes.spec_wish(body, faults), faults)
     entry = await call.services.notebooks.create(call.actor, spec, _idempotency(call, raw))
-    return answer(_shape(call, entry), headers=_tag(entry))
+    return answer(shape(call, entry), headers=tag_of(entry))
 
 
 def _idempotency(call: Call, raw: bytes) -> IdempotencyKey | None:
@@ -50,7 +56,8 @@ def _idempotency(call: Call, raw: bytes) -> IdempotencyKey | None:
     return IdempotencyKey(key=key, digest=hashlib.sha256(raw).hexdigest())
 
 
-def _tag(entry: Entry) -> dict[str, str]:
+def tag_of(entry: Entry) -> dict[str, str]:
+    """The header that says which version of a notebook it is."""
     return {"ETag": f'"{entry_tag(entry)}"'}
 
 
@@ -63,7 +70,7 @@ async def list_all(call: Call) -> web.Response:
     entries, total = call.services.store.list_entries(wish)
     return answer(
         wire.NotebookList(
-            items=[_shape(call, entry) for entry in entries],
+            items=[shape(call, entry) for entry in entries],
             metadata=page_of(call, wish.page, wish.size, total),
         )
     )
@@ -72,7 +79,7 @@ async def list_all(call: Call) -> web.Response:
 async def get(call: Call) -> web.Response:
     """GET /v1/notebook/{id}."""
     entry = call.entry("get")
-    return answer(_shape(call, entry), headers=_tag(entry))
+    return answer(shape(call, entry), headers=tag_of(entry))
 
 
 async def update(call: Call) -> web.Response:
@@ -84,7 +91,9 @@ async def update(call: Call) -> web.Response:
         raise invalid(f"change notebook {notebook_id}", faults)
     if_match = call.request.headers.get("If-Match")
     tag = None if if_match in {None, "*"} else str(if_match).removeprefix("W/").strip('"')
-    await call.services.notebooks.update(call.actor, notebook_id, wishes.patch(body), if_match=tag, faults=faults)
+    await call.services.notebooks.update(
+        call.actor, notebook_id, wishes.patch(body, faults), if_match=tag, faults=faults
+    )
     return done()
 
 
@@ -99,7 +108,10 @@ async def delete(call: Call) -> web.Response:
 
 async def start(call: Call) -> web.Response:
     """PUT /v1/notebook/{id}/start."""
-    await call.services.notebooks.start(call.actor, call.notebook_id)
+    query = wishes.Query(call.request.query, "start the notebook")
+    discard = query.flag("discard")
+    query.done()
+    await call.services.notebooks.start(call.actor, call.notebook_id, discard=discard)
     return done()
 
 
@@ -140,7 +152,7 @@ async def command(call: Call) -> web.Response:
     body, faults = wishes.decode(wire.NotebookSpec, await call.body())
     if body is None:
         raise invalid("read the notebook", faults)
-    wish = wishes.spec_wish(body)
+    wish = wishes.spec_wish(body, faults)
     call.services.notebooks.check(wish, faults)
     return answer(wire.Command(command=command_line(wish)))
 
@@ -161,7 +173,7 @@ async def why(call: Call) -> web.Response:
     entry = call.entry("explain")
     reasons = call.services.reasons
     row = next((row for row in call.services.machine.queue() if row.entry.run.id == entry.run.id), None)
-    shaped = _shape(call, entry)
+    shaped = shape(call, entry)
     return answer(
         wire.Why(
             notebook=entry.notebook.id,

@@ -21,6 +21,7 @@ The notebook part is that of the OVHcloud AI API v1; operations marked `x-extens
 
 An absent value is left out of an answer, never null, but where a schema says so. Times are RFC 3339 in UTC, sizes \
 bytes, durations seconds. Every refusal has the one shape `Refusal`, whose `code` is stable."""
+_RAW = {str: {"type": "string"}, bytes: {"type": "string", "format": "binary"}}
 _CAUSES = {
     400: "the request is at fault: `details.faults` names everything that is wrong with it, by JSON path",
     401: "nobody can be made of the caller",
@@ -76,7 +77,7 @@ def _key(shape: Any) -> str:
 
 def _shapes_of(route: Route) -> Iterator[Any]:
     yield wire.Refusal
-    if route.takes is not None:
+    if route.takes is not None and not isinstance(route.takes, Media):
         yield route.takes
     for kind, shape in media_of(route).items():
         if is_json(kind):
@@ -133,9 +134,14 @@ def _operation(route: Route, shapes: _Shapes) -> dict[str, Any]:
     if route.ours:
         operation["x-extension"] = True
     if route.takes is not None:
-        schema = shapes.of(route.takes)
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": _taken(route.takes, shapes)}
     return operation
+
+
+def _taken(takes: type[wire.Request] | Media, shapes: _Shapes) -> dict[str, Any]:
+    if isinstance(takes, Media):
+        return {kind: {"schema": _RAW[each]} for kind, each in takes.shapes.items()}
+    return {"application/json": {"schema": shapes.of(takes)}}
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
@@ -162,10 +168,9 @@ def _success(route: Route, shapes: _Shapes) -> dict[str, Any]:
     media = media_of(route)
     if not media:
         return {"description": "done"}
-    raw = {str: {"type": "string"}, bytes: {"type": "string", "format": "binary"}}
     response: dict[str, Any] = {
         "description": "one JSON object a line" if "application/x-ndjson" in media else "the answer",
-        "content": {kind: {"schema": shapes.of(each) if is_json(kind) else raw[each]} for kind, each in media.items()},
+        "content": {kind: {"schema": shapes.of(each) if is_json(kind) else _RAW[each]} for kind, each in media.items()},
     }
     if route.tagged:
         response["headers"] = {"ETag": {"description": "the version, for If-Match", "schema": {"type": "string"}}}

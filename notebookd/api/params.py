@@ -82,5 +82,16 @@ USAGE = (
     Param("format", Literal["json", "csv"], "`json` without"),
     Param("user", str, "of this user; for admins"),
 )
+BACKUPS = (
+    _PAGE,
+    _SIZE,
+    Param("sort", Literal["createdAt", "updatedAt", "backupDate", "id"], "by what; `createdAt` without"),
+    Param("order", Literal["asc", "desc"], "`desc` without"),
+    Param("updatedAfter", str, f"taken after: {_MOMENT}"),
+    Param("updatedBefore", str, f"taken before: {_MOMENT}"),
+)
+ARCHIVE = (Param("path", str, "below `/workspace`; all of it without"),)
+OBJECTS = (Param("prefix", str, "what the objects' paths begin with, the container first"),)
+DISCARD = (Param("discard", bool, "give up what could not be carried back (after SYNC_FAILED)"),)
 FRAMEWORK = (Param("compatibleWithFramework", str, "that go with this framework"),)
 EDITOR = (Param("compatibleWithEditor", str, "that go with this editor"),)

@@ -25,7 +25,7 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """An answer that is not, or not always, JSON: its shapes by content type. ``str`` is text, ``bytes`` is data."""
+    """A body that is not, or not always, JSON: its shapes by content type. ``str`` is text, ``bytes`` is data."""
 
     shapes: Mapping[str, Any]
 
@@ -37,9 +37,10 @@ UPGRADE = Media({})
 class Route(NamedTuple):
     """A verb, a path, who may, and what answers; then what is true of it, from which its description is made.
 
-    ``takes`` is the shape that decodes the body, ``gives`` the one that the answer is encoded from (None: 204, no
-    body), ``reads`` what is read of the query and the headers. ``refuses`` holds the statuses of errors beside those
-    that follow from the rest, see :attr:`errors`. ``ours`` marks what the OVHcloud AI API does not have.
+    ``takes`` is the shape that decodes the body (or what streams in, which has no bounds), ``gives`` the one that the
+    answer is encoded from (None: 204, no body), ``reads`` what is read of the query and the headers. ``refuses`` holds
+    the statuses of errors beside those that follow from the rest, see :attr:`errors`. ``ours`` marks what the OVHcloud
+    AI API does not have.
     """
 
     method: str
@@ -47,7 +48,7 @@ class Route(NamedTuple):
     access: Access
     handler: Handler
     summary: str
-    takes: type[wire.Request] | None = None
+    takes: type[wire.Request] | Media | None = None
     gives: Any = None
     reads: tuple[Param, ...] = ()
     refuses: tuple[int, ...] = ()
@@ -65,7 +66,8 @@ class Route(NamedTuple):
         """Every status of an error: whoever asks may be refused, and what the daemon stands on may be away."""
         found = {401, 403, 500, 503, *self.refuses}
         found |= {404} if "{" in self.path else set()
-        found |= {400, 413} if self.takes else set()
+        found |= {400} if self.takes else set()
+        found |= {413} if self.takes and not isinstance(self.takes, Media) else set()
         found |= {400} if self.reads else set()
         return tuple(sorted(found))
 

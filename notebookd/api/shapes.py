@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from notebookd import wire
+from notebookd.api import data_shapes
 from notebookd.domain.catalogue import Catalogue, Editor, Framework
 from notebookd.domain.deadlines import Deadline
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.domain.run import FINAL, Resources, Run, RunState, stopped_at
-from notebookd.ports.files import Usage
+from notebookd.domain.syncing import Sync
 from notebookd.ports.store import Entry
 from notebookd.service.gpus import BoardRow
 from notebookd.service.machine import QueueRow
@@ -30,15 +32,17 @@ _JOB_MESSAGES = {
 }
 
 
-def notebook(entry: Entry, *, url: str, usage: Usage | None, now: datetime) -> wire.Notebook:
-    """A notebook with its latest run."""
+def notebook(
+    entry: Entry, *, url: str, workspace: wire.Workspace | UnsetType, syncs: Sequence[Sync] = (), now: datetime
+) -> wire.Notebook:
+    """A notebook with its latest run, and its transfers, the newest first."""
     kept = entry.notebook
     return wire.Notebook(
         id=kept.id,
         created_at=wire.rfc3339(kept.created_at),
         updated_at=wire.rfc3339(kept.updated_at),
         spec=spec(kept, entry.run.resources),
-        status=_status(entry, url=url, usage=usage, now=now),
+        status=_status(entry, url=url, workspace=workspace, syncs=syncs, now=now),
         user=kept.owner,
     )
 
@@ -57,7 +61,7 @@ def spec(kept: Notebook, held: Resources) -> wire.Spec:
         ssh_public_keys=list(asked.ssh_public_keys),
         timeout_auto_restart=asked.timeout_auto_restart,
         unsecure_http=asked.unsecure_http,
-        volumes=[],
+        volumes=[data_shapes.volume(each) for each in asked.volumes],
     )
 
 
@@ -75,7 +79,9 @@ def resources(held: Resources) -> answers.Resources:
     )
 
 
-def _status(entry: Entry, *, url: str, usage: Usage | None, now: datetime) -> wire.NotebookStatus:
+def _status(
+    entry: Entry, *, url: str, workspace: wire.Workspace | UnsetType, syncs: Sequence[Sync], now: datetime
+) -> wire.NotebookStatus:
     run = entry.run
     state = entry_state(entry)
     total = run.earlier_running_s + run.running_time(now).total_seconds()
@@ -86,34 +92,26 @@ def _status(entry: Entry, *, url: str, usage: Usage | None, now: datetime) -> wi
     return wire.NotebookStatus(
         state=str(state),
         url=url,
-        data_sync=[],
-        volumes=[],
+        data_sync=[data_shapes.data_sync(each, run.volumes) for each in syncs],
+        volumes=[data_shapes.volume_status(each) for each in run.volumes],
         duration=int(total),
         info=info,
-        last_job_status=_job(run, url=url, now=now),
+        last_job_status=_job(run, url=url, syncs=syncs, now=now),
         last_started_at=_time(run.last(RunState.RUNNING) or run.earlier_started_at),
         last_stopped_at=_time(stopped_at(run) or run.earlier_stopped_at),
-        workspace=_workspace(usage),
+        workspace=workspace,
     )
 
 
-def _workspace(usage: Usage | None) -> wire.Workspace | UnsetType:
-    if usage is None:
-        return UNSET
-    return wire.Workspace(
-        storage_free=usage.free_bytes, storage_used=UNSET if usage.used_bytes is None else usage.used_bytes
-    )
-
-
-def _job(run: Run, *, url: str, now: datetime) -> wire.JobStatus:
+def _job(run: Run, *, url: str, syncs: Sequence[Sync], now: datetime) -> wire.JobStatus:
     ended = run.state in FINAL
     return wire.JobStatus(
         state=str(run.state),
         history=[wire.JobStateHistory(date=wire.rfc3339(at), state=str(state)) for at, state in run.history],
         queued_at=wire.rfc3339(run.queued_at),
         duration=int(run.running_time(now).total_seconds()),
-        data_sync=[],
-        volumes=[],
+        data_sync=[data_shapes.data_sync(each, run.volumes) for each in syncs if each.run_id == run.id],
+        volumes=[data_shapes.volume_status(each) for each in run.volumes],
         exit_code=UNSET if run.exit_code is None else run.exit_code,
         finalized_at=_time(run.state_since if ended else None),
         info=_outcome(run)

@@ -11,6 +11,7 @@ import msgspec
 from multidict import MultiMapping
 
 from notebookd import wire
+from notebookd.api.volume_wishes import read_volumes
 from notebookd.config import parse_duration
 from notebookd.domain.patch import Patch
 from notebookd.domain.run import NotebookState
@@ -42,8 +43,8 @@ def require(shape: type[T], raw: bytes, what: str) -> T:
     return body
 
 
-def spec_wish(body: wire.NotebookSpec) -> SpecWish:
-    """What a create asks for; null is unset."""
+def spec_wish(body: wire.NotebookSpec, faults: list[Fault]) -> SpecWish:
+    """What a create asks for; null is unset. What cannot be read of its volumes is added to ``faults``."""
     env = body.env if isinstance(body.env, wire.NotebookEnv) else None
     return SpecWish(
         editor=_given(env.editor_id) if env else None,
@@ -56,12 +57,13 @@ def spec_wish(body: wire.NotebookSpec) -> SpecWish:
         ssh_public_keys=_texts(body.ssh_public_keys),
         timeout_auto_restart=_given(body.timeout_auto_restart),
         unsecure_http=_given(body.unsecure_http),
-        volumes=len(_given(body.volumes) or ()),
+        volumes=read_volumes(_given(body.volumes), faults),
     )
 
 
-def patch(body: wire.NotebookPatch) -> Patch:
-    """What an update asks for; a field that is there with null resets."""
+def patch(body: wire.NotebookPatch, faults: list[Fault]) -> Patch:
+    """What an update asks for; a field that is there with null resets. What cannot be read of its volumes is added to
+    ``faults``."""
     given = frozenset(name for name in body.__struct_fields__ if getattr(body, name) is not wire.UNSET)
     env = body.env if isinstance(body.env, wire.NotebookEnv) else None
     wish = SpecWish(
@@ -75,7 +77,7 @@ def patch(body: wire.NotebookPatch) -> Patch:
         ssh_public_keys=_texts(body.ssh_public_keys),
         timeout_auto_restart=_given(body.timeout_auto_restart),
         unsecure_http=_given(body.unsecure_http),
-        volumes=len(_given(body.volumes) or ()),
+        volumes=read_volumes(_given(body.volumes), faults),
     )
     return Patch(wish=wish, given=given)
 

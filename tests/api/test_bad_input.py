@@ -37,10 +37,6 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "name in capitals": ({"name": "Mine"}, {"$.name"}),
     "empty name": ({"name": ""}, {"$.name"}),
     "name with a newline": ({"name": "mine\n"}, {"$.name"}),
-    "volumes": (
-        {"volumes": [{"mountPath": "/data", "permission": "ro", "dataStore": {"alias": "A", "container": "c"}}]},
-        {"$.volumes"},
-    ),
     "env name with a digit first": ({"envVars": [{"name": "1X", "value": ""}]}, {"$.envVars[0].name"}),
     "env name with a dash": ({"envVars": [{"name": "A-B", "value": ""}]}, {"$.envVars[0].name"}),
     "env name empty": ({"envVars": [{"name": "", "value": ""}]}, {"$.envVars[0].name"}),

@@ -151,7 +151,14 @@ async def test_null_resets(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"resources": {"gpu": 2}}, {"resources": {"cpu": 1}}, {"sshPublicKeys": [KEY]}, {"unsecureHttp": True}]
+    "fields",
+    [
+        {"resources": {"gpu": 2}},
+        {"resources": {"cpu": 1}},
+        {"sshPublicKeys": [KEY]},
+        {"unsecureHttp": True},
+        {"volumes": [{"mountPath": "/d", "permission": "RW", "cache": False, "standalone": {}}]},
+    ],
 )
 async def test_what_needs_a_stop_is_refused_before_and_taken_after(api: Api, fields: dict[str, Any]) -> None:
     notebook = await api.create()
@@ -192,7 +199,7 @@ async def test_labels_and_auto_restart_change_at_any_time(api: Api, fields: dict
         ({"env": {"editorId": "x", "frameworkId": "conda"}, "urL": 1}, {"$.env.editorId", "$.urL"}),
         ({"labels": {"ovh/x": "1"}, "resources": {"gpu": 1, "cpu": 1}}, {"$.labels.ovh/x", "$.resources"}),
         ({"resources": {"gpu": 99}}, {"$.resources.gpu"}),
-        ({"volumes": [{"mountPath": "/d", "permission": "ro", "standalone": {}}]}, {"$.volumes"}),
+        ({"volumes": [{"mountPath": "/d", "permission": "ro", "standalone": {}}]}, {"$.volumes[0].permission"}),
         ({"sshPublicKeys": [KEY] * 11, "unsecureHttp": "no"}, {"$.sshPublicKeys", "$.unsecureHttp"}),
     ],
 )
