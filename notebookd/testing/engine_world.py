@@ -204,6 +204,11 @@ class FakeEngineWorld:
             self.containers[name].output.append(LogLine(at=self.now(), stream=STREAMS[stream], content=line))
         self._wake()
 
+    def announce(self, event: EngineEvent) -> None:
+        """Tell all who listen of a container that is not of this world's making."""
+        for queue in self._subscribers:
+            queue.put_nowait(event)
+
     def settle(self) -> None:
         """Let every container go on that slept until now; each call of the port does this first."""
         for container in list(self.containers.values()):

@@ -108,7 +108,7 @@ class Jobs:
             told: dict[str, object] = {"notebook": work.notebook_id, "cache": volume.cache, "reset": work.reset}
             if isinstance(volume.source, GitSource):
                 told |= {"task": "git-pull", "url": volume.source.git_url, "schemes": list(transfers.git_schemes)}
-                told |= {"max_bytes": transfers.git_max_bytes, "timeout_s": transfers.git_timeout_s}
+                told |= {"max_bytes": transfers.git_max_bytes, "timeout_s": int(transfers.git_timeout_s)}
                 told |= {"writable": volume.permission.writable}
                 network, known = Network.PRIVATE, dict[str, bytes]()
             else:
