@@ -201,7 +201,7 @@ class Tree:
             self._forget_parent()
             fd = os.open(".", _FOLDER, dir_fd=self._root)
             try:
-                for part in parent.split("/"):
+                for part in filter(None, parent.split("/")):  # none of a path at the top
                     fd = _step(fd, part, create=create)
             except BaseException:
                 os.close(fd)
