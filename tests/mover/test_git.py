@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Git volumes from a real server, with repositories that mean ill."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from notebookd.mover.gitrun import url_fault
+from tests.mover.git_server import Repository, git_server
+from tests.mover.program import Ending, Mover
+
+
+class Cloned:
+    """A repository, and a volume that it is brought into."""
+
+    def __init__(self, url: str, repository: Repository, mover: Mover) -> None:
+        self.url, self.repository, self.mover = url, repository, mover
+        self.data = mover.places.volume / "data"
+
+    def pull(self, **fields: object) -> Ending:
+        fields = {"url": self.url, "schemes": ["http"], "timeout_s": 30, "writable": True, **fields}
+        return self.mover.run("git-pull", **fields)
+
+    def log(self) -> list[str]:
+        """The subjects that ``git log`` shows in the volume, newest first."""
+        return self.in_volume("log", "--format=%s").splitlines()
+
+    def in_volume(self, *words: str) -> str:
+        words = ("git", "-c", f"safe.directory={self.data}", *words)
+        return subprocess.run(words, cwd=self.data, check=True, capture_output=True).stdout.decode()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    root = tmp_path_factory.mktemp("git")
+    (root / "served").mkdir()
+    with git_server(root / "served") as url:
+        yield root, url
+
+
+@pytest.fixture
+def cloned(served: tuple[Path, str], tmp_path: Path) -> Cloned:
+    root, url = served
+    repository = Repository(root, tmp_path.name)
+    return Cloned(f"{url}/{tmp_path.name}.git", repository, Mover(tmp_path))
+
+
+def names(folder: Path) -> set[str]:
+    """All files and links, less git's own."""
+    return {
+        str(each.relative_to(folder)) for each in folder.rglob("*") if ".git" not in each.parts and not each.is_dir()
+    }
+
+
+def test_the_latest_commit_comes_in_and_git_works_there(cloned: Cloned) -> None:
+    odd = os.fsdecode(b'new\nline "\xff')
+    cloned.repository.write(first="1")
+    cloned.repository.publish("an earlier commit")
+    cloned.repository.write(**{odd: "odd", "with space": "2", "-rf": "3"})
+    (cloned.repository.tree / "run.sh").write_text("true")
+    (cloned.repository.tree / "run.sh").chmod(0o755)
+    commit = cloned.repository.publish("the latest")
+
+    ending = cloned.pull()
+
+    assert ending.ok, ending
+    assert ending.facts["version"] == commit
+    assert ending.facts["files"] == 5
+    assert names(cloned.data) == {"first", odd, "with space", "-rf", "run.sh"}
+    assert (cloned.data / "run.sh").stat().st_mode & 0o111
+    assert cloned.log() == ["the latest"]
+    assert cloned.in_volume("status", "--porcelain", "--branch") == "## trunk...origin/trunk\n"
+    assert {each.name for each in cloned.mover.places.volume.iterdir()} >= {"data", "manifest.json"}
+    assert not list((cloned.mover.places.volume / "staging").rglob("first"))
+
+
+def test_an_update_brings_what_is_new_and_leaves_what_was_changed_here(cloned: Cloned) -> None:
+    cloned.repository.write(same="1", theirs="1", ours="1", both="1", gone="1", missed="1")
+    cloned.repository.publish("one")
+    cloned.pull()
+    (cloned.data / "ours").write_text("mine")
+    (cloned.data / "both").write_text("mine")
+    (cloned.data / "missed").write_text("mine")
+    (cloned.data / "mine").write_text("mine")
+    cloned.in_volume("status")
+    cloned.repository.write(theirs="2", both="2", new="2", gone=None, missed=None)
+    commit = cloned.repository.publish("two")
+
+    ending = cloned.pull()
+
+    assert ending.ok, ending
+    assert ending.facts["version"] == commit
+    found = {name: (cloned.data / name).read_text() for name in names(cloned.data)}
+    assert found == {
+        "same": "1",
+        "theirs": "2",
+        "ours": "mine",
+        "both": "mine",
+        "new": "2",
+        "missed": "mine",
+        "mine": "mine",
+    }
+    assert ending.progress["skipped"] == 3
+    assert ending.progress["deleted"] == 1
+    assert "both" in ending.message
+    assert cloned.log()[0] == "two"
+    assert cloned.pull().facts["version"] == commit  # nothing new is no work
+
+
+def test_a_git_folder_that_was_changed_here_stays(cloned: Cloned) -> None:
+    cloned.repository.write(file="1")
+    cloned.repository.publish("one")
+    cloned.pull()
+    cloned.in_volume(
+        "-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-q", "--allow-empty", "-m", "mine"
+    )
+    cloned.repository.write(file="2")
+    cloned.repository.publish("two")
+    ending = cloned.pull()
+    assert ending.ok
+    assert ".git" in ending.message
+    assert (cloned.data / "file").read_text() == "2"
+    assert cloned.log() == ["mine", "one"]
+
+
+def test_a_rewritten_history_changes_nothing_until_the_volume_is_reset(cloned: Cloned) -> None:
+    cloned.repository.write(file="1")
+    first = cloned.repository.publish("one")
+    cloned.pull()
+    cloned.repository.write(file="other", new="x")
+    cloned.repository.publish("another one", "--amend")
+
+    for _ in range(2):
+        ending = cloned.pull()
+        assert (ending.ok, ending.code) == (False, "DATASYNC_NOT_FAST_FORWARD")
+        assert names(cloned.data) == {"file"}
+        assert (cloned.data / "file").read_text() == "1"
+
+    (cloned.data / "mine").touch()
+    ending = cloned.pull(reset=True)
+    assert ending.ok
+    assert ending.facts["version"] != first
+    assert names(cloned.data) == {"file", "new"}
+    assert cloned.log() == ["another one"]
+
+
+def test_a_history_that_grew_by_a_merge_is_fast_forward(cloned: Cloned) -> None:
+    cloned.repository.publish("one")
+    cloned.repository.git("checkout", "-q", "-b", "side")
+    cloned.repository.write(side="1")
+    cloned.repository.git("add", "-A")
+    cloned.repository.git("commit", "-q", "-m", "aside")
+    cloned.repository.git("checkout", "-q", "trunk")
+    cloned.repository.write(main="1")
+    cloned.repository.publish("two")
+    cloned.pull()
+    cloned.repository.git("merge", "-q", "--no-edit", "side")
+    cloned.repository.publish("three")
+    assert cloned.pull().ok
+    assert names(cloned.data) == {"main", "side"}
+
+
+@pytest.mark.parametrize("into", ["data", "versions"])
+def test_nothing_that_a_repository_brings_is_run(cloned: Cloned, tmp_path: Path, into: str) -> None:
+    ran = tmp_path / "ran"
+    command = f"touch {ran}"
+    config = f'[core]\n\tfsmonitor = "{command}"\n\tsshCommand = "{command}"\n[filter "evil"]\n\tsmudge = "{command}"\n'
+    (cloned.repository.tree / "hooks").mkdir()
+    cloned.repository.write(**{
+        ".gitattributes": "* filter=evil diff=evil\nbig filter=lfs -text\n",
+        ".gitconfig": config,
+        ".gitmodules": f'[submodule "sub"]\n\tpath = sub\n\turl = ext::sh -c {command!r}\n\tupdate = !{command}\n',
+        "big": "version https://git-lfs.github.com/spec/v1\n",
+        "hooks/post-checkout": f"#!/bin/sh\n{command}\n",
+    })  # fmt: skip
+    (cloned.repository.tree / "hooks/post-checkout").chmod(0o755)
+    cloned.repository.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
+    cloned.repository.git("add", "-A", "--", ".gitattributes", ".gitconfig", ".gitmodules", "big", "hooks")
+    cloned.repository.git("commit", "-q", "-m", "evil")
+    cloned.repository.git("push", "-q", str(cloned.repository.bare), "HEAD:trunk")
+
+    ending = cloned.pull(cache=into == "versions")
+
+    assert ending.ok, ending
+    assert not ran.exists()
+    assert "sub" in ending.message
+    here = cloned.data if into == "data" else cloned.mover.places.volume / "versions" / str(ending.facts["version"])
+    assert (here / "big").read_text().startswith("version https://git-lfs")
+    assert (here / "hooks/post-checkout").exists()
+    assert not list((here / ".git").glob("hooks/*"))
+
+
+def test_a_git_folder_that_was_made_evil_here_is_never_run(cloned: Cloned, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    cloned.repository.write(file="1")
+    cloned.repository.publish("one")
+    cloned.pull()
+    with (cloned.data / ".git/config").open("a") as config:
+        config.write(f'[core]\n\tfsmonitor = "touch {ran}"\n\tworktree = /\n[filter "x"]\n\tsmudge = touch {ran}\n')
+    (cloned.data / ".git/hooks").mkdir()
+    for hook in ("post-checkout", "post-merge", "reference-transaction"):
+        (cloned.data / ".git/hooks" / hook).write_text(f"#!/bin/sh\ntouch {ran}\n")
+        (cloned.data / ".git/hooks" / hook).chmod(0o755)
+    (cloned.data / ".gitattributes").write_text("* filter=x\n")
+    cloned.repository.write(file="2")
+    cloned.repository.publish("two")
+    assert cloned.pull().ok
+    assert (cloned.data / "file").read_text() == "2"
+    assert not ran.exists()
+
+
+def test_links_come_in_if_they_stay_in_the_tree(cloned: Cloned) -> None:
+    tree = cloned.repository.tree
+    (tree / "folder").mkdir()
+    (tree / "folder/file").touch()
+    (tree / "folder/up").symlink_to("../other")
+    (tree / "inside").symlink_to("folder/file")
+    (tree / "absolute").symlink_to("/etc/passwd")
+    (tree / "climbing").symlink_to("../../secret")
+    (tree / "winding").symlink_to("folder/../../secret")
+    cloned.repository.publish("links")
+    ending = cloned.pull()
+    assert names(cloned.data) == {"folder/file", "folder/up", "inside"}
+    assert ending.progress["skipped"] == 3
+    assert "absolute" in ending.message
+
+    (cloned.data / "inside").unlink()
+    (cloned.data / "inside").symlink_to("elsewhere")
+    (tree / "folder/up").unlink()
+    (tree / "inside").unlink()
+    (tree / "inside").symlink_to("folder")
+    cloned.repository.publish("other links")
+    assert "inside" in cloned.pull().message
+    assert names(cloned.data) == {"folder/file", "inside"}
+    assert (cloned.data / "inside").readlink() == Path("elsewhere")
+
+
+def test_nothing_is_written_through_a_link_that_a_notebook_made(cloned: Cloned, tmp_path: Path) -> None:
+    (cloned.repository.tree / "folder").mkdir()
+    (cloned.repository.tree / "folder/file").write_text("1")
+    cloned.repository.publish("one")
+    cloned.pull()
+    outside = tmp_path / "outside"
+    (cloned.data / "folder").rename(outside)
+    (cloned.data / "folder").symlink_to(outside)
+    (cloned.repository.tree / "folder/file").write_text("2")
+    (cloned.repository.tree / "folder/new").write_text("2")
+    cloned.repository.publish("two")
+    ending = cloned.pull()
+    assert ending.ok
+    assert ending.progress["skipped"] == 2
+    assert {each.name: each.read_text() for each in outside.iterdir()} == {"file": "1"}
+
+
+@pytest.mark.parametrize("content", [os.urandom(2**20), bytes(2 * 2**20)], ids=["on the way", "on the disk"])
+def test_a_repository_over_the_bound_is_refused(cloned: Cloned, content: bytes) -> None:
+    (cloned.repository.tree / "big").write_bytes(content)
+    cloned.repository.publish("big")
+    ending = cloned.pull(max_bytes=2**19)
+    assert (ending.ok, ending.code) == (False, "DATASYNC_TOO_LARGE"), ending
+    assert not names(cloned.data)
+    assert cloned.pull(max_bytes=2**22).ok
+
+
+def test_a_cached_copy_is_shared_by_its_commit(cloned: Cloned) -> None:
+    cloned.repository.write(file="1")
+    first = cloned.repository.publish("one")
+    ending = cloned.pull(cache=True)
+    assert ending.facts == {"version": first, "bytes": 1, "files": 1}
+    assert cloned.pull(cache=True).facts == ending.facts
+    cloned.repository.write(file="2")
+    second = cloned.repository.publish("two", "--amend")  # a copy of its own has no history to keep
+    assert cloned.pull(cache=True).facts["version"] == second
+    versions = cloned.mover.places.volume / "versions"
+    assert {each.name: (each / "file").read_text() for each in versions.iterdir()} == {first: "1", second: "2"}
+
+
+def test_a_kill_between_two_renames_makes_no_edit_of_what_came_in(cloned: Cloned) -> None:
+    cloned.repository.write(a="1", b="1", c="1")
+    cloned.repository.publish("one")
+    cloned.pull()
+    cloned.repository.write(a="2", b="2", c="2")
+    cloned.repository.publish("two")
+    blocked = cloned.mover.places.volume / "data/b"
+    blocked.unlink()
+    blocked.mkdir()  # what is in its way stands for the kill: what came before has been renamed
+    assert cloned.pull().progress["skipped"] == 1
+    blocked.rmdir()
+    cloned.repository.write(a="3", b="3", c="3")
+    cloned.repository.publish("three")
+    assert cloned.pull().ok
+    assert {name: (cloned.data / name).read_text() for name in names(cloned.data)} == {"a": "3", "b": "3", "c": "3"}
+
+
+@pytest.mark.long
+def test_killed_anywhere_it_converges(cloned: Cloned) -> None:
+    for number in range(400):
+        (cloned.repository.tree / f"file-{number}").write_text("0")
+    cloned.repository.publish("zero")
+    fields = {"url": cloned.url, "schemes": ["http"], "timeout_s": 30, "writable": True}
+    for attempt in range(1, 31):
+        for number in range(400):
+            (cloned.repository.tree / f"file-{number}").write_text(str(attempt))
+        cloned.repository.publish(str(attempt))
+        with cloned.mover.begin("git-pull", **fields) as process:
+            try:
+                process.wait(attempt * 0.02)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, 9)
+        ending = cloned.pull()
+        assert ending.ok, ending
+        assert ending.progress["skipped"] == 0, ending
+        assert {(cloned.data / name).read_text() for name in names(cloned.data)} == {str(attempt)}
+        assert cloned.in_volume("status", "--porcelain") == ""
+
+
+def test_what_cannot_be_cloned_says_why(cloned: Cloned, served: tuple[Path, str]) -> None:
+    url = served[1]
+    assert cloned.pull().code == "DATASYNC_INVALID_SOURCE"  # there is no commit yet
+    assert cloned.pull(url=f"{url}/none.git").code == "DATASYNC_SOURCE_NOT_FOUND"
+    assert cloned.pull(url=f"{url}/private.git").code == "DATASYNC_ACCESS_DENIED"
+    assert cloned.pull(url="http://127.0.0.1:1/x.git").code == "DATASYNC_UNREACHABLE"
+    cloned.repository.publish("one")
+    assert cloned.pull(url=cloned.url.replace(url, f"{url}/moved")).ok
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc", "/etc", "ext::sh -c id", "http::http://x/y", "--upload-pack=touch /tmp/x", "-x",
+        "http://user:secret@127.0.0.1/x.git", "http://user@127.0.0.1/x.git", "https://127.0.0.1/x.git", "ssh://h/x",
+        "http:///x", "http://-x/y", "http://h/x y", "git@github.com:a/b.git", "fd::17",
+    ],
+)  # fmt: skip
+def test_urls_that_are_no_plain_ones_are_refused_here_too(cloned: Cloned, url: str) -> None:
+    ending = cloned.pull(url=url)
+    assert (ending.ok, ending.code) == (False, "DATASYNC_INVALID_SOURCE")
+    assert "secret" not in ending.message
+    assert url_fault(url, ("http", "file", "ext")) is not None or url.startswith("https")
