@@ -115,6 +115,7 @@ def policy_of(config: Config) -> LifecyclePolicy:
         warn_before_s=lifecycle.warn_before_s,
         start_after_boot=lifecycle.start_after_boot,
         snapshot_at_stop=config.snapshots.at_stop,
+        keep_workspaces=lifecycle.keep_workspace_on_delete,
     )
 
 

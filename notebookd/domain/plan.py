@@ -33,6 +33,8 @@ class LifecyclePolicy(Patience):
     """How long a process may stay on a GPU after its container is gone, before the GPU is put in quarantine."""
     start_after_boot: bool = True
     """Whether what ran when the host went down is started again."""
+    keep_workspaces: bool = False
+    """Whether a deleted notebook's workspace and snapshots stay."""
     snapshot_at_stop: bool = False
     """Whether a snapshot of the workspace is taken when a run ends."""
 

@@ -111,11 +111,6 @@ class Movers(Protocol):
         """Remove a notebook's repository with all of its snapshots. Idempotent. Raises VolumeFault."""
         ...
 
-    async def purge_snapshots(self, notebook_id: NotebookId) -> None:
-        """Remove a deleted notebook's repository, unless the configuration has workspaces kept. Idempotent. Raises
-        VolumeFault when where it lies cannot be reached."""
-        ...
-
     def read_archive(self, notebook_id: NotebookId, path: str) -> AsyncIterator[bytes]:
         """A tar stream of what lies at ``path`` of a workspace. Links are taken as links and not followed; what is
         no file, folder or link is left out. Raises VolumeFault: before the first byte (DATASYNC_SOURCE_NOT_FOUND where

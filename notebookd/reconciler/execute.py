@@ -173,8 +173,10 @@ class Executor:
     async def _remove_files(self, notebook_id: NotebookId) -> None:
         await self._ports.files.remove(notebook_id)
         await self._ports.volumes.discard(notebook_id)
+        if self.policy.keep_workspaces:
+            return
         try:
-            await self._ports.movers.purge_snapshots(notebook_id)
+            await self._ports.movers.forget_snapshots(notebook_id)
         except VolumeFault as fault:
             log.warning("the snapshots of notebook %s stay behind: %s", notebook_id, fault)
 
