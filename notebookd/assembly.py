@@ -157,14 +157,7 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
     meter = Meter(store, clock, tariff_of(config.billing))
     allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter)
     machine = Machine(store, parts.engine, inventory, watch, allocator)
-    ports = Ports(
-        engine=parts.engine,
-        editor=parts.editor,
-        files=parts.files,
-        volumes=parts.volumes,
-        movers=parts.movers,
-        clock=clock,
-    )
+    ports = _ports(parts)
     transfers = config.transfers
     porter = Porter(
         store, parts.movers, parts.volumes, clock, at_once=transfers.at_once, cache_keep_s=transfers.cache_keep_s
@@ -189,12 +182,7 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         porter,
         spaces,
         parts.routes,
-        Settings(
-            instance=parts.instance,
-            policy=policy,
-            survey_every_s=parts.survey_every_s,
-            keep_events=timedelta(seconds=config.events.keep_s),
-        ),
+        _settings(parts),
         on_turn=lambda: parts.on_turn(machine.summary()),
     )
     return _Rooms(
@@ -208,6 +196,26 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         spaces=spaces,
         machine=machine,
         reconciler=reconciler,
+    )
+
+
+def _ports(parts: Parts) -> Ports:
+    return Ports(
+        engine=parts.engine,
+        editor=parts.editor,
+        files=parts.files,
+        volumes=parts.volumes,
+        movers=parts.movers,
+        clock=parts.clock,
+    )
+
+
+def _settings(parts: Parts) -> Settings:
+    return Settings(
+        instance=parts.instance,
+        policy=policy_of(parts.config),
+        survey_every_s=parts.survey_every_s,
+        keep_events=timedelta(seconds=parts.config.events.keep_s),
     )
 
 

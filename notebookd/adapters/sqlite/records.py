@@ -134,3 +134,9 @@ def page_query(wish: NotebookFilter) -> tuple[str, dict[str, str | int]]:
             values[name] = millis(bound)
     source = "FROM notebook n JOIN run r ON r.notebook_id = n.id AND r.number = n.run_number"
     return f"{source} WHERE {' AND '.join(where)}", values
+
+
+def is_unsettled(entry: Entry) -> bool:
+    """Active, deleting, or with a lease: as the query ``unsettled`` says it."""
+    run = entry.run
+    return run.active or entry.notebook.deleting_at is not None or (run.holds and bool(run.gpus))

@@ -99,7 +99,7 @@ class SqliteReader(LedgerReads, ShelfReads, TokenReads):
             self._unsettled = {}
         for notebook_id in tuple(self._touched):
             entry = self.find_entry(notebook_id)
-            if entry is not None and _is_unsettled(entry):
+            if entry is not None and records.is_unsettled(entry):
                 self._unsettled[notebook_id] = entry
             else:
                 self._unsettled.pop(notebook_id, None)
@@ -148,12 +148,6 @@ class SqliteReader(LedgerReads, ShelfReads, TokenReads):
     def find_meta(self, key: str) -> str | None:
         """A remembered fact."""
         return next((row[0] for row in self._rows("meta", (key,))), None)
-
-
-def _is_unsettled(entry: Entry) -> bool:
-    """Active, deleting, or with a lease: as the query ``unsettled`` says it."""
-    run = entry.run
-    return run.active or entry.notebook.deleting_at is not None or (run.holds and bool(run.gpus))
 
 
 class SqliteTransaction(LedgerWrites, ShelfWrites, TokenWrites):

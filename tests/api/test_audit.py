@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whoever changes something is on record: every route that changes anything leaves an event with its actor."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from notebookd.api.app import ROUTES
+from notebookd.api.route import Route
+from notebookd.ports.engine import Image
+from tests.api.caller import SPEC, Api
+
+CHANGE_NOTHING = {"notebooks.command"}
+Prepared = tuple[str, Any]
+Prepare = Callable[[Api], Awaitable[Prepared]]
+
+
+def on_running(body: Any = None) -> Prepare:
+    """Asks it of a notebook that runs."""
+
+    async def prepare(api: Api) -> Prepared:
+        return await api.create(), body
+
+    return prepare
+
+
+async def on_stopped(api: Api) -> Prepared:
+    """Asks it of a notebook that was stopped."""
+    notebook = await api.create()
+    await api.order(notebook, "stop")
+    return notebook, None
+
+
+def on_nothing(body: Any = None) -> Prepare:
+    """Asks it of nothing in particular."""
+
+    async def prepare(_: Api) -> Prepared:
+        return "", body
+
+    return prepare
+
+
+async def on_gpu(api: Api) -> Prepared:
+    """Asks it of a GPU."""
+    return (await api.call("GET", "/v1/gpu")).body["items"][0]["uuid"], None
+
+
+async def on_drained(api: Api) -> Prepared:
+    """Asks it of a GPU that was drained."""
+    gpu, _ = await on_gpu(api)
+    await api.call("PUT", f"/v1/gpu/{gpu}/drain")
+    return gpu, None
+
+
+async def on_token(api: Api) -> Prepared:
+    """Asks it of a token."""
+    return (await api.call("POST", "/v1/token", TOKEN)).body["id"], None
+
+
+async def on_sick_gpu(api: Api) -> Prepared:
+    """Asks it of a GPU that was quarantined."""
+    await api.create()
+    gpu = api.world.gpus.uuids[0]
+    api.world.gpus.report(gpu, 79, api.world.clock.now())
+    await api.call("GET", "/v1/gpu")
+    return gpu, None
+
+
+async def on_registry(api: Api) -> Prepared:
+    """Asks for an image that a registry has."""
+    api.world.engine.registry[IMAGE] = Image(digest=f"sha256:{'5' * 64}", names=(), size_bytes=1000)
+    return "", {"action": "pull", "name": IMAGE}
+
+
+async def on_image(api: Api) -> Prepared:
+    """Asks it of an image that is there."""
+    api.world.engine.add_image(IMAGE)
+    return f"?name={quote(IMAGE)}", None
+
+
+IMAGE = "registry.example.org/lab/tiny:2"
+TOKEN = {"name": "mine", "role": "ai_training_read"}
+PREPARED: Mapping[str, Prepare] = {
+    "notebooks.create": on_nothing(SPEC),
+    "notebooks.update": on_running({"timeoutAutoRestart": True}),
+    "notebooks.delete": on_stopped,
+    "notebooks.start": on_stopped,
+    "notebooks.stop": on_running(),
+    "notebooks.restart": on_running(),
+    "notebooks.extend": on_running({"duration": "1d"}),
+    "notebooks.label": on_running({"name": "team", "value": "red"}),
+    "machine.drain": on_gpu,
+    "machine.undrain": on_drained,
+    "machine.clear": on_sick_gpu,
+    "machine.release": on_nothing(),
+    "machine.acquire": on_nothing(),
+    "images.order": on_registry,
+    "images.remove": on_image,
+    "tokens.create": on_nothing(TOKEN),
+    "tokens.delete": on_token,
+    "tokens.renew": on_token,
+}
+CHANGES = [route for route in ROUTES if route.method != "GET" and route.name not in CHANGE_NOTHING]
+
+
+@pytest.mark.parametrize("route", CHANGES, ids=lambda route: route.name)
+async def test_every_change_leaves_an_event_with_its_actor(api: Api, route: Route) -> None:
+    assert route.name in PREPARED, "say above how it is made to succeed"
+    subject, body = await PREPARED[route.name](api)
+    store = api.house.store
+    newest = store.last_event_id()
+    path = route.path.replace("{id}", subject).replace("{uuid}", subject)
+    query = subject if subject.startswith("?") else ""
+    async with api.session.request(route.method, f"http://localhost{path}{query}", json=body) as said:
+        assert said.status in {200, 204}, await said.text()
+        await said.read()
+    happened = store.list_events(after=newest, limit=99, notebook_id=None, owner=None)
+    assert "root" in {event.actor for event in happened}, [(event.type, event.actor) for event in happened]
