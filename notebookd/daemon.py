@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 from aiohttp import web
 
@@ -27,7 +26,7 @@ from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.gateway_activity import GatewayNotes
 from notebookd.adapters.logging import log_events, set_up_logging
-from notebookd.adapters.nothing import Nothing
+from notebookd.adapters.movers import ContainerMovers
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.podman.images import PodmanImages
@@ -38,6 +37,7 @@ from notebookd.adapters.simulated_gpus import SimulatedGpus
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.adapters.state_folder import hold
 from notebookd.adapters.systemd import SystemdNotifier, listen_fds, watchdog_interval_s
+from notebookd.adapters.volumes import LocalVolumes
 from notebookd.api.app import make_app
 from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
@@ -193,14 +193,17 @@ async def _assembly(
 
     recipes = RecipeFolder(config.recipes)
     quotas = AccountQuotas(config.quota, config.api.admin_group)
+    volumes = LocalVolumes(config)
 
     def reload(fresh: Config) -> None:
         quotas.quota, files.keep_workspaces = fresh.quota, fresh.lifecycle.keep_workspace_on_delete
         recipes.folder = fresh.recipes
+        volumes.config = movers.config = fresh
         assembly.reload(fresh)
 
     socket_path = config.engine.socket
     async with PodmanEngine.open(socket_path, instance) as engine, PodmanImages.open(socket_path) as images:
+        movers = ContainerMovers(engine, config, clock)
         assembly = await assemble(
             Parts(
                 config=config,
@@ -214,8 +217,8 @@ async def _assembly(
                 editor=SocketEditor(config.paths.editors),
                 traffic=GatewayNotes(config.paths.activity),
                 files=files,
-                volumes=cast(Any, Nothing()),
-                movers=cast(Any, Nothing()),
+                volumes=volumes,
+                movers=movers,
                 routes=RouteFiles(config.paths),
                 quota=quotas,
                 host=host_compute(),
