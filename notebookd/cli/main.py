@@ -48,6 +48,7 @@ VERBS = {
     "queue": ("queue", "Show the waiting notebooks."),
     "usage": ("usage", "Show what was used, and what it costs."),
     "receipt": ("receipt", "Show the bill of a notebook's run."),
+    "image": ("image", "Show the images that notebooks are made of, and see to them."),
     "capabilities": ("capabilities", "Show what notebooks can be made of."),
     "backup": ("backup", "Write a copy of the daemon's database to a file."),
     "token": ("token", "Make and end app tokens, by which programs act for you."),

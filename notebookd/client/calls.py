@@ -226,6 +226,26 @@ class Client(Link):
         """The configuration in force, without secrets; to members the part that concerns them."""
         return self._get("/v1/config", wire.ConfigShown)
 
+    def timings(self, notebook: str) -> Reply[wire.Timings]:
+        """Where the time of a notebook's latest start went."""
+        return self._get(_notebook(notebook, "/timings"), wire.Timings)
+
+    def list_images(self) -> Reply[wire.ImageList]:
+        """The images, and what can be built."""
+        return self._get("/v1/image", wire.ImageList)
+
+    def order_image(
+        self, action: Literal["build", "prepare", "pull"], name: str, *, base: str | None = None
+    ) -> Generator[Reply[wire.ImageProgress], None, None]:
+        """Pull or prepare an image, or build a recipe, and tell how it gets on; the last line has what came of it.
+        Close the iterator to give it up. For admins, as the next."""
+        order = wire.ImageOrder(action=action, name=name, base=wire.UNSET if base is None else base)
+        return self._lines("/v1/image", {}, wire.ImageProgress, order=wire.encode(order))
+
+    def remove_image(self, name: str) -> None:
+        """Remove an image, by its name or digest."""
+        self._send("DELETE", "/v1/image", {"name": name})
+
     def list_gpus(self) -> Reply[wire.GpuList]:
         """The board."""
         return self._get("/v1/gpu", wire.GpuList)

@@ -116,9 +116,17 @@ class Link:
             return response.read()
 
     def _lines(
-        self, path: str, query: Query, shape: Any, timeout_s: float | None = None
+        self,
+        path: str,
+        query: Query,
+        shape: Any,
+        timeout_s: float | None = None,
+        *,
+        order: bytes | None = None,
     ) -> Generator[Reply[Any], None, None]:
-        with self._response("GET", target_of(path, query), None, {}, timeout_s) as response:
+        """The lines of a GET, or with an ``order`` as its body of a POST."""
+        method = "GET" if order is None else "POST"
+        with self._response(method, target_of(path, query), order, {}, timeout_s) as response:
             while line := response.readline():
                 if line.strip():
                     yield Reply(line.rstrip(b"\r\n"), shape)

@@ -22,7 +22,8 @@ from notebookd.client import Client, Reply
 def verb(here: Here, *, kind: str, action: str, identity: str | None, compatible_with: str | None, output: str) -> None:
     """Show what notebooks can be made of.
 
-    That is flavors (kinds of GPU or CPU), frameworks and their versions, editors, and your quota.
+    That is flavors (kinds of GPU or CPU), frameworks and their versions, editors, and your quota. Versions in brackets
+    are deprecated: notebooks that have them go on, new ones take another.
     """
     if (action == "get") != (identity is not None) or (action == "get" and kind == "quota"):
         raise click.UsageError("get takes the ID of a flavor, framework or editor, list takes none")
@@ -67,8 +68,12 @@ def _rows(each: object) -> list[tuple[str, ...]]:
             model = f"{gpu.gpu_brand} {gpu.gpu_model} {size(gpu.gpu_memory)}" if gpu else ""
             counts = (str(each.max_), str(each.free), str(unit.cpu), size(unit.memory))
             return [(each.id, each.type, default, *counts, model, each.description)]
-        case wire.Framework() | wire.Editor():
-            return [(each.id, each.name, " ".join(each.versions or []), each.description)]
+        case wire.Framework():
+            versions = [*each.versions, *(f"({version})" for version in each.deprecated_versions or {})]
+            return [(each.id, each.name, " ".join(versions), each.description)]
+        case wire.Editor():
+            about = f"{each.description} (deprecated: {each.deprecated})" if each.deprecated else each.description
+            return [(each.id, each.name, " ".join(each.versions or []), about)]
         case wire.Quotas():
             rows: list[tuple[str, ...]] = [(name, str(count)) for name, count in each.resources.items()]
             return [*rows, ("storage", size(each.storage))]

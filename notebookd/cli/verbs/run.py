@@ -12,6 +12,7 @@ from notebookd import wire
 from notebookd.cli import words
 from notebookd.cli.here import Here, Verb, output_option, pass_here, wait_option
 from notebookd.cli.result import show_entry, show_notebook
+from notebookd.cli.timings import steps_of
 from notebookd.cli.waiting import wait_until_running
 
 
@@ -43,6 +44,7 @@ from notebookd.cli.waiting import wait_until_running
 @click.option("--framework-version", help="Version of the framework; the newest otherwise.")
 @click.option("--unsecure-http", is_flag=True, help="Let in anybody who reaches the URL.")
 @click.option("--restart-on-timeout", type=bool, default=None, help="Restart when its time is up, instead of stopping.")
+@click.option("--timings", is_flag=True, help="Show where the time went, step by step. Waits.")
 @wait_option
 @output_option
 @pass_here
@@ -62,6 +64,7 @@ def verb(
     framework_version: str | None,
     unsecure_http: bool,
     restart_on_timeout: bool | None,
+    timings: bool,
     wait: bool | None,
     output: str,
 ) -> None:
@@ -86,9 +89,12 @@ def verb(
         here.terminal.note("note: the SSH keys are stored, and not served yet")
     begun = here.terminal.now()
     reply = here.client.create_notebook(spec, idempotency_key=str(uuid.uuid4()))
-    if wait if wait is not None else here.terminal.watched():
+    if timings or (wait if wait is not None else here.terminal.watched()):
         notebook = reply.value
         here.terminal.note(f"notebook {notebook.spec.name} ({notebook.id})")
-        show_entry(here, wait_until_running(here, notebook.id, begun), output)
+        running = wait_until_running(here, notebook.id, begun)
+        if timings:
+            here.terminal.note(steps_of(here.client.timings(notebook.id).value))
+        show_entry(here, running, output)
     else:
         show_notebook(here, reply, output)
