@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from notebookd.doctor.data import check_datastores, check_movers
 from notebookd.doctor.engine import (
     check_cgroups,
     check_engine,
@@ -63,6 +64,8 @@ CHECKS: tuple[Check, ...] = (
     check_disk,
     check_clock,
     check_images,
+    check_movers,
+    check_datastores,
     check_api,
     check_gateway,
 )

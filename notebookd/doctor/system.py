@@ -134,7 +134,7 @@ def check_folders(patient: Patient) -> Iterator[Finding]:
             yield warn("folders", f"{path}: {why(error)}", "sudo notebookd doctor")
             continue
         seen_mode = stat.S_IMODE(status.st_mode)
-        holders = (_user_name(status.st_uid), _group_name(status.st_gid))
+        holders = (user_name(status.st_uid), group_name(status.st_gid))
         seen = f"{path} is {seen_mode:04o} {holders[0]}:{holders[1]}"
         if not stat.S_ISDIR(status.st_mode):
             yield fail("folders", f"{path} is not a folder", f"rm {path} && {cure}")
@@ -185,7 +185,7 @@ def check_api(patient: Patient) -> Iterator[Finding]:
     except (OSError, http.client.HTTPException) as error:
         yield warn("api", f"{path} does not answer: {why(error)}", cure)
         return
-    mode, holders = stat.S_IMODE(status.st_mode), (_user_name(status.st_uid), _group_name(status.st_gid))
+    mode, holders = stat.S_IMODE(status.st_mode), (user_name(status.st_uid), group_name(status.st_gid))
     seen = f"{path} is {mode:04o} {holders[0]}:{holders[1]}"
     if mode & 0o007:
         yield fail("api", f"{seen}: open to everybody", f"chmod 0660 {path}")
@@ -232,14 +232,16 @@ def _readable(size_bytes: int) -> str:
     return f"{size_bytes / 1024**3:.1f}GiB"
 
 
-def _user_name(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """An account's name, or its number where it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
 
 
-def _group_name(gid: int) -> str:
+def group_name(gid: int) -> str:
+    """A group's name, or its number where it has none."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
