@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from notebookd.mover.job import Job
-from notebookd.mover.report import Code, Fault, Reporter, Result, shown
+from notebookd.mover.report import Code, Fault, Reporter, Result, named, shown
 from notebookd.mover.tasks import fault_of
 from notebookd.mover.unpack import Unpacker, parts_of
 from notebookd.mover.visit import FOLDER, visit
@@ -31,7 +31,6 @@ DRAINED_BYTES = 64 * 1024 * 1024
 """Of what is still sent after a refusal, so much is read and dropped, that the sender hears the refusal."""
 
 BUFFER = 256 * 1024
-NAMED = 5
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -166,8 +165,7 @@ class _Packer:
         """What is not in the stream, or not as it should be."""
         if not self._left_out:
             return ""
-        names = ", ".join(shown(path) for path in self._left_out[:NAMED])
-        return f"{len(self._left_out)} could not be read whole: {names}"
+        return f"{len(self._left_out)} could not be read whole: {named(self._left_out)}"
 
     def _add_all(self, folder: int, name: str) -> None:
         if name:

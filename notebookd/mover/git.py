@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from notebookd.mover.decide import decide_pull
-from notebookd.mover.gitrun import Git, NothingSince
+from notebookd.mover.gitrun import TOO_LARGE, Git, NothingSince
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Notes, Seen, place_durably
 from notebookd.mover.pull import _Pull as PullIntoData
@@ -34,6 +34,9 @@ from notebookd.mover.volume import Volume, locked, require_room
 
 CLOCKS_DIFFER_S = 24 * 3600
 """The history of an update is fetched from so long before the commit that is here."""
+
+MAX_FILES = 1_000_000
+"""A few objects can name any number of files: https://kate.io/blog/git-bomb/"""
 
 FILES, LINK = {"100644", "100755"}, "120000"
 
@@ -284,10 +287,16 @@ def _check_out(git: Git, commit: Commit, tree: Path, reporter: Reporter) -> None
     unsafe: list[str] = []
     maybe_links: list[str] = []
 
+    left = MAX_FILES, git.max_bytes
+
     def take(line: bytes) -> None:
+        nonlocal left
         about, _, quoted = line.partition(b"\t")
         mode, _, thing, size = about.decode().split()
         path = os.fsdecode(_unquoted(quoted))
+        left = left[0] - 1, None if left[1] is None else left[1] - (int(size) if size.isdigit() else 0)
+        if left[0] < 0 or (left[1] is not None and left[1] < 0):
+            raise Fault(Code.TOO_LARGE, TOO_LARGE)
         if mode in FILES:
             commit.files[path] = Seen(int(size), 0, f"{thing}:{mode}")
         elif mode == LINK:
@@ -296,10 +305,6 @@ def _check_out(git: Git, commit: Commit, tree: Path, reporter: Reporter) -> None
             commit.left_out.append(path)
 
     git.run("ls-tree", "-r", "-l", commit.id, lines=take)
-    if git.max_bytes is not None and commit.size_bytes > git.max_bytes:
-        raise Fault(
-            Code.TOO_LARGE, f"cannot clone the repository: its files are {commit.size_bytes} bytes, more than allowed"
-        )
     progress = reporter.progress
     progress.total, progress.total_bytes = len(commit.files), commit.size_bytes
     with Tree(tree) as staging:

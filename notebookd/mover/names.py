@@ -14,6 +14,9 @@ from pathlib import PurePosixPath
 TEMPORARY = re.compile(r"\.notebookd-[0-9a-f]{8}\.part")
 """Folders at a remote that a push fills before it renames. Nobody's data."""
 
+MARKER = ".workspace.initialized"
+"""In a workspace: what tells it from an empty folder where a disk is not mounted. Each has its own."""
+
 LONGEST_NAME = 255
 
 _QUOTE = "\u201b"

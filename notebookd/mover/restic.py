@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebookd.mover.child import Ended, run_child
+from notebookd.mover.faults import Side, code_of
 from notebookd.mover.job import Job, Places
 from notebookd.mover.report import Code, Fault
 
@@ -132,17 +133,24 @@ _PASSWORD = re.compile(r"wrong password|no key found")
 _NO_SNAPSHOT = re.compile(
     r"no matching ID|no snapshot found|invalid id|could not find snapshot|failed to find snapshot"
 )
-_FULL = re.compile(r"(?i)no space left|disk quota exceeded|file too large|insufficient ?storage|quota.?exceeded")
 _DAMAGED = re.compile(
-    r"(?i)ciphertext verification failed|invalid data returned|repository contains errors|does not match|"
-    r"does not exist|not found in (?:index|repository)|unable to load index|tree .* not found|returned error|"
-    r"ReadFull\(|unexpected EOF|slice bounds out of range|invalid character|wrong hash|is damaged"
+    r"(?i)ciphertext verification failed|invalid data returned|repository contains errors|does not match|wrong hash|"
+    r"not found in (?:index|repository)|unable to load index|tree .* not found|slice bounds out of range"
 )
-_DENIED = re.compile(r"(?i)access ?denied|forbidden|permission denied|unauthorized|\b401\b|\b403\b")
-_UNREACHABLE = re.compile(
-    r"(?i)connection refused|no such host|no route to host|i/o timeout|timed? ?out|connection reset|network is"
+_PERHAPS_DAMAGED = re.compile(
+    r"(?i)does not exist|no such file|returned error|ReadFull\(|unexpected EOF|invalid character"
 )
-_NO_REMOTE = re.compile(r"(?i)didn't find section in config|directory not found|bucket.*not.*exist|NoSuchBucket")
+"""Said of damage, too, but also when the store is away or full."""
+
+_CAUSES = {
+    Code.DISK_FULL: "the disk of this machine is full; free some space, or keep fewer snapshots",
+    Code.REMOTE_FULL: "the store is full",
+    Code.UNREACHABLE: "its store cannot be reached",
+    Code.ACCESS_DENIED: "its store refuses",
+    Code.SOURCE_NOT_FOUND: "there is no such store",
+    Code.INVALID_SOURCE: "its store is configured wrongly",
+    Code.DAMAGED: "it is damaged",
+}
 
 
 def fault_of(complaints: list[str], *, status: int, is_remote: bool, what: str) -> Fault:
@@ -151,24 +159,23 @@ def fault_of(complaints: list[str], *, status: int, is_remote: bool, what: str) 
     subject = f"cannot {what} the repository of snapshots"
     if status == 10 or _MISSING.search(text):
         return RepositoryMissing(Code.SOURCE_NOT_FOUND, f"{subject}: there is none")
-    if _FULL.search(text):
-        if is_remote:
-            return Fault(Code.REMOTE_FULL, f"{subject}: the store is full")
-        return Fault(Code.DISK_FULL, f"{subject}: the disk is full; free some space, or keep fewer snapshots")
     if status == 12 or _PASSWORD.search(text):
         return Fault(Code.ACCESS_DENIED, f"{subject}: its password is not the one that it was made with")
     if _NO_SNAPSHOT.search(text):
         return Fault(Code.SOURCE_NOT_FOUND, f"{subject}: no such snapshot")
-    for pattern, code, cause in (
-        (_UNREACHABLE, Code.UNREACHABLE, "its store cannot be reached"),
-        (_DENIED, Code.ACCESS_DENIED, "its store refuses"),
-        (_NO_REMOTE, Code.SOURCE_NOT_FOUND, "there is no such store"),
-        (_DAMAGED, Code.DAMAGED, "it is damaged"),
-    ):
-        if found := pattern.search(text):
-            line = next(each for each in complaints if found[0] in each)
-            return Fault(code, f"{subject}: {cause}: {line[:300]}")
-    return Fault(Code.ERROR, f"{subject}: {complaints[-1][:300] if complaints else f'restic ended with {status}'}")
+    code = _code_of(text, is_remote=is_remote)
+    last = complaints[-1][:300] if complaints else f"restic ended with {status}"
+    cause = f"{_CAUSES[code]}: {last}" if code in _CAUSES else last
+    return Fault(code, f"{subject}: {cause}")
+
+
+def _code_of(text: str, *, is_remote: bool) -> Code:
+    if _DAMAGED.search(text):
+        return Code.DAMAGED
+    code = code_of(text, Side.REMOTE if is_remote else Side.LOCAL)
+    if code in _CAUSES and (is_remote or code in {Code.DISK_FULL, Code.ACCESS_DENIED}):
+        return code
+    return Code.DAMAGED if _PERHAPS_DAMAGED.search(text) else Code.ERROR
 
 
 def number(said: object, name: str) -> int:

@@ -12,20 +12,19 @@ from pathlib import Path
 
 from notebookd.mover.child import run_child
 from notebookd.mover.job import Job
-from notebookd.mover.report import Code, Fault, Reporter, Result, shown
+from notebookd.mover.names import MARKER
+from notebookd.mover.report import Code, Fault, Reporter, Result, named
 from notebookd.mover.restic import Repository, RepositoryMissing, fault_of, number
 
 HOST = "notebookd"
 """Of every snapshot: a mover's host name is another each time, and restic looks for the previous one by it."""
 
-MARKER = ".workspace.initialized"
 NOTICE = "NOTICE.notebookd."
 PARTIAL, WHOLE = ".notebookd-restore.partial", ".notebookd-restore.whole"
 """A restoration grows under the first name and is moved into place from under the second."""
 
 CHECKED_DATA = "4G"
 """So much of a repository's data is read at a check, chosen by chance, where reading costs nothing but time."""
-NAMED = 5
 
 
 def take(job: Job, reporter: Reporter) -> Result:
@@ -150,7 +149,7 @@ DIRECTORY_NOT_FOUND = 3
 
 def _rclone(repository: Repository, *words: str) -> bytes:
     assert repository.remote is not None
-    config = ["--config", str(repository.rclone_config)]
+    config = ["--config", str(repository.rclone_config), "--ask-password=false"]
     env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(repository.places.scratch), "LANG": "C.UTF-8"}
     ended = run_child(["rclone", *words, *config, "--", repository.remote], env=env)
     if ended.status == DIRECTORY_NOT_FOUND:
@@ -201,8 +200,7 @@ class _Backup:
         """What could not be read."""
         if not self._unread:
             return ""
-        names = ", ".join(shown(name) for name in self._unread[:NAMED])
-        return f"{len(self._unread)} files could not be read and are not in it: {names}"
+        return f"{len(self._unread)} files could not be read and are not in it: {named(self._unread)}"
 
 
 def _forget(repository: Repository, keep: int | None) -> list[str]:

@@ -13,16 +13,15 @@ from pathlib import Path
 from tarfile import EOFHeaderError  # type: ignore[attr-defined]  # the stubs forget it
 from typing import IO, Self
 
-from notebookd.mover.report import Code, Fault, Reporter, shown
+from notebookd.mover.names import MARKER
+from notebookd.mover.report import Code, Fault, Reporter, named, shown
 from notebookd.mover.visit import FOLDER, stays_below
 
-MARKER = ".workspace.initialized"
 LONGEST_HEADER = 128 * 1024
 """Of one extended header, which is read into memory before it means anything."""
 MAX_ENTRIES = 5_000_000
 MAX_COMMON_HEADERS = 1000
 CHUNK = 1024 * 1024
-NAMED = 5
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -79,8 +78,8 @@ class Unpacker:
         """What was left out."""
         if not self._left_out:
             return ""
-        names = ", ".join(shown(path) for path in self._left_out[:NAMED])
-        return f"{len(self._left_out)} were left out, being links that lead elsewhere or nothing to copy: {names}"
+        why = "links that lead elsewhere, or nothing to copy"
+        return f"{len(self._left_out)} left out ({why}): {named(self._left_out)}"
 
     def _place(self, archive: _Archive, entry: tarfile.TarInfo) -> None:
         progress = self._progress

@@ -7,8 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-DEEPEST = 256
-"""Folders in folders. What is below is not looked at: each level holds a descriptor."""
+from notebookd.mover.tree import DEEPEST
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 

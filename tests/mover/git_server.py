@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 REFUSED = "/private.git"
+STUCK = "/stuck.git"
 MOVED = "/moved/"
 """Asks with a redirection to the same path at the root."""
 
@@ -19,6 +20,7 @@ MOVED = "/moved/"
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     root: Path
+    over: Event
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
@@ -27,6 +29,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("WWW-Authenticate", 'Basic realm="private"')
             self.send_header("Content-Length", "0")
             self.end_headers()
+            return
+        if path.startswith(STUCK):
+            self.over.wait()
             return
         if path.startswith(MOVED):
             self.send_response(301)
@@ -75,13 +80,14 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def git_server(root: Path, address: str = "127.0.0.1") -> Iterator[str]:
     """Serve the bare repositories in ``root``; yields the URL of that folder."""
-    handler = type("Handler", (_Handler,), {"root": root})
+    handler = type("Handler", (_Handler,), {"root": root, "over": (over := Event())})
     with _Server((address, 0), handler) as server:
         serving = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         serving.start()
         try:
             yield f"http://{address}:{server.server_address[1]}"
         finally:
+            over.set()
             server.shutdown()
             serving.join()
 
@@ -96,17 +102,15 @@ class Repository:
         self.git("init", "-q", "-b", "trunk")
         subprocess.run(["git", "init", "-q", "--bare", "-b", "trunk", str(self.bare)], check=True)
 
-    def git(self, *words: str) -> str:
+    def git(self, *words: str, lines: str = "") -> str:
         """Run git in the work tree."""
         who = {
             f"GIT_{role}_{what}": "tests@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }
         env = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(self.tree), **who}
-        return (
-            subprocess.run(["git", *words], cwd=self.tree, env=env, check=True, capture_output=True)
-            .stdout.decode()
-            .strip()
-        )
+        command = ["git", *words]
+        said = subprocess.run(command, cwd=self.tree, env=env, input=lines.encode(), check=True, capture_output=True)
+        return said.stdout.decode().strip()
 
     def write(self, **files: str | None) -> None:
         """Write files, or with None remove them."""

@@ -247,7 +247,7 @@ def test_devices_fifos_and_links_that_leave_are_left_out_and_named(mover: Mover)
     ]
     answer = write(mover, "in", tar_of(*left_out, entry("sideways", tarfile.SYMTYPE, "../x"), ("file", b"1")))
     assert (answer["ok"], answer["files"]) == (True, 2)
-    assert str(answer["message"]).startswith("6 were left out")
+    assert str(answer["message"]).startswith("6 left out")
     assert tree(mover.places.workspace) == {"in", "in/file", "in/sideways"}
     assert mover.ending().progress["skipped"] == 6
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from notebookd.mover.gitrun import url_fault
-from tests.mover.git_server import Repository, git_server
-from tests.mover.program import Ending, Mover
+from tests.mover.git_server import STUCK, Repository, git_server
+from tests.mover.program import Ending, Mover, kill_tree
 
 
 class Cloned:
@@ -267,6 +267,22 @@ def test_a_repository_over_the_bound_is_refused(cloned: Cloned, content: bytes) 
     assert cloned.pull(max_bytes=2**22).ok
 
 
+def test_a_few_objects_that_name_ten_billion_files_are_refused(cloned: Cloned) -> None:
+    repository = cloned.repository
+    repository.write(leaf="x" * 100)
+    thing, kind = repository.git("hash-object", "-w", "leaf"), "100644 blob"
+    for _ in range(10):
+        thing = repository.git("mktree", lines="".join(f"{kind} {thing}\tname-{number}\n" for number in range(10)))
+        kind = "040000 tree"
+    repository.git("reset", "-q", "--soft", repository.git("commit-tree", thing, "-m", "bomb"))
+    repository.git("push", "-q", str(repository.bare), "HEAD:trunk")
+    assert cloned.pull(max_bytes=10**6).code == "DATASYNC_TOO_LARGE"
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(cloned: Cloned, served: tuple[Path, str]) -> None:
+    assert cloned.pull(url=f"{served[1]}{STUCK}", timeout_s=1).code == "DATASYNC_TIMEOUT"
+
+
 def test_a_cached_copy_is_shared_by_its_commit(cloned: Cloned) -> None:
     cloned.repository.write(file="1")
     first = cloned.repository.publish("one")
@@ -311,7 +327,7 @@ def test_killed_anywhere_it_converges(cloned: Cloned) -> None:
             try:
                 process.wait(attempt * 0.02)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
+                kill_tree(process.pid)
         ending = cloned.pull()
         assert ending.ok, ending
         assert ending.progress["skipped"] == 0, ending

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from notebookd.mover.restic import RepositoryMissing, fault_of
-from tests.mover.program import Ending, Mover
+from tests.mover.program import Ending, Mover, kill_tree
 from tests.mover.repository import PASSWORD, lay_out_repository
 
 HERE = "/repository"
@@ -148,14 +147,6 @@ def test_a_snapshot_killed_in_the_middle_leaves_a_repository_that_goes_on(copied
     assert not list(mover.places.repository.glob("locks/*"))
 
 
-def kill_tree(pid: int) -> None:
-    """SIGKILL to a process and its children: what a power cut is to them."""
-    os.kill(pid, signal.SIGSTOP)
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for each in [*map(int, children), pid]:
-        os.kill(each, signal.SIGKILL)
-
-
 def test_a_damaged_repository_is_called_so(copied: tuple[Mover, str]) -> None:
     mover, _ = copied
     assert "no errors were found" in str(mover.run("check", repository=HERE).facts["said"])
@@ -251,7 +242,7 @@ def test_a_repository_behind_rclone_is_used_and_purged(tmp_path: Path) -> None:
             'rclone: Failed to create file system for "far:n1": dial tcp 192.0.2.1:1: connect: connection refused',
             "UNREACHABLE",
         ),
-        ('rclone: Failed to create file system for "far:n1": didn\'t find section in config file', "SOURCE_NOT_FOUND"),
+        ('rclone: Failed to create file system for "far:n1": didn\'t find section in config file', "INVALID_SOURCE"),
         ("unable to open config file: <config/> returned HTTP 403 Forbidden", "ACCESS_DENIED"),
         ("Save(<data/8259b13edf>) returned error: 507 Insufficient Storage", "REMOTE_FULL"),
         ("panic: runtime error: slice bounds out of range [16:2]", "DAMAGED"),
