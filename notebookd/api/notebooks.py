@@ -89,12 +89,18 @@ async def update(call: Call) -> web.Response:
     body, faults = wishes.decode(wire.NotebookPatch, raw)
     if body is None:
         raise invalid(f"change notebook {notebook_id}", faults)
-    if_match = call.request.headers.get("If-Match")
-    tag = None if if_match in {None, "*"} else str(if_match).removeprefix("W/").strip('"')
+    tags = _wanted_tags(call.request.headers.get("If-Match"))
     await call.services.notebooks.update(
-        call.actor, notebook_id, wishes.patch(body, faults), if_match=tag, faults=faults
+        call.actor, notebook_id, wishes.patch(body, faults), if_match=tags, faults=faults
     )
     return done()
+
+
+def _wanted_tags(header: str | None) -> frozenset[str] | None:
+    """The versions of which one must still be current; None where any will do."""
+    if header is None or header.strip() == "*":
+        return None
+    return frozenset(each.strip().removeprefix("W/").strip('"') for each in header.split(","))
 
 
 async def delete(call: Call) -> web.Response:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
 from notebookd import wire
-from notebookd.client.link import ClientError, Link, Reply, target_of
+from notebookd.client.errors import ClientError
+from notebookd.client.link import Link, Reply, target_of
 
 _CHECK_TIMEOUT_S = 3600.0
 
@@ -46,6 +47,16 @@ class Client(Link):
             "labelSelector": [f"{name}={value}" for name, value in (labels or {}).items()],
         }
         return self._get("/v1/notebook", wire.NotebookList, query)
+
+    def each_notebook(
+        self, *, states: Sequence[str] = (), user: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Generator[wire.Notebook, None, None]:
+        """Every notebook of the list, page by page; one that is made meanwhile comes last."""
+        page, pages = 1, 1
+        while page <= pages:
+            found = self.list_notebooks(page=page, states=states, user=user, labels=labels).value
+            yield from found.items
+            page, pages = page + 1, found.metadata.page_count
 
     def get_notebook(self, notebook: str) -> Reply[wire.Notebook]:
         """A notebook by its id."""
@@ -217,6 +228,14 @@ class Client(Link):
     def me(self) -> Reply[wire.Me]:
         """Who the daemon takes the caller for."""
         return self._get("/v1/me", wire.Me)
+
+    def index(self) -> Reply[wire.Index]:
+        """What is served beyond the OVHcloud AI API."""
+        return self._get("/v1", wire.Index)
+
+    def openapi(self) -> Reply[dict[str, Any]]:
+        """The description of every route, as OpenAPI."""
+        return self._get("/v1/openapi.json", dict[str, Any])
 
     def health(self) -> Reply[wire.Health]:
         """Readiness. A daemon that is not ready answers too, with status 503, and that is no refusal here."""

@@ -14,41 +14,13 @@ from urllib.parse import urlencode
 import msgspec
 
 from notebookd import wire
+from notebookd.client.errors import BadAnswer, ClientError, Unreachable, refused
 
 T_co = TypeVar("T_co", covariant=True)
 Query = Mapping[str, Any]
 
 DEFAULT_SOCKET = "/run/notebookd/api.sock"
 _CHUNK_BYTES = 1024 * 1024
-
-
-class ClientError(Exception):
-    """Root of what a client raises; ``hint`` says what to do about it."""
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
-class Unreachable(ClientError):
-    """The daemon did not answer: what was asked may or may not have happened."""
-
-
-class BadAnswer(ClientError):
-    """What answered does not speak like notebookd."""
-
-
-class Refused(ClientError):
-    """The daemon answered no. ``code`` is stable, ``details`` its data (``details["faults"]`` for a bad body)."""
-
-    def __init__(
-        self, *, status: int, code: str, message: str, hint: str | None = None, details: Mapping[str, Any] | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-        self.code = code
-        self.details = dict(details or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +233,4 @@ def _refusal(status: int, body: bytes) -> ClientError:
         return BadAnswer(
             f"the answer, status {status}, is not notebookd's: {text!r}", hint="is the socket the right one?"
         )
-    return Refused(
-        status=status,
-        code=refusal.code,
-        message=refusal.message,
-        hint=refusal.hint or None,
-        details=refusal.details or None,
-    )
+    return refused(status, refusal.code, refusal.message, hint=refusal.hint or None, details=refusal.details or None)

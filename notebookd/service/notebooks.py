@@ -318,13 +318,13 @@ class Notebooks:
         notebook_id: NotebookId,
         patch: Patch,
         *,
-        if_match: str | None = None,
+        if_match: frozenset[str] | None = None,
         faults: Sequence[Fault] = (),
     ) -> None:
         """Change a notebook. Labels and auto-restart at any time, the rest when it is stopped."""
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "change")
-            if if_match is not None and if_match != entry_tag(entry):
+            if if_match is not None and entry_tag(entry) not in if_match:
                 raise PreconditionFailed(f"cannot change notebook {notebook_id}: it changed since you looked")
             schemes = self.starts.rules.git_schemes
             spec, found = patched(entry.notebook.spec, patch, self._inventory.flavors(), schemes)

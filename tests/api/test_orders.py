@@ -221,6 +221,9 @@ async def test_a_change_of_an_old_version_is_refused(api: Api) -> None:
     said = await api.call("PUT", path, {"labels": {"a": "2"}}, headers={"If-Match": tag})
     assert (said.status, said.code) == (412, "precondition-failed")
     assert (await api.get(notebook))["spec"]["labels"] == {"a": "1"}
+    either = {"If-Match": f'"of another time", {(await api.call("GET", path)).headers["ETag"]}'}
+    assert (await api.call("PUT", path, {"labels": {"a": "2"}}, headers=either)).status == 204
+    assert (await api.call("PUT", path, {"labels": {"a": "3"}}, headers=either)).status == 412
     assert (await api.call("PUT", path, {"labels": {"a": "3"}}, headers={"If-Match": "*"})).status == 204
     later = (await api.call("GET", path)).headers["ETag"]
     assert later != tag

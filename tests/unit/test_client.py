@@ -9,7 +9,9 @@ import threading
 
 import pytest
 
-from notebookd import wire
+from notebookd import client as clients
+from notebookd import errors, wire
+from notebookd.api.errors import STATUS
 from notebookd.client import BadAnswer, Client, Refused, Unreachable
 from tests.cli.toy_server import toy_server
 
@@ -233,3 +235,35 @@ def test_refused_details_hold_the_faults(toy, client):
     with pytest.raises(Refused) as caught:
         client.create_notebook(SPEC)
     assert caught.value.details["faults"] == faults
+
+
+@pytest.mark.parametrize(("kind", "status"), STATUS.items(), ids=lambda each: getattr(each, "code", str(each)))
+def test_every_code_of_the_daemon_has_a_class(toy, client, kind, status):
+    toy.on("GET /v1/me", {"message": "m", "code": kind.code}, status=status)
+    with pytest.raises(Refused) as caught:
+        client.me()
+    if status != 503:
+        assert type(caught.value).__name__ == kind.__name__
+    assert isinstance(caught.value, clients.Unavailable) is (status == 503)
+    assert (caught.value.status, caught.value.code) == (status, kind.code)
+
+
+def test_an_internal_error_has_a_class(toy, client):
+    toy.on("GET /v1/me", {"message": "m", "code": errors.NotebookdError.code, "details": {"id": "x"}}, status=500)
+    with pytest.raises(clients.InternalError):
+        client.me()
+
+
+def test_a_code_that_is_not_known_yet_is_a_refusal(toy, client):
+    toy.on("GET /v1/me", {"message": "m", "code": "out-of-coffee"}, status=418)
+    with pytest.raises(Refused) as caught:
+        client.me()
+    assert type(caught.value) is Refused
+
+
+def test_an_invalid_request_names_its_faults_by_path(toy, client):
+    faults = [{"path": "$.name", "message": "too long"}]
+    toy.on("POST /v1/notebook", {"message": "m", "code": "invalid-request", "details": {"faults": faults}}, status=400)
+    with pytest.raises(clients.InvalidRequest) as caught:
+        client.create_notebook(SPEC)
+    assert caught.value.faults == {"$.name": "too long"}
