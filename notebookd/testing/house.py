@@ -13,15 +13,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
 from notebookd.adapters.api_socket import listen
 from notebookd.adapters.files import LocalFiles
-from notebookd.adapters.nothing import Nothing
 from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
+from notebookd.adapters.volumes import LocalVolumes
 from notebookd.api.app import make_app
 from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
@@ -41,6 +41,7 @@ from notebookd.testing.editor import FakeEditor
 from notebookd.testing.engine import FakeEngine, FakeEngineWorld
 from notebookd.testing.gpus import FakeGpus
 from notebookd.testing.images import FakeImages
+from notebookd.testing.movers import FakeMovers, FakeMoversWorld
 from notebookd.testing.processes import FakeProcesses
 
 QUIET_TURNS = 40
@@ -57,6 +58,7 @@ class World:
     gpus: FakeGpus
     processes: FakeProcesses
     editor: FakeEditor
+    movers: FakeMoversWorld
     traffic: FakeTraffic
     host: HostCompute
     quotas: dict[str, QuotaRule] = field(default_factory=dict)
@@ -87,6 +89,7 @@ def make_world(folder: Path, *, gpus: int = 2, settings: Mapping[str, Any] | Non
         gpus=FakeGpus(gpus),
         processes=FakeProcesses(),
         editor=FakeEditor(engine),
+        movers=FakeMoversWorld(config.paths, engine=engine),
         traffic=FakeTraffic(),
         host=HostCompute(cpus=16, memory_bytes=64 * GIB),
     )
@@ -172,8 +175,8 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             editor=stepped(world.editor, "editor", gate),
             traffic=stepped(world.traffic, "traffic", gate),
             files=stepped(LocalFiles(world.config.paths, keep_workspaces=False), "files", gate, threaded=True),
-            volumes=cast(Any, Nothing()),
-            movers=cast(Any, Nothing()),
+            volumes=stepped(LocalVolumes(world.config), "volumes", gate, threaded=True),
+            movers=stepped(FakeMovers(world.movers), "movers", gate),
             routes=stepped(RouteFiles(world.config.paths), "routes", gate),
             quota=lambda owner: world.quotas.get(owner, UNBOUND),
             host=world.host,
