@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,6 +73,11 @@ class Record:
     leases: tuple[LeaseRecord, ...]
     max_running_ms: int
     reboots: tuple[int, ...]
+    transfers: tuple[tuple[str, str, int], ...]
+    """Syncs: kind, cause, and whether they go on."""
+    snapshots: int
+    remotes: Mapping[str, Mapping[str, bytes]]
+    """What lies at the remotes."""
 
 
 def read_record(world: World) -> Record:
@@ -86,6 +91,10 @@ def read_record(world: World) -> Record:
             "FROM event WHERE type IN ('notebook.warning', 'notebook.extended', 'host.rebooted') ORDER BY id"
         ).fetchall()
         notebooks = connection.execute("SELECT * FROM notebook ORDER BY rowid").fetchall()
+        syncs = connection.execute(
+            "SELECT kind, json_extract(body, '$.cause'), open FROM data_sync ORDER BY queued_at, kind, id"
+        ).fetchall()
+        snapshots = connection.execute("SELECT count(*) FROM snapshot").fetchone()[0]
         leases = connection.execute("SELECT * FROM lease ORDER BY gpu_uuid, granted_at, rowid").fetchall()
     return Record(
         notebooks=tuple(
@@ -111,6 +120,9 @@ def read_record(world: World) -> Record:
         ),
         max_running_ms=round(world.policy.max_running_s * 1000),
         reboots=tuple(row["at"] for row in told if row["type"] == "host.rebooted"),
+        transfers=tuple(map(tuple, syncs)),
+        snapshots=snapshots,
+        remotes={alias: dict(files) for alias, files in world.movers.remotes.items()},
     )
 
 
@@ -135,6 +147,8 @@ def assert_same(found: Record, expected: Record, slack_s: float) -> None:
                 assert 0 <= longer <= slack_s * 1000, f"billed {longer} ms more than without a crash"
     if slack_s == 0:
         assert _spans(found) == _spans(expected)
+    assert (found.transfers, found.snapshots) == (expected.transfers, expected.snapshots)
+    assert found.remotes == expected.remotes
 
 
 def assert_same_fate(found: Record, expected: Record) -> None:
@@ -144,6 +158,8 @@ def assert_same_fate(found: Record, expected: Record) -> None:
         assert [(run.states[-1], run.outcome) for run in mine.runs] == [
             (run.states[-1], run.outcome) for run in meant.runs
         ]
+    assert found.remotes == expected.remotes
+    assert not any(goes_on for *_, goes_on in found.transfers)
 
 
 def _spans(record: Record) -> Sequence[tuple[str, int, int | None]]:

@@ -13,12 +13,15 @@ from typing import Any
 from notebookd.domain.idleness import look_every_s
 from notebookd.domain.run import NotebookId
 from notebookd.domain.spec import ResourceWish, SpecWish
+from notebookd.domain.volumes import parse_volume
 from notebookd.testing.gpus import FakeGpus
 from notebookd.testing.house import House, World
+from notebookd.testing.movers import write_files
 from notebookd.testing.processes import FakeProcesses
-from tests.scenario.play import ALICE, containers_of, create
+from tests.scenario.play import ALICE, containers_of, create, entry
 
 STRANGER = 31337
+DATA = parse_volume("lab@S3:/data:rwd")
 GIB = 1024**3
 HOUR, DAY = 3600.0, 86400.0
 WEEK = 7 * DAY
@@ -105,6 +108,26 @@ async def never_answering(house: House) -> NotebookId:
     return notebook
 
 
+async def carry_data(house: House) -> NotebookId:
+    """A notebook with data from a remote, to which it has made changes."""
+    house.world.movers.remotes["S3"] = {"lab/kept": b"k", "lab/doomed": b"d"}
+    notebook = await create(house, volumes=(DATA,))
+    (volume,) = entry(house, notebook).run.volumes
+    data = house.world.config.paths.copy(notebook, volume.id) / "data"
+    write_files(data, {"new": b"n"})
+    (data / "doomed").unlink()
+    await house.pass_time(90)
+    return notebook
+
+
+async def stopped_with_data(house: House) -> NotebookId:
+    notebook = await carry_data(house)
+    await house.notebooks.stop(ALICE, notebook)
+    await house.quiet()
+    house.world.movers.remotes["S3"]["lab/late"] = b"l"
+    return notebook
+
+
 async def give_create(house: House, _notebook: NotebookId) -> None:
     wish = SpecWish(editor="jupyterlab", framework="conda", resources=ResourceWish(gpu=1))
     await house.notebooks.create(ALICE, house.notebooks.check(wish))
@@ -132,6 +155,11 @@ async def give_delete(house: House, notebook: NotebookId) -> None:
 
 async def give_force_delete(house: House, notebook: NotebookId) -> None:
     await house.notebooks.delete(ALICE, notebook, force=True)
+
+
+async def give_fork(house: House, notebook: NotebookId) -> None:
+    (snapshot,) = house.services.snapshots.list(ALICE, notebook)
+    await house.services.snapshots.fork(ALICE, notebook, snapshot.id)
 
 
 def exit_by_itself(world: World, notebook: NotebookId) -> None:
@@ -180,7 +208,23 @@ def nothing(_world: World) -> None:
     """The daemon alone goes down."""
 
 
+WITH_DATA = {
+    "datastore": [{"alias": "S3", "type": "rclone", "remote": "s3", "read": ["*"], "write": ["*"]}],
+    "snapshots": {"at_stop": True},
+}
+
 SCENES: dict[str, Scene] = {
+    "start with data": Scene(
+        prepare=stopped_with_data, acts=(Order(give=give_start), Pass(seconds=10)), settings=WITH_DATA
+    ),
+    "stop with data": Scene(prepare=carry_data, acts=(Order(give=give_stop), Pass(seconds=10)), settings=WITH_DATA),
+    "exit with data": Scene(
+        prepare=carry_data, acts=(Event(befall=exit_by_itself), Pass(seconds=10)), settings=WITH_DATA
+    ),
+    "delete with data": Scene(
+        prepare=carry_data, acts=(Order(give=give_force_delete), Pass(seconds=10)), settings=WITH_DATA
+    ),
+    "fork": Scene(prepare=stopped_with_data, acts=(Order(give=give_fork), Pass(seconds=10)), settings=WITH_DATA),
     "create": Scene(prepare=running(), acts=(Order(give=give_create), Pass(seconds=10))),
     "start": Scene(prepare=stopped, acts=(Order(give=give_start), Pass(seconds=10))),
     "start that never answers": Scene(prepare=never_answering, acts=(Pass(seconds=10),)),

@@ -9,6 +9,7 @@ from notebookd.domain.event import Event
 from notebookd.domain.patch import Patch
 from notebookd.domain.run import NotebookId, NotebookState, Run
 from notebookd.domain.spec import ResourceWish, SpecWish
+from notebookd.domain.volumes import Volume
 from notebookd.ports.store import Entry, NotebookFilter
 from notebookd.reconciler.reconciler import SURVEY
 from notebookd.service.notebooks import entry_state
@@ -32,6 +33,7 @@ async def create(
     cpu: int | None = None,
     name: str | None = None,
     auto_restart: bool = False,
+    volumes: tuple[Volume, ...] = (),
 ) -> NotebookId:
     """Ask for a notebook and wait until nothing happens any more."""
     wish = SpecWish(
@@ -40,6 +42,7 @@ async def create(
         name=name,
         resources=ResourceWish(gpu=gpu, cpu=cpu),
         timeout_auto_restart=auto_restart,
+        volumes=volumes,
     )
     made = await house.notebooks.create(actor, house.notebooks.check(wish))
     await house.quiet()
