@@ -41,6 +41,8 @@ class Attached:
     place: Place
     pulled_at: datetime | None = None
     """When its last complete pull ended; one that was never pulled is not pushed."""
+    present: bool = False
+    """Whether it was brought in for this run."""
     pushed_at: datetime | None = None
     dirty: bool = False
     given_up: bool = False
@@ -76,9 +78,14 @@ def attach(
         fresh = Attached(id=volume_id(notebook_id, volume), volume=volume, place=place_of(volume, directories))
         before = known.get(fresh.id)
         if before is not None and before.place is fresh.place:
-            fresh = replace(before, volume=volume, version=None)
+            fresh = replace(before, volume=volume)
         attached.append(fresh)
-    return tuple(attached)
+    return anew(attached)
+
+
+def anew(attached: Sequence[Attached]) -> tuple[Attached, ...]:
+    """``attached`` for a new run: each is brought in again, and the newest of what is shared."""
+    return tuple(replace(each, present=False, version=None) for each in attached)
 
 
 def unpushed(attached: Sequence[Attached]) -> list[Attached]:

@@ -67,8 +67,7 @@ def wanted_in(run: Run) -> tuple[SyncKind, Sequence[Attached]] | None:
     start: what is there already costs a look."""
     if run.origin is not None:
         return SyncKind.RESTORE, ()
-    begun = run.queued_at
-    missing = [each for each in run.volumes if each.place.pulled and (each.pulled_at is None or each.pulled_at < begun)]
+    missing = [each for each in run.volumes if each.place.pulled and not each.present]
     return (SyncKind.PULL, missing) if missing else None
 
 
@@ -97,7 +96,7 @@ def _moved(attached: Attached, sync: Sync, transfer: Transfer, run: Run, now: da
     if sync.kind is SyncKind.PULL:
         version = (transfer.facts or {}).get("version")
         shared = str(version) if attached.place is Place.CACHE and version else None
-        return replace(attached, pulled_at=now, given_up=False, version=shared)
+        return replace(attached, pulled_at=now, present=True, given_up=False, version=shared)
     quiet = run.state in FINAL or run.state is RunState.FINALIZING
     return replace(attached, pushed_at=now, dirty=attached.dirty and not quiet)
 

@@ -22,7 +22,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple, NewType
 
-from notebookd.domain.attached import Attached
+from notebookd.domain.attached import Attached, anew
 
 NotebookId = NewType("NotebookId", str)
 RunId = NewType("RunId", str)
@@ -347,7 +347,7 @@ def successor(earlier: Run, run_id: RunId, at: datetime) -> Run:
         activity=earlier.activity,
         history=((at, first_state(earlier.volumes, earlier.origin)),),
         place=earlier.place,
-        volumes=earlier.volumes,
+        volumes=anew(earlier.volumes),
         origin=earlier.origin,
     )
     return follow(earlier, run, at)

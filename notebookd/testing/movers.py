@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 from collections.abc import AsyncIterator, Mapping
@@ -147,7 +148,12 @@ class FakeMoversWorld:
         size = sum(map(len, there.values()))
         if work.volume.cache:
             version = hashlib.sha256(repr(sorted(there.items())).encode()).hexdigest()[:32]
-            write_files(self._paths.shared(str(source)) / "versions" / version, there)
+            folder = self._paths.shared(str(source))
+            write_files(folder / "versions" / version, there)
+            if self._engine is not None:
+                asked_at = self._engine.now().timestamp()
+                write_files(folder, {"asked": b"", "source": str(source).encode()})
+                os.utime(folder / "asked", (asked_at, asked_at))
             return {"version": version, "bytes": size, "files": len(there)}, _all_of(there)
         data = self._paths.copy(work.notebook_id, work.volume_id) / "data"
         if work.reset and data.exists():
