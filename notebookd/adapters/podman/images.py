@@ -25,6 +25,8 @@ NOT_FOUND = 404
 LONGEST_LINE = 4 * 1024 * 1024
 PREPARING = "io.notebookd.preparing"
 RACES = 5
+REMOVAL_TIMEOUT_S = 600.0
+"""A large image has tens of thousands of files, and as many again for every uid that it was prepared for."""
 _BROKEN = (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError, ValueError)
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -126,7 +128,8 @@ class PodmanImages:
 
     async def remove(self, reference: str) -> None:
         """See :meth:`ImageStore.remove`."""
-        await self._ask("DELETE", f"/images/{reference}", f"remove image {reference}", {"force": "false"})
+        action = f"remove image {reference}"
+        await self._ask("DELETE", f"/images/{reference}", action, {"force": "false"}, timeout_s=REMOVAL_TIMEOUT_S)
 
     async def _clear_preparations(self, action: str) -> None:
         """Containers of preparations: this one's, and what an earlier life left."""
