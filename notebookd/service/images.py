@@ -34,6 +34,7 @@ from notebookd.ports.images import ImageStore, Progress, Recipe, Recipes, Stored
 from notebookd.ports.store import Entry, Store
 
 RECORDS = "images"
+_LOCAL = "localhost/"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -159,6 +160,7 @@ class Images:
             case "build":
                 recipe = await self._get_recipe(order.name)
                 base = self._checked(order.base, "$.base") if order.base else None
+                await self._require_base(recipe, base or recipe.base)
                 names, steps = recipe.images, self._build(actor, recipe, base)
             case "pull":
                 names, steps = (self._checked(order.name, "$.name"),), self._pull(actor, order.name)
@@ -261,6 +263,14 @@ class Images:
         if recipe.fault is not None or not recipe.images:
             raise Conflict(f"cannot build recipe {name}: {recipe.fault or 'it names no image'}")
         return recipe
+
+    async def _require_base(self, recipe: Recipe, base: str | None) -> None:
+        """What is of this machine alone is asked of no registry: it must be there."""
+        if base is None or not base.startswith(_LOCAL) or await self._images.find_image(base) is not None:
+            return
+        makers = [each.name for each in await self._recipes.list_recipes() if base in each.images]
+        hint = f"notebookctl image build {makers[0]}" if makers else "name another with --base, such as debian:12"
+        raise Conflict(f"cannot build recipe {recipe.name}: its base {base} is not there", hint=hint)
 
     @contextmanager
     def _alone(self, names: Iterable[str], doing: str) -> Iterator[None]:

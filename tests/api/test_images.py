@@ -112,12 +112,24 @@ async def test_a_recipe_is_built_and_its_image_prepared_for_its_uid(api: Api) ->
 
 
 async def test_a_build_on_another_base(api: Api) -> None:
-    said = await order(api, "build", "tiny", base="localhost/none:1")
+    said = await order(api, "build", "tiny", base="registry.example.org/none:1")
     assert said[-1]["error"]["code"] == "engine-error"
-    assert "localhost/none:1" in said[-1]["error"]["message"]
+    assert "registry.example.org/none:1" in said[-1]["error"]["message"]
     said = await order(api, "build", "tiny", base="localhost/old:1")
-    assert said[-1]["images"]
     assert said[-1]["images"][0]["preparedFor"] == [42420]
+
+
+async def test_a_base_of_this_machine_must_be_there_and_the_hint_says_how(api: Api, recipes: Path) -> None:
+    (recipes / "more").mkdir()
+    (recipes / "more" / "Containerfile").write_text("ARG BASE=localhost/tiny:1\nFROM ${BASE}\n")
+    (recipes / "more" / "catalogue.toml").write_text(CATALOGUE.replace("tiny", "more"))
+    said = await api.call("POST", "/v1/image", {"action": "build", "name": "more"})
+    assert (said.status, said.body["hint"]) == (409, "notebookctl image build tiny")
+    assert (
+        await api.call("POST", "/v1/image", {"action": "build", "name": "tiny", "base": "localhost/no:1"})
+    ).status == 409
+    await order(api, "build", "tiny")
+    assert (await order(api, "build", "more"))[-1]["images"]
 
 
 async def test_preparing_goes_by_the_uids_of_the_catalogue(api: Api) -> None:
