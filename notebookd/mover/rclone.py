@@ -26,10 +26,14 @@ from notebookd.mover.report import Code, Fault, Reporter, scrub
 NOT_FOUND = 3
 """rclone's exit status for a folder that is not there."""
 
-PATIENCE = (
-    "--contimeout=10s", "--timeout=60s", "--low-level-retries=3", "--retries=2", "--retries-sleep=1s",
-)  # fmt: skip
-"""What a cut of the network is survived with. An endpoint that cannot be reached at all is given up within a minute."""
+TRIES = 3
+LOOKING = ("--contimeout=10s", "--timeout=20s", "--retries=1")
+CARRYING = ("--contimeout=10s", "--timeout=60s", "--retries=2", "--retries-sleep=1s")
+"""What a cut of the network is survived with. An endpoint that cannot be reached at all is given up within a minute:
+rclone waits up to 2 s before each try, of all requests together."""
+
+GIVEN_UP_AFTER = 3
+"""Files that failed for the network's sake, each after its retries, while not a byte came through."""
 
 QUICK_HASHES = ("md5", "sha1", "sha256")
 KEPT_FAILURES = 100
@@ -79,6 +83,7 @@ class Rclone:
         self._scratch = job.places.scratch
         self._reporter = reporter
         bandwidth = job.limit("bandwidth")
+        self._tries = job.limit("retries") or TRIES
         self._bandwidth = () if bandwidth is None else (f"--bwlimit={bandwidth}B",)
 
     def where(self, inside: str = "") -> str:
@@ -87,7 +92,7 @@ class Rclone:
 
     def abilities(self) -> Abilities:
         """Ask what the remote can do."""
-        ended = self._run(["backend", "features", *PATIENCE, "--", f"{self._remote}:"])
+        ended = self._run(["backend", "features", *LOOKING, "--", f"{self._remote}:"])
         try:
             said = json.loads(ended.output)
             features, hashes = said["Features"], set(said["Hashes"] or ())
@@ -113,7 +118,7 @@ class Rclone:
                     files[path] = seen
 
         hashing = ("--hash", f"--hash-type={digest}") if digest else ()
-        command = ["lsjson", "-R", "--files-only", "--no-mimetype", *hashing, *PATIENCE, "--", self.where(inside)]
+        command = ["lsjson", "-R", "--files-only", "--no-mimetype", *hashing, *LOOKING, "--", self.where(inside)]
         ended = self._run(command, on_stdout=note)
         if ended.status == NOT_FOUND and not files and not strange:
             self.require_container()
@@ -136,7 +141,7 @@ class Rclone:
                     shape = {"path": name, "size": max(seen.size, 0), "modified": said.get("ModTime", "")}
                     found.append(shape | {"folder": bool(said.get("IsDir"))})
 
-        ended = self._run(["lsjson", "--no-mimetype", *PATIENCE, "--", self.where()], on_stdout=note)
+        ended = self._run(["lsjson", "--no-mimetype", *LOOKING, "--", self.where()], on_stdout=note)
         if ended.status == NOT_FOUND and not found:
             self.require_container()
         elif ended.status:
@@ -147,7 +152,7 @@ class Rclone:
         """Raise Fault SOURCE_NOT_FOUND unless the first part of the path is there. Whoever may not look at it as a
         whole may yet use what is below it."""
         container = self.path.split("/", 1)[0]
-        ended = self._run(["lsjson", "--stat", *PATIENCE, "--", f"{self._remote}:{container}"])
+        ended = self._run(["lsjson", "--stat", *LOOKING, "--", f"{self._remote}:{container}"])
         if ended.status == NOT_FOUND or (ended.status == 0 and ended.output.strip() in {b"", b"null"}):
             raise Fault(Code.SOURCE_NOT_FOUND, f"there is no {container!r} at the remote" if container else "not there")
         if ended.status and code_of(_last(ended.errors), Side.REMOTE) is not Code.ACCESS_DENIED:
@@ -166,7 +171,7 @@ class Rclone:
         can, else by deletion first. Both ends lie in one virtual remote: rclone moves nothing between a folder and one
         within it otherwise."""
         both = _combined(("from", self.where(inside)), ("to", self.where()))
-        options = ["--no-traverse", "--low-level-retries=1", "--retries=1"]
+        options = ["--no-traverse", "--retries=1"]
         first = self._bulk("move", paths, [f"{both}from", f"{both}to"], ["--no-check-dest", *options])
         if not first.status:
             return first
@@ -178,7 +183,7 @@ class Rclone:
 
     def purge(self, inside: str) -> None:
         """Remove a folder and all in it. That it stays is no fault."""
-        self._run(["purge", *PATIENCE, "--", self.where(inside)])
+        self._run(["purge", *LOOKING, "--", self.where(inside)])
 
     def _bulk(self, verb: str, paths: Sequence[str], ends: Iterable[str], options: Iterable[str]) -> Outcome:
         """One run over a list of files. Progress counts on from where it stood."""
@@ -186,7 +191,7 @@ class Rclone:
         said = _Log(self._reporter, counts=verb == "copy")
         listed = self._scratch / "files"
         listed.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        command = [verb, f"--files-from-raw={listed}", *PATIENCE, *options, *self._bandwidth, *LOGGING, "--", *ends]
+        command = [verb, f"--files-from-raw={listed}", *CARRYING, *options, *self._bandwidth, *LOGGING, "--", *ends]
         ended = self._run(command, on_stderr=said.take)
         said.outcome.status = ended.status
         return said.outcome
@@ -199,6 +204,7 @@ class Rclone:
         on_stderr: Callable[[bytes], None] | None = None,
     ) -> Ended:
         fixed = ["rclone", arguments[0], f"--config={self._config}", "--ask-password=false", "--use-server-modtime"]
+        fixed.append(f"--low-level-retries={self._tries}")
         env = {"PATH": "/usr/bin:/bin", "HOME": str(self._scratch), "LANG": "C.UTF-8", "TZ": "UTC"}
         return run_child([*fixed, *arguments[1:]], env=env, on_stdout=on_stdout, on_stderr=on_stderr)
 
@@ -245,6 +251,7 @@ class _Log:
     def __init__(self, reporter: Reporter, *, counts: bool) -> None:
         self._reporter = reporter
         self._counts = counts
+        self._carried = self._cut = 0
         self._bytes = reporter.progress.transferred_bytes
         self._files = reporter.progress.processed
         self.outcome = Outcome(status=0)
@@ -260,7 +267,10 @@ class _Log:
         if isinstance(stats := said.get("stats"), dict):
             if not self._counts:
                 return
-            self._reporter.progress.transferred_bytes = self._bytes + int(stats.get("bytes") or 0)
+            carried = int(stats.get("bytes") or 0)
+            self._cut = self._cut if carried == self._carried else 0
+            self._carried = carried
+            self._reporter.progress.transferred_bytes = self._bytes + carried
             self._reporter.progress.processed = self._files + int(stats.get("transfers") or 0)
             self._reporter.tick()
         elif said.get("level") in {"error", "critical", "fatal"}:
@@ -269,8 +279,13 @@ class _Log:
     def _note(self, name: str, message: str) -> None:
         if not name or message.startswith("Attempt "):
             self.outcome.words = message
-        elif name in self.outcome.failures or len(self.outcome.failures) < KEPT_FAILURES:
+            return
+        if name in self.outcome.failures or len(self.outcome.failures) < KEPT_FAILURES:
             self.outcome.failures[name] = message
+        if code_of(message, Side.REMOTE) is Code.UNREACHABLE:
+            self._cut += 1
+            if self._cut >= GIVEN_UP_AFTER:
+                raise Fault(Code.UNREACHABLE, scrub(f"the remote does not answer any more: {_short(message)}"))
 
 
 def _fault(errors: bytes, what: str) -> Fault:

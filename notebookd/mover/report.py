@@ -85,8 +85,9 @@ class Reporter:
     Change ``progress`` and call :meth:`tick` as often as it suits: the file is written at most four times a second.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secrets: Sequence[str] = ()) -> None:
         self._folder = folder
+        self._secrets = secrets
         self._written_at = -1.0
         self.progress = Progress()
 
@@ -114,6 +115,8 @@ class Reporter:
         facts: Mapping[str, str | int],
         objects: Sequence[Mapping[str, object]] | None,
     ) -> None:
+        for secret in self._secrets:
+            message = message.replace(secret, "***")
         said: dict[str, object] = {"ok": ok, "code": str(code), "message": scrub(message)[:LONGEST_MESSAGE]}
         said |= {"progress": self.progress.wire(), "facts": dict(facts)}
         if objects is not None:
@@ -127,11 +130,26 @@ class Reporter:
         draft.replace(self._folder / name)
 
 
+def secrets_in(folder: Path) -> list[str]:
+    """Words of a mover's credentials, which no message may hold."""
+    words: set[str] = set()
+    for path in folder.glob("*"):
+        for line in path.read_text(errors="replace").splitlines():
+            name, equals, value = line.partition("=")
+            if not equals and path.suffix != ".conf":
+                words.add(line.strip())
+            elif _SECRET.search(name):
+                words.add(value.strip())
+    return [word for word in words if len(word) >= SHORTEST_SECRET and word not in {"true", "false"}]
+
+
+SHORTEST_SECRET = 4
+_SECRET = re.compile(r"pass|secret|key|token|account|credential|sas|auth", re.IGNORECASE)
 _LOGIN = re.compile(r"(?<=://)[^/\s@]*@")
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"']*[=&%][^\s\"']*")
 _NAMED = re.compile(
     r"(?i)(\b(?:authorization|bearer|basic|password|passwd|pass|secret|token|signature|credential|accesskeyid|"
-    r"access_key_id|secret_access_key|awsaccesskeyid|x-amz-[a-z-]+|key)\b[\"']?\s*[:=]\s*)(?:(?:bearer|basic)\s+)?[^\s,;&\"'<>]+"
+    r"access_key_id|secret_access_key|awsaccesskeyid|x-amz-[a-z-]+|key)\b[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s,;&\"'<>]+"
 )
 
 

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import cast
 
 from notebookd.mover.job import Job, Places, read_job
-from notebookd.mover.report import Code, Fault, Interrupted, Reporter, Result
+from notebookd.mover.report import Code, Fault, Interrupted, Reporter, Result, secrets_in
 
 Task = Callable[[Job, Reporter], Result]
 
@@ -46,7 +46,7 @@ def run(words: Sequence[str]) -> int:
     """Run the job that lies in the job folder; returns the exit status. SIGTERM raises Interrupted in the task."""
     signal.signal(signal.SIGTERM, _interrupt)
     places = Places.of(words)
-    reporter = Reporter(places.job)
+    reporter = Reporter(places.job, secrets_in(places.secrets))
     try:
         return run_job(places, reporter)
     except Interrupted:

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from xml.etree import ElementTree as ET
 
 from notebookd.mover.job import Places
-from notebookd.mover.report import Reporter
+from notebookd.mover.report import Reporter, secrets_in
 from notebookd.mover.tasks import run_job
 
 PROGRAM = Path(__file__).parents[2] / "notebookd" / "mover" / "__main__.py"
@@ -135,7 +135,7 @@ class Lab:
     def run(self, task: str, **fields: Any) -> dict[str, Any]:
         """Run a task in this process; what ``result.json`` says."""
         self.write_job(task, fields)
-        status = run_job(self.places, Reporter(self.places.job))
+        status = run_job(self.places, Reporter(self.places.job, secrets_in(self.places.secrets)))
         said = self.result()
         assert status == (0 if said["ok"] else 1)
         return said
