@@ -273,7 +273,7 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
             require_room=lambda verb: notebooks.allowance.require_room(verb),
         ),
         datastores=Datastores(parts.movers, config.datastores),
-        archives=Archives(notebooks, parts.movers),
+        archives=Archives(store, clock, notebooks, parts.movers),
         syncs=Syncs(store, clock, notebooks, rooms.porter, rooms.reconciler.wake),
         snapshots=Snapshots(store, notebooks, parts.movers),
         catalogue=catalogue,

@@ -87,11 +87,11 @@ BACKUPS = (
     _SIZE,
     Param("sort", Literal["createdAt", "updatedAt", "backupDate", "id"], "by what; `createdAt` without"),
     Param("order", Literal["asc", "desc"], "`desc` without"),
-    Param("updatedAfter", str, f"taken after: {_MOMENT}"),
-    Param("updatedBefore", str, f"taken before: {_MOMENT}"),
+    Param("updatedAfter", _Moment, f"taken after: {_MOMENT}"),
+    Param("updatedBefore", _Moment, f"taken before: {_MOMENT}"),
 )
 ARCHIVE = (Param("path", str, "below `/workspace`; all of it without"),)
 OBJECTS = (Param("prefix", str, "what the objects' paths begin with, the container first"),)
-DISCARD = (Param("discard", bool, "give up what could not be carried back (after SYNC_FAILED)"),)
+DISCARD = (Param("discard", _Flag, "give up what could not be carried back (after SYNC_FAILED)"),)
 FRAMEWORK = (Param("compatibleWithFramework", str, "that go with this framework"),)
 EDITOR = (Param("compatibleWithEditor", str, "that go with this editor"),)

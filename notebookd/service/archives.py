@@ -7,10 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from notebookd.domain.actor import Actor
+from notebookd.domain.event import Event
 from notebookd.domain.run import NotebookId
 from notebookd.domain.spec import Fault
 from notebookd.errors import Conflict, NotFound, VolumeFault
+from notebookd.ports.clock import Clock
 from notebookd.ports.movers import Movers
+from notebookd.ports.store import Store
 from notebookd.service.datastores import SOURCE_NOT_FOUND
 from notebookd.service.faults import invalid
 from notebookd.service.notebooks import Notebooks
@@ -21,7 +24,9 @@ LONGEST_PATH = 4096
 class Archives:
     """Tar streams of workspaces."""
 
-    def __init__(self, notebooks: Notebooks, movers: Movers) -> None:
+    def __init__(self, store: Store, clock: Clock, notebooks: Notebooks, movers: Movers) -> None:
+        self._store = store
+        self._clock = clock
         self._notebooks = notebooks
         self._movers = movers
 
@@ -42,8 +47,21 @@ class Archives:
                 await stream.aclose()
 
     async def write(self, actor: Actor, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes]) -> int:
-        """Unpack a tar stream into the folder ``path`` of a workspace; how many files there were."""
+        """Unpack a tar stream into the folder ``path`` of a workspace; how many files there were. It is on record
+        before the first of them: a stream that breaks off may leave some."""
         whole = self._checked(actor, notebook_id, path, "write files of")
+        owner = self._notebooks.get(actor, notebook_id, "write files of").notebook.owner
+        now = self._clock.now()
+        happened = Event(
+            type="notebook.files",
+            at=now,
+            actor=actor.signature,
+            notebook_id=notebook_id,
+            owner=owner,
+            data={"path": whole},
+        )
+        async with self._store.transaction() as tx:
+            await tx.append(happened)
         try:
             return await self._movers.write_archive(notebook_id, whole, tar)
         except VolumeFault as fault:

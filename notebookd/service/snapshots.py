@@ -51,4 +51,6 @@ class Snapshots:
         """Have a notebook's snapshots read and checked; returns what the check said. Raises VolumeFault when they are
         not sound."""
         self._notebooks.get(actor, notebook_id, "check the snapshots of")
+        if not self._store.list_snapshots(notebook_id):
+            raise NotFound(f"cannot check the snapshots of notebook {notebook_id}: there are none")
         return await self._movers.check_snapshots(notebook_id)

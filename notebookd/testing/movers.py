@@ -281,7 +281,7 @@ class FakeMovers:
                 files = {entry.name: (packed.extractfile(entry) or io.BytesIO()).read() for entry in packed
                          if entry.isfile()}  # fmt: skip
         except tarfile.TarError as fault:
-            raise VolumeFault("cannot carry the files: it is no tar", info_code="DATASYNC_ERROR") from fault
+            raise VolumeFault("cannot unpack the archive: it is no tar", info_code="DATASYNC_INVALID_SOURCE") from fault
         write_files(self.world.workspace(notebook_id) / path, files)
         return len(files)
 

@@ -3,20 +3,45 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from notebookd.api.app import ROUTES
-from notebookd.api.route import Route
+from notebookd.api.route import Media, Route
 from notebookd.ports.engine import Image
+from notebookd.testing.house import World, make_world
 from tests.api.caller import SPEC, Api
 
-CHANGE_NOTHING = {"notebooks.command"}
+CHANGE_NOTHING = {"notebooks.command", "transfers.check_backups"}
 Prepared = tuple[str, Any]
 Prepare = Callable[[Api], Awaitable[Prepared]]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A machine with a datastore, that keeps snapshots."""
+    stores = [{"alias": "S3", "type": "rclone", "remote": "s3lab", "read": ["*"], "write": ["*"]}]
+    made = make_world(tmp_path, settings={"datastore": stores, "snapshots": {"at_stop": True}})
+    made.movers.remotes["S3"] = {"sets/in/a": b"aa"}
+    return made
+
+
+def an_archive() -> bytes:
+    """A tar stream of one file."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w|") as stream:
+        stream.addfile(tarfile.TarInfo("empty"))
+    return out.getvalue()
+
+
+TAR = an_archive()
 
 
 def on_running(body: Any = None) -> Prepare:
@@ -82,6 +107,16 @@ async def on_image(api: Api) -> Prepared:
     return f"?name={quote(IMAGE)}", None
 
 
+async def on_data(api: Api) -> Prepared:
+    """Asks it of a notebook that has data of a datastore."""
+    return await api.create(volumes=["sets@S3/in:/data:rw"]), {"direction": "push"}
+
+
+async def on_snapshot(api: Api) -> Prepared:
+    """Asks it of a notebook that has a snapshot."""
+    return await on_stopped(api)
+
+
 IMAGE = "registry.example.org/lab/tiny:2"
 TOKEN = {"name": "mine", "role": "ai_training_read"}
 PREPARED: Mapping[str, Prepare] = {
@@ -98,6 +133,9 @@ PREPARED: Mapping[str, Prepare] = {
     "machine.clear": on_sick_gpu,
     "machine.release": on_nothing(),
     "machine.acquire": on_nothing(),
+    "transfers.sync": on_data,
+    "transfers.fork": on_snapshot,
+    "archives.write": on_running(),
     "images.order": on_registry,
     "images.remove": on_image,
     "tokens.create": on_nothing(TOKEN),
@@ -113,9 +151,13 @@ async def test_every_change_leaves_an_event_with_its_actor(api: Api, route: Rout
     subject, body = await PREPARED[route.name](api)
     store = api.house.store
     newest = store.last_event_id()
-    path = route.path.replace("{id}", subject).replace("{uuid}", subject)
+    backup = ""
+    if "{bid}" in route.path:
+        backup = (await api.call("GET", f"/v1/notebook/{subject}/backup")).body["items"][0]["id"]
+    path = route.path.replace("{bid}", backup).replace("{id}", subject).replace("{uuid}", subject)
     query = subject if subject.startswith("?") else ""
-    async with api.session.request(route.method, f"http://localhost{path}{query}", json=body) as said:
+    data = TAR if isinstance(route.takes, Media) else json.dumps(body).encode()
+    async with api.session.request(route.method, f"http://localhost{path}{query}", data=data) as said:
         assert said.status in {200, 204}, await said.text()
         await said.read()
     happened = store.list_events(after=newest, limit=99, notebook_id=None, owner=None)

@@ -37,6 +37,7 @@ NOT_SO_HERE = (allow_header_conformance, positive_data_acceptance)
 HERE = {"usage.report", "streams.run_in_notebook"}
 
 load_all_checks()
+schemathesis.serializer("application/x-tar")(lambda _context, body: {"data": body})
 schema = schemathesis.openapi.from_dict(document(ROUTES, "0"))
 # A notebook's state, its version, the size of a body may be said to be at fault before the rest of the request is.
 schema.config.checks.negative_data_rejection.expected_statuses += ["409", "412", "413"]

@@ -82,7 +82,7 @@ def _route(route: Route, described: dict[str, Any]) -> Iterator[str]:
     yield f"\n### {route.method} {route.path}\n"
     yield f"{route.summary}. For {who(route.access)}{', *ours*' if route.ours else ''}.\n"
     if "requestBody" in operation:
-        yield f"- takes {_type(operation['requestBody']['content']['application/json']['schema'])}"
+        yield f"- takes {_content(operation['requestBody']['content'])}"
     yield f"- gives {route.success}{_given(route, operation)}"
     own = [str(status) for status in route.errors if status not in _EVERYWHERE]
     if own:
@@ -97,11 +97,15 @@ def _given(route: Route, operation: dict[str, Any]) -> str:
     if route.gives is UPGRADE:
         return " and goes on as a websocket"
     content = operation["responses"][str(route.success)].get("content", {})
-    shapes = [
+    return f" {_content(content)}" if content else ""
+
+
+def _content(content: dict[str, Any]) -> str:
+    shapes = (
         _type(each["schema"]) if kind == "application/json" else f"`{kind}` of {_type(each['schema'])}"
         for kind, each in content.items()
-    ]
-    return f" {' or '.join(shapes)}" if shapes else ""
+    )
+    return " or ".join(shapes)
 
 
 def _shape(name: str, schema: dict[str, Any]) -> Iterator[str]:
