@@ -18,8 +18,8 @@ from notebookd.domain.syncing import Report
 from notebookd.domain.volumes import parse_volume
 from notebookd.errors import EngineUnavailable, VolumeFault
 from notebookd.ports.movers import Pull, Push, RestoreSnapshot, TakeSnapshot, Work
-from notebookd.testing.movers import read_files
-from tests.contract.mover_worlds import FakeWorld, MoverWorld, real_world
+from tests.contract.mover_worlds import FakeWorld, MoverWorld
+from tests.contract.real_movers import read_files, real_world
 
 NOTEBOOK = NotebookId("5a1c7e1e-0000-4000-8000-000000000001")
 FORK = NotebookId("5a1c7e1e-0000-4000-8000-000000000002")
