@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime
@@ -164,19 +163,6 @@ def _write_log(path: Path, lines: list[str]) -> None:
 
 
 def _remove_tree(path: Path) -> None:
-    """Remove a tree of a container's making: descriptor by descriptor, links not followed, locked folders opened."""
-    if path.is_symlink():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path, onerror=_unlock)
-
-
-def _unlock(retry: Callable[..., Any], name: str, _fault: Any) -> None:
-    parent = Path(name).parent
-    for folder in (parent, Path(name)):
-        if folder.is_dir() and not folder.is_symlink():
-            folder.chmod(0o700)
-    if retry in {os.open, os.scandir, os.lstat}:
-        shutil.rmtree(name, ignore_errors=True)
-    else:
-        retry(name)
+    """Remove a tree of a container's making, if it is there."""
+    with suppress(FileNotFoundError):
+        nofollow.remove_tree(path.parent, path.name)

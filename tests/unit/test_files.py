@@ -114,6 +114,19 @@ async def test_removing_takes_everything_and_nothing_beyond_links(files: LocalFi
     assert files.usage(NOTEBOOK_ID) is None
 
 
+async def test_workspace_deeper_than_any_stack_is_removed(files: LocalFiles) -> None:
+    folders = await files.prepare(NOTEBOOK_ID, made=False)
+    here = os.open(folders.workspace, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    await files.remove(NOTEBOOK_ID)
+    assert not folders.workspace.exists()
+
+
 async def test_an_administrator_may_keep_workspaces(paths: Paths) -> None:
     files = LocalFiles(paths, keep_workspaces=True)
     folders = await files.prepare(NOTEBOOK_ID, made=False)
