@@ -20,6 +20,7 @@ from notebookd.domain.observed import Known
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.run import NotebookId, Outcome, Run, RunState
 from notebookd.domain.turns import answered, seen_running, start_failed
+from notebookd.domain.volumes import WORKSPACE
 from notebookd.errors import (
     ContainerMissing,
     DeviceUnresolvable,
@@ -181,8 +182,12 @@ class Executor:
             log.warning("the snapshots of notebook %s stay behind: %s", notebook_id, fault)
 
     def _checked_mounts(self, run: Run) -> tuple[Mount, ...]:
-        """The mounts whose sources others than notebookd can move: as they are found now."""
-        open_to_others = [each for each in run.volumes if each.place is Place.DIRECTORY]
+        """The mounts that others than notebookd can move by a link, as they are found now: at the source, or at the
+        target, where that is in the workspace."""
+        below = f"{WORKSPACE}/"
+        open_to_others = [
+            each for each in run.volumes if each.place is Place.DIRECTORY or each.volume.mount_path.startswith(below)
+        ]
         return self._ports.volumes.mounts(run.notebook_id, open_to_others) if open_to_others else ()
 
     async def _create(self, entry: Entry) -> None:
