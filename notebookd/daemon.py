@@ -187,10 +187,6 @@ async def _assembly(
     files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
     await files.sweep()
 
-    def turned(summary: str) -> None:
-        notifier.watchdog()
-        notifier.status(summary)
-
     recipes = RecipeFolder(config.recipes)
     quotas = AccountQuotas(config.quota, config.api.admin_group)
     volumes = LocalVolumes(config)
@@ -227,10 +223,15 @@ async def _assembly(
                 account=Account(user=_own_name(), pid=os.getpid()),
                 survey_every_s=min(SURVEY_EVERY_S, watchdog_interval_s() or SURVEY_EVERY_S),
                 min_free_bytes=config.store.min_free_bytes,
-                on_turn=turned,
+                on_turn=lambda summary: _turned(notifier, summary),
             )
         )
         yield replace(assembly, reload=reload)
+
+
+def _turned(notifier: SystemdNotifier, summary: str) -> None:
+    notifier.watchdog()
+    notifier.status(summary)
 
 
 @asynccontextmanager
