@@ -29,7 +29,7 @@ from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named
 from notebookd.mover.staging import Staged
 from notebookd.mover.tree import Tree
-from notebookd.mover.visit import stays_below
+from notebookd.mover.visit import stays_below, sync_disk
 from notebookd.mover.volume import Volume, locked, require_room
 
 CLOCKS_DIFFER_S = 24 * 3600
@@ -93,6 +93,7 @@ def _pull_version(job: Job, root: Path, reporter: Reporter) -> Result:
         noted.parent.mkdir(exist_ok=True)
         place_durably(noted.with_name(f"{commit.id}.json"), json.dumps(result.facts).encode())
         if not (root / "versions" / commit.id).is_dir():
+            sync_disk(root)
             (root / "staging/tree").rename(root / "versions" / commit.id)
         reporter.progress.processed = reporter.progress.completed = len(commit.files)
         return result
@@ -133,9 +134,10 @@ class _GitPull(PullIntoData):
         branch, tip = _tip(git)
         if self._whole and not reset and note.get("settled") and (note["commit"], note["url"]) == (tip, url):
             return Result(facts={"version": tip, "bytes": note["bytes"], "files": len(self._entries)})
-        commit = _clone(git, branch, None if reset or note.get("url") != url else note)
+        commit = _clone(git, branch, note if self._whole and not reset and note.get("url") == url else None)
         _check_out(git, commit, self._tree, self._reporter)
         if reset:
+            self._note.unlink(missing_ok=True)
             volume.notes.forget()
             volume.data.clear()
             self._entries, self._whole, note = {}, False, {}
@@ -147,9 +149,10 @@ class _GitPull(PullIntoData):
         new = _stamp_of(self._tree / ".git")
         known = [each for each in note.get("dotgit", []) if each] + ([new] if new else [])
         noted = {"url": url, "commit": commit.id, "made_at": commit.made_at, "bytes": commit.size_bytes}
-        links = {**note.get("links", {}), **commit.links}
-        self._save_note({**note, **noted, "links": links, "dotgit": known, "settled": False})
-        for path, target in note.get("links", {}).items():
+        old_links = [*note.get("old_links", []), *note.get("links", {}).items()]
+        passing = {"links": commit.links, "old_links": old_links, "dotgit": known, "settled": False}
+        self._save_note({**note, **noted, **passing})
+        for path, target in old_links:
             if commit.links.get(path) != target:
                 self._data.remove_link(path, target)
         progress = self._reporter.progress
@@ -158,18 +161,23 @@ class _GitPull(PullIntoData):
         whole = {path: stamp for path in plan.fetch if (stamp := self._volume.staging.look(path)) is not None}
         progress.total = len(plan.fetch) + len(plan.remove) + len(plan.keep)
         progress.total_bytes = progress.transferred_bytes = sum(each.size for each, _ in plan.fetch.values())
-        self._bring_in(plan, Staged(whole=whole))
+        staged = Staged(whole=whole)
+        self._bring_in(plan, staged)
         self._remove(plan)
         for path in plan.forget:
             del self._entries[path]
         self._entries.update(plan.adopt)
         for path, target in commit.links.items():
-            if not self._data.place_link(path, target, known=path in note.get("links", {})):
+            was_there = bool(note.get("settled")) and note["links"].get(path) == target
+            if not self._data.place_link(path, target, known=was_there):
                 self._kept.add(path)
         if not self._place_dotgit(note):
             self._kept.add(".git")
         progress.skipped = len(self._kept) + len(commit.left_out)
         progress.processed = progress.total
+        if staged.failed:
+            self._remember(whole=self._whole)
+            raise Fault(Code.INCOMPLETE, f"cannot bring in {len(staged.failed)} files: {named(staged.failed)}")
         self._remember(whole=True)
         self._save_note({**noted, "links": commit.links, "dotgit": [new], "settled": True})
 

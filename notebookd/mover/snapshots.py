@@ -15,6 +15,7 @@ from notebookd.mover.job import Job
 from notebookd.mover.names import MARKER
 from notebookd.mover.report import Code, Fault, Reporter, Result, named
 from notebookd.mover.restic import Repository, RepositoryMissing, fault_of, number
+from notebookd.mover.visit import sync_disk
 
 HOST = "notebookd"
 """Of every snapshot: a mover's host name is another each time, and restic looks for the previous one by it."""
@@ -70,6 +71,7 @@ def restore(job: Job, reporter: Reporter) -> Result:
         message = _extract(repository, snapshot, partial, reporter)
         (partial / root).rename(whole)
     _move_in(whole, workspace, reporter)
+    sync_disk(workspace)
     _remove(partial)
     progress = reporter.progress
     progress.processed = progress.completed = progress.total

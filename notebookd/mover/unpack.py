@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import stat
@@ -15,7 +14,7 @@ from typing import IO, Self
 
 from notebookd.mover.names import MARKER
 from notebookd.mover.report import Code, Fault, Reporter, named, shown
-from notebookd.mover.visit import FOLDER, stays_below
+from notebookd.mover.visit import FOLDER, stays_below, sync_disk
 
 LONGEST_HEADER = 128 * 1024
 """Of one extended header, which is read into memory before it means anything."""
@@ -72,7 +71,7 @@ class Unpacker:
                     raise Fault(Code.INVALID_SOURCE, "cannot unpack the archive: it is cut short")
         except (tarfile.TarError, ValueError, IndexError, OverflowError, RecursionError, EOFError) as error:
             raise Fault(Code.INVALID_SOURCE, "cannot unpack the archive: it is no tar, or cut short") from error
-        _sync(self._root)
+        sync_disk(self._workspace)
 
     def complaint(self) -> str:
         """What was left out."""
@@ -216,11 +215,6 @@ def _rename(folder: int, draft: str, name: str) -> None:
     finally:
         with suppress(FileNotFoundError):  # two names of one file are not renamed, and a refused draft is no file
             os.unlink(draft, dir_fd=folder)
-
-
-def _sync(fd: int) -> None:
-    """Have the filesystem on the disk: whoever is told that his files are in shall find them after a power cut."""
-    ctypes.CDLL(None, use_errno=True).syncfs(fd)
 
 
 class _Archive(tarfile.TarFile):

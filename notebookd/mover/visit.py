@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from notebookd.mover.tree import DEEPEST
 
@@ -82,3 +84,13 @@ def stays_below(target: str, depth: int) -> bool:
     parts = target.split("/")
     climbs = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
     return bool(target) and not target.startswith("/") and climbs <= depth and ".." not in parts[climbs:]
+
+
+def sync_disk(folder: Path) -> None:
+    """Have all of the filesystem that ``folder`` is on reach its disk: what is called done outlives a power cut."""
+    fd = os.open(folder, FOLDER)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(fd):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(fd)

@@ -232,12 +232,19 @@ def test_links_come_in_if_they_stay_in_the_tree(cloned: Cloned) -> None:
     (cloned.data / "inside").unlink()
     (cloned.data / "inside").symlink_to("elsewhere")
     (tree / "folder/up").unlink()
+    (tree / "folder/up").symlink_to("../inside")
     (tree / "inside").unlink()
     (tree / "inside").symlink_to("folder")
     cloned.repository.publish("other links")
     assert "inside" in cloned.pull().message
-    assert names(cloned.data) == {"folder/file", "inside"}
+    assert names(cloned.data) == {"folder/file", "folder/up", "inside"}
+    assert (cloned.data / "folder/up").readlink() == Path("../inside")
     assert (cloned.data / "inside").readlink() == Path("elsewhere")
+
+    (tree / "folder/up").unlink()
+    cloned.repository.publish("one link less")
+    cloned.pull()
+    assert names(cloned.data) == {"folder/file", "inside"}
 
 
 def test_nothing_is_written_through_a_link_that_a_notebook_made(cloned: Cloned, tmp_path: Path) -> None:
@@ -297,20 +304,27 @@ def test_a_cached_copy_is_shared_by_its_commit(cloned: Cloned) -> None:
 
 
 def test_a_kill_between_two_renames_makes_no_edit_of_what_came_in(cloned: Cloned) -> None:
-    cloned.repository.write(a="1", b="1", c="1")
+    every = {f"file-{number}": "1" for number in range(300)}
+    cloned.repository.write(**every)
+    (cloned.repository.tree / "link").symlink_to("file-0")
     cloned.repository.publish("one")
     cloned.pull()
-    cloned.repository.write(a="2", b="2", c="2")
+    cloned.repository.write(**dict.fromkeys(every, "2"))
+    (cloned.repository.tree / "link").unlink()
+    (cloned.repository.tree / "link").symlink_to("file-1")
     cloned.repository.publish("two")
-    blocked = cloned.mover.places.volume / "data/b"
-    blocked.unlink()
-    blocked.mkdir()  # what is in its way stands for the kill: what came before has been renamed
-    assert cloned.pull().progress["skipped"] == 1
-    blocked.rmdir()
-    cloned.repository.write(a="3", b="3", c="3")
-    cloned.repository.publish("three")
-    assert cloned.pull().ok
-    assert {name: (cloned.data / name).read_text() for name in names(cloned.data)} == {"a": "3", "b": "3", "c": "3"}
+    with cloned.mover.begin("git-pull", url=cloned.url, schemes=["http"], timeout_s=30) as process:
+        while (cloned.data / "file-0").read_text() == "1":
+            assert process.poll() is None
+        kill_tree(process.pid)
+
+    ending = cloned.pull()
+
+    assert ending.ok
+    assert ending.progress["skipped"] == 0, ending
+    assert {name: (cloned.data / name).read_text() for name in every} == dict.fromkeys(every, "2")
+    assert (cloned.data / "link").readlink() == Path("file-1")
+    assert cloned.log()[0] == "two"
 
 
 @pytest.mark.long
