@@ -127,7 +127,7 @@ def _job(run: Run, *, url: str, syncs: Sequence[Sync], now: datetime) -> wire.Jo
 
 
 def _outcome(run: Run) -> wire.Info:
-    outcome = run.outcome
+    outcome = run.unsynced or run.outcome
     if outcome is None:
         return wire.Info(code=f"JOB_{run.state}", message=str(run.state))
     arguments = {"actor": outcome.actor}

@@ -106,7 +106,7 @@ async def write_sync(tx: Transaction, store: Store, sync: Sync, notebook: Notebo
     before = store.find_sync(sync.id)
     await tx.put_sync(sync)
     if before is None or before.state is not sync.state:
-        await tx.append(_sync_event(sync, notebook, at))
+        await tx.append(_sync_event(before, sync, notebook, at))
     snapshot = snapshot_of(sync, notebook.owner)
     if snapshot is None or (before is not None and before.over):
         return
@@ -117,7 +117,7 @@ async def write_sync(tx: Transaction, store: Store, sync: Sync, notebook: Notebo
     await tx.put_workspace_use(notebook.id, WorkspaceUse(used_bytes=snapshot.size_bytes, measured_at=at))
 
 
-def _sync_event(sync: Sync, notebook: Notebook, at: datetime) -> Event:
+def _sync_event(before: Sync | None, sync: Sync, notebook: Notebook, at: datetime) -> Event:
     data: dict[str, Any] = {"id": sync.id, "kind": str(sync.kind), "cause": str(sync.cause)}
     if sync.over:
         total = [each.progress for each in sync.transfers]
@@ -131,6 +131,7 @@ def _sync_event(sync: Sync, notebook: Notebook, at: datetime) -> Event:
         notebook_id=notebook.id,
         run_id=sync.run_id,
         owner=notebook.owner,
+        before=str(before.state) if before is not None else None,
         after=str(sync.state),
         data=data,
     )
