@@ -27,7 +27,7 @@ from notebookd.testing.house import make_world
 from tests.api.caller import SPEC
 from tests.api.fuzzing import BASE_URL, Served, Tally, served
 
-BOUNDED, LONG = 30, 800
+BOUNDED, LONG = 15, 650
 LEAST = {BOUNDED: 2_000, LONG: 20_000}
 
 # One path is two routes' (`/v1/notebook/{id}` is also `/v1/notebook/command`): Allow names the methods of both.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine.live import Machine, odd_configuration, quickstart
+from tests.engine.remote import Remote, serve_remote
 from tests.engine.sdk import calls
 
 if TYPE_CHECKING:
@@ -60,9 +61,23 @@ def odd(odd_machine: Machine) -> Iterator[Machine]:
     odd_machine.clean_up()
 
 
+@pytest.fixture(scope="session")
+def remote() -> Iterator[Remote]:
+    """A place for data that rclone reaches."""
+    with serve_remote() as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def data_machine(outer: Machine, remote: Remote) -> Iterator[Machine]:
+    """One more, with a datastore on that place, that keeps snapshots at each stop."""
+    with quickstart("--gpus", "1", "--config", str(remote.config)) as machine:
+        yield machine
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The SDK's calls, one by one; ``NOTEBOOKD_SDK_TABLE`` names a file that is to have the table too."""
-    words = {"passed": "passes", "failed": "FAILS", "error": "FAILS", "xfailed": "not served yet", "skipped": "skipped"}
+    words = {"passed": "passes", "failed": "FAILS", "error": "FAILS", "skipped": "skipped"}
     results = {
         report.nodeid.rpartition("::test_call_")[2]: word
         for outcome, word in words.items()

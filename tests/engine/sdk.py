@@ -13,8 +13,6 @@ from typing import Any
 import httpx
 import ovhai
 
-from notebookd.api.app import ROUTES
-
 PARTS = ("notebook", "capabilities", "token", "me")
 NOT_IN_SCOPE = ("app_image", "job_image", "preset", "preset_id")
 
@@ -30,16 +28,6 @@ def calls() -> Mapping[str, str]:
             if verb and path and not name.endswith(NOT_IN_SCOPE):
                 found[name] = f"{verb[1].upper()} {path[1]}"
     return found
-
-
-def anonymous(path: str) -> str:
-    """A path without the names of its parameters."""
-    return re.sub(r"\{\w+\}", "{}", path)
-
-
-def served(call: str) -> bool:
-    """Whether this notebookd has the route of a call."""
-    return anonymous(calls()[call]) in {anonymous(f"{route.method} {route.path}") for route in ROUTES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from ovhai.errors import UnexpectedStatus
 from ovhai.models import (
+    DataStoreVolumeSource,
     DataSyncSpec,
     DataSyncSpecDirection,
     LabelUpdate,
     Notebook,
+    NotebookBackup,
     NotebookEnv,
     NotebookSpec,
     NotebookSpecLabelsType0,
@@ -22,7 +24,6 @@ from ovhai.models import (
     NotebookSpecUpdateLabelsType0,
     Order,
     Resources,
-    StandaloneVolumeSource,
     Token,
     TokenSpec,
     Volume,
@@ -30,17 +31,13 @@ from ovhai.models import (
 from ovhai.ovhai_types import Unset
 
 from tests.engine.live import Machine, eventually
-from tests.engine.sdk import Sdk, calls, served
+from tests.engine.remote import ALIAS, Remote
+from tests.engine.sdk import Sdk, calls
 
 pytestmark = pytest.mark.engine
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 LONGEST_S = 120
-
-
-def awaits(call: str) -> pytest.MarkDecorator:
-    """A row that fails as long as there is no such route, and only so long."""
-    return pytest.mark.xfail(not served(call), reason="not served yet", strict=True)
 
 
 @pytest.fixture(scope="module")
@@ -218,51 +215,84 @@ def test_call_notebook_exec(sdk: Sdk, running: Notebook) -> None:
 # data and backups
 
 
-@awaits("notebook_data_sync")
-def test_call_notebook_data_sync(sdk: Sdk, make: Make) -> None:
-    scratch = Volume(mount_path="/scratch", permission="RW", standalone=StandaloneVolumeSource())
-    notebook = in_state(sdk, make(name="sdk-data", resources=Resources(cpu=1), volumes=[scratch]).id, "RUNNING")
-    assert [each.mount_path for each in notebook.spec.volumes] == ["/scratch"]
-    sync = sdk.get("notebook_data_sync", notebook.id, body=DataSyncSpec(direction=DataSyncSpecDirection.PUSH))
+@pytest.fixture(scope="module")
+def data_sdk(data_machine: Machine) -> Iterator[Sdk]:
+    """The SDK on the socket of a notebookd with a datastore."""
+    made = Sdk.at(str(data_machine.socket))
+    with made.client:
+        yield made
+    data_machine.clean_up()
+
+
+@pytest.fixture(scope="module")
+def kept(data_sdk: Sdk, data_machine: Machine, remote: Remote) -> Notebook:
+    """One that has data, and that was stopped, which took a snapshot."""
+    (remote.files / "sets" / "in").mkdir(parents=True)
+    (remote.files / "sets" / "in" / "a.txt").write_text("aa")
+    source = DataStoreVolumeSource(alias=ALIAS, container="sets", prefix="in")
+    volume = Volume(mount_path="/data", permission="RW", data_store=source)
+    made = data_sdk.get("notebook_new", body=spec(name="sdk-data", resources=Resources(cpu=1), volumes=[volume]))
+    data_machine.made.append(made.id)
+    in_state(data_sdk, made.id, "RUNNING")
+    data_machine.execute(made.id, "sh", "-c", "cat /data/a.txt >/workspace/kept; echo new >/data/b.txt")
+    return made
+
+
+def test_call_notebook_data_sync(data_sdk: Sdk, kept: Notebook, remote: Remote) -> None:
+    (volume,) = kept.spec.volumes
+    assert (volume.mount_path, volume.permission, volume.data_store.alias) == ("/data", "RW", ALIAS)
+    body = DataSyncSpec(direction=DataSyncSpecDirection.PUSH, manual=True)
+    sync = data_sdk.get("notebook_data_sync", kept.id, body=body)
     assert (str(sync.spec.direction), sync.spec.manual) == ("push", True)
-    assert sync.status.queued_at >= notebook.created_at
+    assert sync.status.queued_at >= kept.created_at
 
     def seen() -> Any:
-        found = sdk.get("notebook_get", notebook.id).status.data_sync
+        found = data_sdk.get("notebook_get", kept.id).status.data_sync
         return next((each for each in found if each.id == sync.id), None)
 
-    done = eventually(seen, lambda each: each is not None and str(each.status.state) == "DONE")
-    assert done.status.ended_at >= done.status.started_at >= done.status.queued_at
-    nowhere = DataSyncSpec(direction=DataSyncSpecDirection.PULL)
-    assert sdk.ask("notebook_data_sync", NOWHERE, body=nowhere).status_code == 404
+    done = eventually(seen, lambda each: each is not None and str(each.status.state) == "DONE", within_s=60)
+    assert done.status.queued_at <= done.status.started_at <= done.status.ended_at
+    assert [str(each.direction) for each in done.status.progress] == ["push"]
+    assert (remote.files / "sets" / "in" / "b.txt").read_text() == "new\n"
+    assert data_sdk.ask("notebook_data_sync", NOWHERE, body=body).status_code == 404
 
 
-@awaits("notebook_list_backup")
-def test_call_notebook_list_backup(sdk: Sdk, stopped: Notebook) -> None:
-    kept = sdk.get("notebook_list_backup", stopped.id)
-    assert kept.metadata.total == len(kept.items) > 0
-    assert all(each.mount_path == "/workspace" for each in kept.items)
+@pytest.fixture(scope="module")
+def backup(data_sdk: Sdk, kept: Notebook) -> NotebookBackup:
+    """The snapshot that a stop took."""
+    data_sdk.do("notebook_stop", kept.id)
+    in_state(data_sdk, kept.id, "STOPPED")
+    (found,) = data_sdk.get("notebook_list_backup", kept.id).items
+    return found
 
 
-@awaits("notebook_get_backup")
-def test_call_notebook_get_backup(sdk: Sdk, stopped: Notebook) -> None:
-    first = sdk.get("notebook_list_backup", stopped.id).items[0]
-    found = sdk.get("notebook_get_backup", stopped.id, first.id)
-    assert found == first
-    assert found.created_at >= stopped.created_at
+def test_call_notebook_list_backup(data_sdk: Sdk, kept: Notebook, backup: NotebookBackup) -> None:
+    page = data_sdk.get("notebook_list_backup", kept.id, page=1, size=10, order=Order.DESC)
+    assert [each.id for each in page.items] == [backup.id]
+    assert (page.metadata.total, page.metadata.current_page) == (1, 1)
+    assert backup.mount_path == "/workspace"
     with pytest.raises(UnexpectedStatus) as refused:
-        sdk.ask("notebook_get_backup", stopped.id, NOWHERE)
+        data_sdk.ask("notebook_list_backup", NOWHERE)
     assert refused.value.status_code == 404
 
 
-@awaits("notebook_create_from_backup")
-def test_call_notebook_create_from_backup(sdk: Sdk, stopped: Notebook, outer: Machine) -> None:
-    backup = sdk.get("notebook_list_backup", stopped.id).items[0]
-    fork = sdk.get("notebook_create_from_backup", stopped.id, backup.id)
-    outer.made.append(fork.id)
-    assert fork.id != stopped.id
-    assert fork.spec.env == stopped.spec.env
-    in_state(sdk, fork.id, "RUNNING")
+def test_call_notebook_get_backup(data_sdk: Sdk, kept: Notebook, backup: NotebookBackup) -> None:
+    assert data_sdk.get("notebook_get_backup", kept.id, backup.id) == backup
+    assert backup.backup_date >= kept.created_at
+    with pytest.raises(UnexpectedStatus) as refused:
+        data_sdk.ask("notebook_get_backup", kept.id, NOWHERE)
+    assert refused.value.status_code == 404
+
+
+def test_call_notebook_create_from_backup(
+    data_sdk: Sdk, kept: Notebook, backup: NotebookBackup, data_machine: Machine
+) -> None:
+    fork = data_sdk.get("notebook_create_from_backup", kept.id, backup.id)
+    data_machine.made.append(fork.id)
+    assert fork.id != kept.id
+    assert fork.spec.env == kept.spec.env
+    in_state(data_sdk, fork.id, "RUNNING")
+    assert data_machine.execute(fork.id, "cat", "/workspace/kept") == "aa"
 
 
 # capabilities and the caller
