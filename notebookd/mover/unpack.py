@@ -21,6 +21,8 @@ LONGEST_HEADER = 128 * 1024
 MAX_ENTRIES = 5_000_000
 MAX_COMMON_HEADERS = 1000
 CHUNK = 1024 * 1024
+STREAM_CHUNK = 16 * 1024
+"""tarfile copies all of one for every header that it takes out of it."""
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -63,7 +65,7 @@ class Unpacker:
         """Unpack all of ``stream``, which must be a whole tar. Raises Fault, also with the first entry that is not
         meant for this folder; OSError when the disk does not take it."""
         try:
-            with _Archive.open(fileobj=stream, mode="r|", bufsize=CHUNK, errors="surrogateescape") as archive:
+            with _Archive.open(fileobj=stream, mode="r|", bufsize=STREAM_CHUNK, errors="surrogateescape") as archive:
                 while (entry := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                     self._place(archive, entry)
