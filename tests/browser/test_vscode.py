@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VS Code in a browser, through the gateway: a file is opened, edited and saved, and a terminal runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, expect
+
+from tests.browser.conftest import OpenNotebook, ctl
+
+pytestmark = pytest.mark.browser
+
+NAME = "browser-vscode"
+
+
+@pytest.fixture(scope="module")
+def notebook(machine: None) -> Iterator[OpenNotebook]:
+    """A notebook with VS Code and a file in it."""
+    if "vscode" not in ctl("capabilities", "editor", "-o", "json"):
+        pytest.skip("this notebookd does not offer VS Code: quickstart --image vscode")
+    ctl("run", "conda", "vscode", "--name", NAME, "--gpu", "1", "--wait")
+    inside("echo 'print(6 * 7)' > hello.py")
+    yield OpenNotebook(id=json.loads(ctl("get", NAME, "-o", "json"))["id"], name=NAME, url=ctl("url", NAME).strip())
+    ctl("delete", NAME, "--yes", "--force")
+
+
+def inside(script: str) -> str:
+    return ctl("exec", NAME, "--", "sh", "-c", script)
+
+
+async def eventually_inside(script: str, wanted: str) -> None:
+    """What the page does reaches the workspace a moment later."""
+    told = ""
+    async with asyncio.timeout(20):
+        while told != wanted:
+            try:
+                told = await asyncio.to_thread(inside, script)
+            except subprocess.CalledProcessError:
+                told = ""
+
+
+async def test_a_file_is_edited_and_saved_and_a_terminal_runs_it(
+    browser: BrowserContext, notebook: OpenNotebook, pictures: Path | None
+) -> None:
+    page = await browser.new_page()
+    await page.goto(notebook.url)
+    await expect(page.locator(".explorer-viewlet")).to_be_visible(timeout=30_000)
+    await page.get_by_role("treeitem", name="hello.py").dblclick()
+    await page.locator(".monaco-editor .view-lines").first.click()
+    await page.keyboard.press("Control+End")
+    await page.keyboard.type("print('edited')\n")
+    await page.keyboard.press("Control+s")
+    await eventually_inside("cat hello.py", "print(6 * 7)\nprint('edited')\n")
+
+    await page.keyboard.press("Control+`")
+    screen = page.locator(".terminal .xterm-screen")
+    await expect(screen).to_be_visible(timeout=20_000)
+    await eventually_inside("grep -lx bash /proc/[0-9]*/comm | wc -l", "1\n")
+    await screen.click()
+    await page.keyboard.type("python3 hello.py | tee told.txt\n")
+    await eventually_inside("cat told.txt", "42\nedited\n")
+    if pictures is not None:
+        await page.screenshot(path=pictures / "vscode.png")
