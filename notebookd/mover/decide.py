@@ -4,7 +4,8 @@
 Five kinds of a file on each side - as remembered, changed, new, gone, never there - make the table. The rules:
 
 * Nobody's edit is overwritten or removed, on either side. A deletion is an edit, too.
-* What both sides changed stays as it is here; on a push, ours goes up beside theirs.
+* What both sides changed stays as it is here; on a push, ours goes up beside theirs, and once theirs is gone in its
+  place.
 * A push deletes what is remembered, gone here, and unchanged there; and only where deletions were asked for.
 """
 
@@ -120,7 +121,7 @@ def decide_push(
 
 
 def _push_one(plan: PushPlan, path: str, local: Stamp, entry: Entry | None, version: Seen | None, same: Same) -> None:
-    if entry is not None:
+    if entry is not None and not (entry.conflict and version is None):
         if local == entry.local:
             return
         if local.torn_from(entry.local):

@@ -111,10 +111,10 @@ _number = itertools.count()
 def make_lab(remotes: Remotes, tmp_path: Path) -> MakeLab:
     """A lab at one of the remotes, in a container of its own."""
 
-    def make(remote: str, *, config: str = "", path: str = "") -> Lab:
+    def make(remote: str, *, config: str = "", path: str = "", names: str = "volume") -> Lab:
         container = f"box{next(_number)}"
         behind = Bucket(remotes.s3_port) if remote == "s3" else Folder(remotes.folders[remote])
-        lab = Lab(tmp_path, config or remotes.config, remote, path or f"{container}/pre fix", behind)
+        lab = Lab(tmp_path, config or remotes.config, remote, path or f"{container}/pre fix", behind, names)
         lab.behind.make(container)
         return lab
 
