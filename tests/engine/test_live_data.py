@@ -219,8 +219,8 @@ def test_files_go_in_and_out_also_of_a_stopped_notebook(live: Machine, tmp_path:
     notebook = ask(live)
     source = tmp_path / "a b\u00e4.txt"
     source.write_text("hello")
-    assert live.ctl("cp", str(source), f"{notebook}:in/").returncode == 0
+    assert live.ctl("cp", str(source), f"{notebook}:{source.name}").returncode == 0
     live.stop(notebook)
-    back = live.ctl("cp", f"{notebook}:in/{source.name}", str(tmp_path / "back.txt"))
+    back = live.ctl("cp", f"{notebook}:{source.name}", str(tmp_path / "back.txt"))
     assert back.returncode == 0, back.stderr
     assert (tmp_path / "back.txt").read_text() == "hello"
