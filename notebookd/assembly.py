@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from notebookd.adapters.prometheus import PrometheusTelemetry
 from notebookd.api.call import Services
 from notebookd.config import Config
 from notebookd.domain.catalogue import Catalogue
@@ -15,6 +16,7 @@ from notebookd.domain.datastores import DataRules
 from notebookd.domain.gpu import ForeignRule
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.resources import FlavorShare, HostCompute
+from notebookd.domain.syncing import SyncKind
 from notebookd.ports.activity import Traffic
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.clock import Clock
@@ -26,6 +28,7 @@ from notebookd.ports.images import ImageStore, Recipes
 from notebookd.ports.movers import Movers
 from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
+from notebookd.ports.telemetry import Telemetry
 from notebookd.ports.volumes import Volumes
 from notebookd.reconciler.allocation import Allocator, QuotaBook
 from notebookd.reconciler.execute import Executor, Ports
@@ -43,6 +46,7 @@ from notebookd.service.gpus import GpuBoard
 from notebookd.service.images import Images
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
+from notebookd.service.readings import Readings
 from notebookd.service.snapshots import Snapshots
 from notebookd.service.starts import Starts
 from notebookd.service.syncs import Syncs
@@ -76,6 +80,7 @@ class Parts:
     account: Account = field(default_factory=Account)
     survey_every_s: float = SURVEY_EVERY_S
     min_free_bytes: int = 0
+    telemetry: Telemetry = field(default_factory=PrometheusTelemetry)
     on_turn: Callable[[str], None] = lambda _: None
     """Called with a line for people after each loop turn that read the store."""
 
@@ -184,7 +189,9 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         parts.routes,
         _settings(parts),
         on_turn=lambda: parts.on_turn(machine.summary()),
+        on_lag=parts.telemetry.turned,
     )
+    _count_transfers(porter, parts.telemetry)
     return _Rooms(
         inventory=inventory,
         watch=watch,
@@ -197,6 +204,12 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         machine=machine,
         reconciler=reconciler,
     )
+
+
+def _count_transfers(porter: Porter, telemetry: Telemetry) -> None:
+    inwards = {SyncKind.PULL, SyncKind.RESTORE}
+    porter.on_moved = lambda kind, count_bytes: telemetry.moved("in" if kind in inwards else "out", count_bytes)
+    porter.on_ended = lambda kind, state: telemetry.transferred(str(kind), str(state))
 
 
 def _ports(parts: Parts) -> Ports:
@@ -257,10 +270,11 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         min_free_bytes=parts.min_free_bytes,
     )
     notebooks.allowance.workspace_bytes = config.workspace.quota_bytes
+    gpus = GpuBoard(store, clock, parts.gpus, rooms.inventory, rooms.watch, rooms.reconciler.wake)
     return Services(
         notebooks=notebooks,
         machine=rooms.machine,
-        gpus=GpuBoard(store, clock, parts.gpus, rooms.inventory, rooms.watch, rooms.reconciler.wake),
+        gpus=gpus,
         reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, rooms.porter, policy),
         tokens=Tokens(store, clock),
         usage=Usage(store, rooms.meter),
@@ -276,6 +290,8 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         archives=Archives(store, clock, notebooks, parts.movers),
         syncs=Syncs(store, clock, notebooks, rooms.porter, rooms.reconciler.wake),
         snapshots=Snapshots(store, notebooks, parts.movers),
+        readings=Readings(store, clock, gpus, rooms.porter, rooms.reconciler, parts.version),
+        telemetry=parts.telemetry,
         catalogue=catalogue,
         store=store,
         engine=parts.engine,

@@ -31,6 +31,7 @@ from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.podman.images import PodmanImages
 from notebookd.adapters.processes import SystemProcesses
+from notebookd.adapters.prometheus import PrometheusTelemetry
 from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.adapters.simulated_gpus import SimulatedGpus
@@ -184,6 +185,8 @@ async def _assembly(
     config: Config, store: SqliteStore, clock: Clock, notifier: SystemdNotifier, gpus: Gpus
 ) -> AsyncIterator[Assembly]:
     instance = await instance_of(store)
+    telemetry = PrometheusTelemetry()
+    store.on_write = telemetry.wrote
     files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
     await files.sweep()
 
@@ -223,6 +226,7 @@ async def _assembly(
                 account=Account(user=_own_name(), pid=os.getpid()),
                 survey_every_s=min(SURVEY_EVERY_S, watchdog_interval_s() or SURVEY_EVERY_S),
                 min_free_bytes=config.store.min_free_bytes,
+                telemetry=telemetry,
                 on_turn=lambda summary: _turned(notifier, summary),
             )
         )

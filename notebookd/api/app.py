@@ -17,6 +17,7 @@ from notebookd.api import (
     datastores,
     images,
     machine,
+    metrics,
     notebooks,
     params,
     streams,
@@ -36,6 +37,7 @@ _LOG = Media({"application/json": wire.LogPage, "application/x-ndjson": wire.Log
 _USAGE = Media({"application/json": wire.Usage, "text/csv": str})
 _TAR = Media({archives.CONTENT_TYPE: bytes})
 _ORDER = Media({"application/x-ndjson": wire.ImageProgress})
+_FIGURES = Media({"text/plain": str, "application/openmetrics-text": str})
 _DATABASE = Media({"application/vnd.sqlite3": bytes})
 
 # fmt: off
@@ -154,6 +156,8 @@ ROUTES: tuple[Route, ...] = (
           "Remove an image that nothing runs on", reads=params.IMAGE, refuses=(404, 409), ours=True),
     Route("GET", "/v1/backup", _ADMIN, backup.backup,
           "A consistent copy of the database", gives=_DATABASE, ours=True),
+    Route("GET", "/metrics", _READER, metrics.expose,
+          "The machine's figures, as Prometheus reads them", gives=_FIGURES, ours=True),
 )
 # fmt: on
 
@@ -161,9 +165,10 @@ ROUTES: tuple[Route, ...] = (
 def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = False) -> web.Application:
     """The application that serves the Unix socket; with ``bearers_only`` the gateway's, where only a token makes an
     actor."""
-    app = web.Application(middlewares=[map_errors], client_max_size=MAX_BODY)
+    watch = metrics.Stopwatch(services.telemetry, services.clock)
+    app = web.Application(middlewares=[watch.begin, map_errors], client_max_size=MAX_BODY)
     app[about.SERVED] = about.Served(ROUTES, services.version)
-    app.on_response_prepare.append(_never_stored)
+    app.on_response_prepare.extend((_never_stored, watch.stop))
     callers = Callers(peers, services.tokens, services.clock, bearers_only=bearers_only)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _guarded(route, services, callers))

@@ -21,6 +21,7 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.engine import Engine
 from notebookd.ports.files import Files
 from notebookd.ports.store import Entry, Store
+from notebookd.ports.telemetry import Telemetry
 from notebookd.reconciler.allocation import QuotaBook
 from notebookd.service.archives import Archives
 from notebookd.service.datastores import Datastores
@@ -28,6 +29,7 @@ from notebookd.service.gpus import GpuBoard
 from notebookd.service.images import Images
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
+from notebookd.service.readings import Readings
 from notebookd.service.snapshots import Snapshots
 from notebookd.service.syncs import Syncs
 from notebookd.service.tokens import Tokens
@@ -53,6 +55,8 @@ class Services:
     archives: Archives
     syncs: Syncs
     snapshots: Snapshots
+    readings: Readings
+    telemetry: Telemetry
     catalogue: Catalogue
     store: Store
     engine: Engine

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import Self
 
@@ -101,22 +101,23 @@ async def events(call: Call) -> web.StreamResponse:
     owner = None if call.actor.admin else call.actor.name
     store = call.services.store
     _require_kept(store, after)
-    async with JsonLines.open(call) as stream:
-        while True:
-            if after and after < store.first_event_id() - 1:
-                raise ConnectionAbortedError("events went before this reader took them")
-            newest = store.last_event_id()
-            batch = store.list_events(after=after, limit=_EVENTS_AT_ONCE, notebook_id=notebook_id, owner=owner)
-            for event in batch:
-                if _concerns(call, event):
-                    await stream.send(wire.encode(shapes.event(event)))
-                after = event.id
-            if batch:
-                continue
-            if not follow:
-                break
-            after = max(after, newest)
-            await store.next_event(after)
+    with call.services.telemetry.follower() if follow else nullcontext():
+        async with JsonLines.open(call) as stream:
+            while True:
+                if after and after < store.first_event_id() - 1:
+                    raise ConnectionAbortedError("events went before this reader took them")
+                newest = store.last_event_id()
+                batch = store.list_events(after=after, limit=_EVENTS_AT_ONCE, notebook_id=notebook_id, owner=owner)
+                for event in batch:
+                    if _concerns(call, event):
+                        await stream.send(wire.encode(shapes.event(event)))
+                    after = event.id
+                if batch:
+                    continue
+                if not follow:
+                    break
+                after = max(after, newest)
+                await store.next_event(after)
     return stream.response
 
 

@@ -52,6 +52,10 @@ class LedgerReader(Protocol):
         """What a run made of its GPUs, by UUID."""
         ...
 
+    def count_minutes(self, now_ms: int) -> int:
+        """The minutes of all stays, of all time; those that go on by the wall clock. It looks through all of them."""
+        ...
+
 
 class LedgerWriter(Protocol):
     """Changes of the accounts, part of a transaction."""

@@ -38,6 +38,10 @@ class ShelfReader(Protocol):
         """The snapshot of that id."""
         ...
 
+    def count_snapshots(self) -> tuple[int, int]:
+        """How many snapshots there are, and the bytes of the workspaces in them. It looks through all of them."""
+        ...
+
     def find_workspace_use(self, notebook_id: NotebookId) -> WorkspaceUse | None:
         """How full a workspace was when it was measured; None when it never was."""
         ...

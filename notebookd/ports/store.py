@@ -56,6 +56,15 @@ class Entry:
     run: Run
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskUse:
+    """What the store takes on the disk: the database with its log, and the reserve beside it, 0 when it was given
+    up."""
+
+    database_bytes: int
+    ballast_bytes: int
+
+
 class Reader(LedgerReader, ShelfReader, TokenReader, Protocol):
     """Reads of the last committed state."""
 
@@ -177,6 +186,10 @@ class Store(Reader, Protocol):
     async def report(self, read: Callable[[Reader], T]) -> T:
         """What ``read`` makes of the store as it is now. It runs in a thread: it may take its time, and must touch
         nothing but the reader that it is given."""
+        ...
+
+    def disk_use(self) -> DiskUse:
+        """What the store takes on the disk."""
         ...
 
     def free_bytes(self) -> int:

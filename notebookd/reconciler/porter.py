@@ -35,7 +35,8 @@ _CACHE_EVERY = timedelta(hours=1)
 
 
 class Porter:
-    """Sees to the movers of all notebooks. ``on_free`` is told of notebooks whose transfers wait for a mover."""
+    """Sees to the movers of all notebooks. ``on_free`` is told of notebooks whose transfers wait for a mover,
+    ``on_moved`` of the bytes that one carried since it was looked at last, ``on_ended`` of what has ended and how."""
 
     def __init__(
         self, store: Store, movers: Movers, volumes: Volumes, clock: Clock, *, at_once: int, cache_keep_s: float
@@ -50,6 +51,9 @@ class Porter:
         self.on_free: Callable[[str], None] = lambda _: None
         self._at_work: set[str] = set()
         self._said: dict[str, Progress] = {}
+        self._counted: dict[str, int] = {}
+        self.on_moved: Callable[[SyncKind, int], None] = lambda _kind, _count_bytes: None
+        self.on_ended: Callable[[SyncKind, SyncState], None] = lambda _kind, _state: None
 
     def adopt(self) -> list[NotebookId]:
         """Take up what an earlier life had begun; returns the notebooks that have transfers under way."""
@@ -70,6 +74,7 @@ class Porter:
             for transfer in sync.transfers:
                 if transfer.state is SyncState.RUNNING:
                     seen[transfer.id] = await self._look(transfer.id)
+                    self._count(sync.kind, transfer.id, self._said.get(transfer.id, transfer.progress))
         return seen
 
     async def _look(self, mover_id: str) -> Seen[Report | None]:
@@ -82,6 +87,11 @@ class Porter:
         return Known(report)
 
     @property
+    def busy(self) -> int:
+        """How many movers are at work."""
+        return len(self._at_work)
+
+    @property
     def slots(self) -> int:
         """How many more movers may be put to work."""
         return max(0, self.at_once - len(self._at_work))
@@ -90,15 +100,25 @@ class Porter:
         """Take account of syncs as they shall be; called in the very turn of the loop in which :attr:`slots` was
         read."""
         freed = False
-        for transfer in (each for sync in syncs for each in sync.transfers):
+        for sync, transfer in ((one, each) for one in syncs for each in one.transfers):
             if transfer.state is SyncState.RUNNING:
                 self._at_work.add(transfer.id)
             elif transfer.id in self._at_work:
                 self._at_work.remove(transfer.id)
                 self._said.pop(transfer.id, None)
+                self._count(sync.kind, transfer.id, transfer.progress)
+                self._counted.pop(transfer.id, None)
+                self.on_ended(sync.kind, transfer.state)
                 freed = True
         if freed:
             self._wake_waiting()
+
+    def _count(self, kind: SyncKind, transfer_id: str, told: Progress) -> None:
+        """Tell what came since; a mover that begins anew says less than it did, and counts from there."""
+        before = self._counted.get(transfer_id, 0)
+        self._counted[transfer_id] = told.transferred_bytes
+        if told.transferred_bytes > before:
+            self.on_moved(kind, told.transferred_bytes - before)
 
     def _wake_waiting(self) -> None:
         for sync in self._store.list_open_syncs():

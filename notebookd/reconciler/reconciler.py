@@ -40,6 +40,7 @@ GPUS = "gpus"
 IDLE = "idle"
 WORKSPACES = "workspaces"
 SURVEY_EVERY_S = 10.0
+_KINDS = frozenset({ALLOCATION, SURVEY, GPUS, IDLE, WORKSPACES})
 _EVENTS_RETRY_S = 1.0
 _ROUTES_AT_ONCE = 200
 _ANCHOR = "storage_marked"
@@ -73,6 +74,7 @@ class Reconciler:
         settings: Settings,
         *,
         on_turn: Callable[[], None] = lambda: None,
+        on_lag: Callable[[str, float], None] = lambda _kind, _lag_s: None,
     ) -> None:
         self._store = store
         self._ports = ports
@@ -90,7 +92,9 @@ class Reconciler:
         self._routes = routes
         self.settings = settings
         self._on_turn = on_turn
-        self._queue = WorkQueue(ports.clock, self._work)
+        self._queue = WorkQueue(ports.clock, self._work, on_turn=lambda key, lag_s: on_lag(_kind_of(key), lag_s))
+        self.engine_answers = False
+        """Whether the engine answered the last survey."""
 
     def wake(self, key: str) -> None:
         """Have a notebook (by id), ALLOCATION, SURVEY, GPUS or IDLE looked at."""
@@ -298,8 +302,10 @@ class Reconciler:
             looked = self._meter.read()
             containers = await self._ports.engine.list_containers()
         except EngineError as fault:
+            self.engine_answers = False
             log.warning("cannot survey the containers: %s", fault)
             return
+        self.engine_answers = True
         present = {RunId(each.labels.get("io.notebookd.run", "")): each for each in containers if not _is_mover(each)}
         running = (run_id for run_id, each in present.items() if each.status is ContainerStatus.RUNNING)
         self._meter.saw(running, looked)
@@ -361,6 +367,11 @@ class Reconciler:
             except EngineError as fault:
                 log.warning("engine events: %s", fault)
             await self._ports.clock.sleep(_EVENTS_RETRY_S)
+
+
+def _kind_of(key: str) -> str:
+    """What a turn was about, in one of few words."""
+    return key if key in _KINDS else "notebook"
 
 
 def _is_mover(container: Container) -> bool:

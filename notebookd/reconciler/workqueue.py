@@ -32,6 +32,10 @@ class Slot:
     disturbed: asyncio.Event = field(default_factory=asyncio.Event)
     working: bool = False
     failures: int = 0
+    woken_at: float = 0.0
+    """When what is being worked on now was asked for; by the clock that counts what it is awake."""
+    next_woken_at: float | None = None
+    """The same of what was asked for meanwhile."""
 
 
 Worker = Callable[[str, asyncio.Event], Awaitable[datetime | None]]
@@ -40,10 +44,14 @@ Worker = Callable[[str, asyncio.Event], Awaitable[datetime | None]]
 class WorkQueue:
     """Calls ``worker(key, disturbed)`` for every woken key; it returns when to look again, or None.
 
-    A worker's transient error is retried with growing, jittered delay; any other ends :meth:`run`.
+    A worker's transient error is retried with growing, jittered delay; any other ends :meth:`run`. ``on_turn`` is told
+    of each turn's key, and the seconds from the wake to the turn's end.
     """
 
-    def __init__(self, clock: Clock, worker: Worker) -> None:
+    def __init__(
+        self, clock: Clock, worker: Worker, *, on_turn: Callable[[str, float], None] = lambda _key, _lag_s: None
+    ) -> None:
+        self._on_turn = on_turn
         self._clock = clock
         self._worker = worker
         self._slots: dict[str, Slot] = {}
@@ -58,10 +66,12 @@ class WorkQueue:
         slot = self._slots.setdefault(key, Slot())
         if slot.working:
             slot.disturbed.set()
+            slot.next_woken_at = slot.next_woken_at or self._clock.awake()
         elif self._tasks is None:
             self._early.append(key)
         else:
             slot.working = True
+            slot.woken_at = self._clock.awake()
             self._tasks.create_task(self._work(key, slot), name=f"reconcile {key}")
 
     def wake_at(self, key: str, at: datetime) -> None:
@@ -92,6 +102,9 @@ class WorkQueue:
             while True:
                 slot.disturbed.clear()
                 again_at = await self._attempt(key, slot)
+                now = self._clock.awake()
+                self._on_turn(key, now - slot.woken_at)
+                slot.woken_at, slot.next_woken_at = slot.next_woken_at or now, None
                 if slot.disturbed.is_set():
                     continue
                 break

@@ -66,10 +66,14 @@ class GpuBoard:
         self._wake = wake
 
     async def board(self) -> Board:
-        """The GPUs as a look now shows them."""
+        """The GPUs as a look now shows them. Whoever looks at the board makes for frequent looks for a while."""
         self._watch.attend()
         if self._watch.dozing:
             self._wake(GPUS)
+        return await self.glance()
+
+    async def glance(self) -> Board:
+        """The same for who comes by again and again by himself, and needs no looks in between."""
         seen = await self._watch.look()
         leases = {lease.gpu_uuid: lease for lease in self._store.list_leases()}
         holders = {entry.run.id: entry for entry in self._store.list_unsettled()} if leases else {}

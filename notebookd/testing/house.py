@@ -19,6 +19,7 @@ from aiohttp import web
 
 from notebookd.adapters.api_socket import listen
 from notebookd.adapters.files import LocalFiles
+from notebookd.adapters.prometheus import PrometheusTelemetry
 from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.adapters.volumes import LocalVolumes
@@ -162,6 +163,8 @@ def _crashed(fault: BaseException) -> bool:
 
 async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House:
     instance = await instance_of(store)
+    telemetry = PrometheusTelemetry()
+    store.on_write = telemetry.wrote
     assembly = await assemble(
         Parts(
             config=world.config,
@@ -183,6 +186,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             instance=instance,
             version="0-testing",
             min_free_bytes=world.min_free_bytes,
+            telemetry=telemetry,
         )
     )
     return House(

@@ -44,8 +44,12 @@ class Ballast:
             return False
         return True
 
-    def _whole(self) -> bool:
+    def held_bytes(self) -> int:
+        """What is reserved now."""
         try:
-            return self._path.stat().st_size == self.size
+            return self._path.stat().st_size
         except OSError:
-            return False
+            return 0
+
+    def _whole(self) -> bool:
+        return self.held_bytes() == self.size

@@ -63,6 +63,10 @@ class LedgerReads(ABC):
         hours = map(_hour, self._rows("uses_of_run", (run_id,)))
         return {hour.gpu_uuid: hour.use for hour in hours}
 
+    def count_minutes(self, now_ms: int) -> int:
+        """Of all stays."""
+        return int(self._rows("count_minutes", {"now": now_ms})[0][0])
+
     def _within(self, name: str, window: Window, owner: str | None, now_ms: int | None = None) -> Iterator[Any]:
         values = {"start": window.start_ms, "end": window.end_ms, "owner": owner, "now": now_ms}
         return self._each(name if owner is None else f"{name}_of_owner", values)

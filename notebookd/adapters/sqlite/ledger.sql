@@ -20,6 +20,11 @@ SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, l
     boot_id, started_boot, seen_at, seen_boot
 FROM interval WHERE length IS NULL AND (:owner IS NULL OR owner = :owner);
 
+-- name: count_minutes
+SELECT
+    (SELECT coalesce(sum(max(1, (ended_at - started_at + 59999) / 60000)), 0) FROM interval WHERE length IS NOT NULL)
+    + (SELECT coalesce(sum(max(1, (:now - started_at + 59999) / 60000)), 0) FROM interval WHERE length IS NULL);
+
 -- name: stays
 SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency
 FROM interval WHERE length IS NOT NULL AND ended_at >= :start AND started_at < :end;

@@ -46,6 +46,11 @@ class ShelfReads(ABC):
         """By id."""
         return next((records.snapshot(row[0]) for row in self._rows("snapshot", (snapshot_id,))), None)
 
+    def count_snapshots(self) -> tuple[int, int]:
+        """All of them."""
+        (row,) = self._rows("count_snapshots")
+        return int(row[0]), int(row[1])
+
     def find_workspace_use(self, notebook_id: NotebookId) -> WorkspaceUse | None:
         """As it was measured last."""
         rows = self._rows("workspace_use", (notebook_id,))

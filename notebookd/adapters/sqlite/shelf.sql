@@ -19,6 +19,9 @@ SELECT body FROM snapshot WHERE notebook_id = ? ORDER BY taken_at DESC, id;
 -- name: snapshot
 SELECT body FROM snapshot WHERE id = ?;
 
+-- name: count_snapshots
+SELECT count(*), coalesce(sum(json_extract(body, '$.size_bytes')), 0) FROM snapshot;
+
 -- name: workspace_use
 SELECT used, measured_at FROM workspace_use WHERE notebook_id = ?;
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import replace
@@ -24,6 +24,7 @@ import aiosqlite
 from notebookd.adapters.sqlite import records
 from notebookd.adapters.sqlite.ballast import Ballast
 from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
+from notebookd.adapters.sqlite.disk import disk_use, free_bytes, unopened
 from notebookd.adapters.sqlite.ledger import LedgerReads, LedgerWrites
 from notebookd.adapters.sqlite.schema import load_queries, migrate
 from notebookd.adapters.sqlite.shelf import ShelfReads, ShelfWrites
@@ -33,7 +34,7 @@ from notebookd.domain.gpu import GpuMarks, Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
 from notebookd.errors import Conflict, StoreUnavailable
-from notebookd.ports.store import ANSWER_LIFE, Entry, NotebookFilter, Reader
+from notebookd.ports.store import ANSWER_LIFE, DiskUse, Entry, NotebookFilter, Reader
 
 T = TypeVar("T")
 
@@ -257,6 +258,8 @@ class SqliteStore(SqliteReader):
 
     def __init__(self, path: Path, writes: aiosqlite.Connection, reads: sqlite3.Connection, ballast: Ballast) -> None:
         super().__init__(reads, load_queries())
+        self.on_write: Callable[[float], None] = lambda _: None
+        """Told of each commit: the seconds since its transaction began."""
         self._path = path
         self._writes = writes
         self._ballast = ballast
@@ -283,7 +286,7 @@ class SqliteStore(SqliteReader):
             await asyncio.to_thread(_prepare, path, now, at_work)
             writes = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
         except (sqlite3.Error, OSError) as fault:
-            raise _unopened(path, fault) from fault
+            raise unopened(path, fault) from fault
         for pragma in _PRAGMAS:
             await writes.execute(f"PRAGMA {pragma}")
         reads = sqlite3.connect(path, isolation_level=None, timeout=1)
@@ -301,11 +304,13 @@ class SqliteStore(SqliteReader):
         """The one write transaction; shielded, so that a cancelled caller leaves none open."""
         async with self._lock:
             self._ballast.trim()
+            begun = time.perf_counter()
             opened = SqliteTransaction(self._writes, self._sql)
             try:
                 await self._statement("BEGIN IMMEDIATE")
                 yield opened
                 await self._statement("COMMIT")
+                self.on_write(time.perf_counter() - begun)
             except BaseException as fault:
                 await asyncio.shield(self._rollback())
                 if isinstance(fault, sqlite3.Error):
@@ -353,10 +358,13 @@ class SqliteStore(SqliteReader):
         """Read in a thread, on a connection of its own."""
         return await asyncio.to_thread(_report, self._path, self._sql, read)
 
+    def disk_use(self) -> DiskUse:
+        """Of the database, its log and the reserve."""
+        return disk_use(self._path, self._ballast)
+
     def free_bytes(self) -> int:
         """Free space where the database lies."""
-        space = os.statvfs(self._path.parent)
-        return space.f_bavail * space.f_frsize
+        return free_bytes(self._path)
 
 
 def _prepare(path: Path, now: datetime, at_work: Callable[[], None]) -> None:
@@ -389,9 +397,3 @@ def _report(path: Path, queries: Mapping[str, str], read: Callable[[Reader], T])
                 return read(SqliteReader(connection, queries))
     except sqlite3.Error as fault:
         raise StoreUnavailable(f"cannot read the database: {fault}") from fault
-
-
-def _unopened(path: Path, fault: Exception) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"cannot open the database {path}: {fault}", hint=f"{path.parent} must be a writable folder of the service's"
-    )

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GET /metrics: what it says, in which format, and what it never says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from notebookd.api.app import ROUTES
+from notebookd.domain.run import NotebookState
+from tests.api.caller import NOWHERE, SPEC, Api
+
+TWO = {**SPEC, "resources": {"gpu": 2}}
+
+
+class Figures:
+    """An answer of the route, to be asked for values."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+
+    def get(self, name: str, **labels: str) -> float:
+        (found,) = self.every(name, **labels)
+        return found
+
+    def every(self, name: str, **labels: str) -> list[float]:
+        return [each.value for each in self.samples if each.name == name and labels.items() <= each.labels.items()]
+
+    def labels(self, name: str, label: str) -> set[str]:
+        return {each.labels[label] for each in self.samples if each.name == name}
+
+
+async def scrape(api: Api, headers: Mapping[str, str] | None = None) -> Figures:
+    async with api.session.get("http://localhost/metrics", headers=headers) as answer:
+        text = await answer.text()
+        assert answer.status == 200, text
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        return Figures(text)
+
+
+async def test_notebooks_leases_and_the_queue_are_counted(api: Api) -> None:
+    running = await api.create(resources={"gpu": 1})
+    await api.call("POST", "/v1/notebook", TWO)
+    await api.house.pass_time(90)
+    figures = await scrape(api)
+    assert figures.labels("notebookd_notebooks", "state") == set(map(str, NotebookState))
+    assert figures.get("notebookd_notebooks", state="RUNNING") == 1
+    assert figures.get("notebookd_notebooks", state="STARTING") == 1
+    assert figures.get("notebookd_leases") == 1
+    assert figures.get("notebookd_queue_length") == 1
+    assert figures.get("notebookd_queue_oldest_wait_seconds") == 90
+    assert figures.get("notebookd_billed_minutes_total") == 2
+    await api.order(running, "stop")
+    figures = await scrape(api)
+    assert (figures.get("notebookd_leases"), figures.get("notebookd_queue_length")) == (2, 0)
+
+
+async def test_a_gpu_says_who_holds_it(api: Api) -> None:
+    notebook = await api.create(resources={"gpu": 1}, name="secret-project")
+    held, free = api.world.gpus.uuids
+    figures = await scrape(api)
+    for name in ("utilisation_ratio", "memory_used_bytes", "memory_total_bytes", "temperature_celsius", "power_watts"):
+        assert figures.every(f"notebookd_gpu_{name}", gpu=held, notebook=notebook, user="root"), name
+        assert figures.every(f"notebookd_gpu_{name}", gpu=free, notebook="", user=""), name
+    assert figures.every("notebookd_gpu_energy_joules_total", gpu=held, notebook=notebook)
+    assert figures.get("notebookd_gpu_state", gpu=held, state="leased") == 1
+    assert figures.get("notebookd_gpu_state", gpu=free, state="leased") == 0
+    assert sum(figures.every("notebookd_gpu_state", gpu=free)) == 1
+    assert "secret-project" not in figures.text
+    assert api.token(notebook) not in figures.text
+
+
+async def test_what_a_silent_driver_does_not_tell_is_left_out(api: Api) -> None:
+    await scrape(api)
+    api.world.gpus.become_unavailable()
+    figures = await scrape(api)
+    assert figures.get("notebookd_gpu_driver_up") == 0
+    assert figures.every("notebookd_gpu_temperature_celsius") == []
+    assert len(figures.every("notebookd_gpu_state", state="free")) == 2
+
+
+async def test_answers_are_counted_by_the_routes_pattern_and_by_nothing_that_a_caller_chooses(api: Api) -> None:
+    notebook = await api.create()
+    for path in (f"/v1/notebook/{notebook}", f"/v1/notebook/{NOWHERE}", "/v1/me", "/v1/nowhere", f"/{NOWHERE}"):
+        await api.call("GET", path)
+    await api.call("POST", "/v1/me")
+    assert (await api.call("PROPFIND", "/v1/me")).status == 405
+    figures = await scrape(api)
+    count = "notebookd_api_request_duration_seconds_count"
+    assert figures.get(count, route="/v1/notebook/{id}", method="GET", status="2xx") == 1
+    assert figures.get(count, route="/v1/notebook/{id}", method="GET", status="4xx") == 1
+    assert figures.get(count, route="none", method="none", status="4xx") == 4
+    assert figures.labels(count, "route") <= {route.path for route in ROUTES} | {"none"}
+    assert figures.labels(count, "method") <= {route.method for route in ROUTES} | {"none"}
+
+
+async def test_a_stream_is_answered_when_it_begins_and_followed_until_its_reader_leaves(api: Api) -> None:
+    async with api.session.get("http://localhost/v1/event?follow=true"):
+        figures = await scrape(api)
+        assert figures.get("notebookd_event_followers") == 1
+        assert figures.get("notebookd_api_request_duration_seconds_count", route="/v1/event") == 1
+    for _ in range(2):
+        await api.house.pass_time(21)  # a beat finds it gone
+    assert (await scrape(api)).get("notebookd_event_followers") == 0
+
+
+async def test_turns_and_commits_are_timed(api: Api) -> None:
+    before = await scrape(api)
+    await api.create()
+    after = await scrape(api)
+    for name, labels in (
+        ("notebookd_reconcile_lag_seconds_count", {"kind": "notebook"}),
+        ("notebookd_reconcile_lag_seconds_count", {"kind": "allocation"}),
+        ("notebookd_store_write_duration_seconds_count", {}),
+        ("notebookd_events_total", {}),
+    ):
+        assert sum(after.every(name, **labels)) > sum(before.every(name, **labels)), name
+
+
+async def test_the_engines_silence_is_seen_by_the_next_survey(api: Api) -> None:
+    assert (await scrape(api)).get("notebookd_engine_up") == 1
+    api.world.engine.reachable = False
+    await api.house.pass_time(11)
+    assert (await scrape(api)).get("notebookd_engine_up") == 0
+    api.world.engine.reachable = True
+
+
+async def test_the_store_shows_its_size_and_its_reserve(api: Api) -> None:
+    figures = await scrape(api)
+    assert figures.get("notebookd_database_bytes") > 100_000
+    assert figures.get("notebookd_ballast_bytes") == 4096
+    assert figures.get("notebookd_disk_free_bytes") > 0
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5", "application/openmetrics-text"),
+        ("text/plain;version=nonsense", "text/plain"),
+        ("*/*", "text/plain"),
+    ],
+)
+async def test_the_format_is_the_one_that_is_asked_for(api: Api, accept: str, form: str) -> None:
+    await api.create()
+    async with api.session.get("http://localhost/metrics", headers={"Accept": accept}) as answer:
+        text = await answer.text()
+        assert answer.content_type == form
+    parse = openmetrics.text_string_to_metric_families if "open" in form else text_string_to_metric_families
+    names = {family.name for family in parse(text)}
+    assert {"notebookd_notebooks", "notebookd_reconcile_lag_seconds"} <= names
+
+
+async def test_many_scrapes_look_through_the_accounts_once_a_minute(api: Api) -> None:
+    notebook = await api.create()
+    assert (await scrape(api)).get("notebookd_billed_minutes_total") == 1
+    await api.house.pass_time(59)
+    await api.order(notebook, "stop")
+    assert (await scrape(api)).get("notebookd_billed_minutes_total") == 1
+    await api.house.pass_time(2)
+    assert (await scrape(api)).get("notebookd_billed_minutes_total") == 1
