@@ -20,6 +20,7 @@ from notebookd.gateway.main import main as gateway
 
 FILES = (
     ("/etc/notebookd/notebookd.toml", "configuration; every key is optional"),
+    ("/etc/notebookd/catalogue.d/*.toml", "more choices for the catalogue"),
     ("/run/notebookd/api.sock", "the API, for members of group notebookd"),
     ("/var/lib/notebookd", "workspaces and the database"),
     ("/var/lib/notebookd-engine", "images and containers"),
