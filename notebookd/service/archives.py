@@ -81,8 +81,8 @@ class Archives:
 
 def path_fault(path: str) -> str | None:
     """Why ``path`` is none within a workspace."""
-    if "\0" in path or len(path.encode(errors="surrogatepass")) > LONGEST_PATH:
-        return f"must be at most {LONGEST_PATH} bytes without NUL"
+    if "\0" in path or len(path) > LONGEST_PATH:
+        return f"must be at most {LONGEST_PATH} characters without NUL"
     if path.startswith("/"):
         return "must be relative to /workspace"
     if ".." in path.split("/"):
