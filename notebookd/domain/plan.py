@@ -72,6 +72,8 @@ class Sight:
     """What their movers say, by transfer; None where there is no mover."""
     slots: int = 0
     """How many more movers may be put to work."""
+    taken: frozenset[str] = frozenset()
+    """The notebooks on whose repositories somebody is at work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,8 @@ def _carried(
         after = before
         if not before.over and data.abandoned(run, before, deleting=notebook.deleting_at is not None):
             after = replace(before, cancelled=True)
+        if after.state is SyncState.QUEUED and not after.cancelled and after.repository in sight.taken:
+            ready.discard(after.id)
         if after.id in ready or after.cancelled or after.over:
             after, its = drive(after, sight.movers, now, slots=slots)
             slots -= sum(isinstance(each, Launch) for each in its)

@@ -150,6 +150,13 @@ class Sync:
         )
 
     @property
+    def repository(self) -> str | None:
+        """The notebook whose repository of snapshots it works on, which is one's at a time; None for volumes."""
+        if self.kind is SyncKind.RESTORE:
+            return self.origin.split(" ", 1)[0]
+        return self.notebook_id if self.kind is SyncKind.SNAPSHOT else None
+
+    @property
     def failure(self) -> Transfer | None:
         """The first transfer that did not succeed."""
         return next((each for each in self.transfers if each.state in {SyncState.FAILED, SyncState.INTERRUPTED}), None)

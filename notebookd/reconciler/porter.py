@@ -49,7 +49,8 @@ class Porter:
         self._clock = clock
         self.at_once = at_once
         self.on_free: Callable[[str], None] = lambda _: None
-        self._at_work: set[str] = set()
+        self._at_work: dict[str, str | None] = {}
+        """The transfers under way, each with the notebook on whose repository it works."""
         self._said: dict[str, Progress] = {}
         self._counted: dict[str, int] = {}
         self.on_moved: Callable[[SyncKind, int], None] = lambda _kind, _count_bytes: None
@@ -58,7 +59,9 @@ class Porter:
     def adopt(self) -> list[NotebookId]:
         """Take up what an earlier life had begun; returns the notebooks that have transfers under way."""
         syncs = self._store.list_open_syncs()
-        self._at_work = {each.id for sync in syncs for each in sync.transfers if each.state is SyncState.RUNNING}
+        self._at_work = {
+            each.id: sync.repository for sync in syncs for each in sync.transfers if each.state is SyncState.RUNNING
+        }
         return [sync.notebook_id for sync in syncs]
 
     def list_syncs(self, run: Run) -> tuple[Sync, ...]:
@@ -96,15 +99,20 @@ class Porter:
         """How many more movers may be put to work."""
         return max(0, self.at_once - len(self._at_work))
 
+    @property
+    def taken(self) -> frozenset[str]:
+        """The notebooks on whose repositories of snapshots somebody is at work."""
+        return frozenset(each for each in self._at_work.values() if each is not None)
+
     def note(self, syncs: Sequence[Sync]) -> None:
-        """Take account of syncs as they shall be; called in the very turn of the loop in which :attr:`slots` was
-        read."""
+        """Take account of syncs as they shall be; called in the very turn of the loop in which :attr:`slots` and
+        :attr:`taken` were read."""
         freed = False
         for sync, transfer in ((one, each) for one in syncs for each in one.transfers):
             if transfer.state is SyncState.RUNNING:
-                self._at_work.add(transfer.id)
+                self._at_work[transfer.id] = sync.repository
             elif transfer.id in self._at_work:
-                self._at_work.remove(transfer.id)
+                del self._at_work[transfer.id]
                 self._said.pop(transfer.id, None)
                 self._count(sync.kind, transfer.id, transfer.progress)
                 self._counted.pop(transfer.id, None)

@@ -180,7 +180,7 @@ class Reconciler:
                 self._routes.withdraw(notebook_id)
                 return None
             self._routes.publish(entry.notebook, entry.run)
-            sight = replace(await self._observe(entry.run), slots=self._porter.slots)
+            sight = replace(await self._observe(entry.run), slots=self._porter.slots, taken=self._porter.taken)
             planned = plan(entry.notebook, entry.run, sight, self.settings.policy, self._ports.clock.now())
             self._porter.note(planned.syncs)
             if planned.run == entry.run and not planned.actions and not planned.syncs:

@@ -440,3 +440,22 @@ async def test_an_engine_that_is_away_changes_nothing_of_a_transfer(world: World
         await finish_movers(house)
         await house.pass_time(5)
         assert state(house, notebook) == "RUNNING"
+
+
+async def test_nobody_works_on_a_repository_that_somebody_works_on(tmp_path: Path) -> None:
+    world = data_world(tmp_path, snapshots={"at_stop": True})
+    async with open_house(world) as house:
+        notebook = await ask(house)
+        await stop(house, notebook)
+        (snapshot,) = house.services.snapshots.list(ALICE, notebook)
+        await house.notebooks.start(ALICE, notebook)
+        await house.quiet()
+        world.movers.held = True
+        await stop(house, notebook)
+        fork = (await house.services.snapshots.fork(ALICE, notebook, snapshot.id)).notebook.id
+        await house.quiet()
+        assert [type(each.work).__name__ for each in world.movers.movers.values()] == ["TakeSnapshot"]
+        await finish_movers(house)
+        assert [type(each.work).__name__ for each in world.movers.movers.values()] == ["RestoreSnapshot"]
+        await finish_movers(house)
+        assert (state(house, notebook), state(house, fork)) == ("STOPPED", "RUNNING")
