@@ -17,6 +17,9 @@ from notebookd.ports.images import Progress
 from notebookd.service.images import ImageRow, Order
 from notebookd.wire import UNSET
 
+_BEAT_S = 2.0
+"""Whoever hangs up is noticed at the next beat, and nobody else may give the order meanwhile."""
+
 
 async def list_all(call: Call) -> web.Response:
     """GET /v1/image."""
@@ -34,7 +37,7 @@ async def order(call: Call) -> web.StreamResponse:
     body = wishes.require(wire.ImageOrder, await call.body(), "do that to an image")
     wish = Order(action=body.action, name=body.name, base=body.base or None)
     images = call.services.images
-    async with images.admitted(call.actor, wish) as work, JsonLines.open(call) as stream:
+    async with images.admitted(call.actor, wish) as work, JsonLines.open(call, beat_s=_BEAT_S) as stream:
         try:
             async for step in work.steps:
                 await stream.send(wire.encode(_progress(step)))

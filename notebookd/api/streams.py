@@ -150,14 +150,14 @@ class JsonLines:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, call: Call) -> AsyncIterator[Self]:
+    async def open(cls, call: Call, *, beat_s: float = _HEARTBEAT_S) -> AsyncIterator[Self]:
         """Begin the answer; beats while the block runs, and ends it quietly when the reader is gone."""
         headers = {"Content-Type": "application/x-ndjson"}
         stream = cls(web.StreamResponse(headers=headers))
         await stream.response.prepare(call.request)
         try:
             async with asyncio.TaskGroup() as tasks:
-                beating = tasks.create_task(stream._beat(call.services.clock))
+                beating = tasks.create_task(stream._beat(call.services.clock, beat_s))
                 yield stream
                 beating.cancel()
         except* (TimeoutError, ConnectionError):
@@ -175,9 +175,9 @@ class JsonLines:
         async with asyncio.timeout(_SLOW_READER_S):
             await self.response.write(line + b"\n")
 
-    async def _beat(self, clock: Clock) -> None:
+    async def _beat(self, clock: Clock, every_s: float) -> None:
         while True:
-            await clock.sleep(_HEARTBEAT_S)
+            await clock.sleep(every_s)
             await self.send(b"")
 
 

@@ -200,7 +200,7 @@ async def test_one_order_at_a_time_for_a_name_and_hanging_up_gives_it_up(api: Ap
     await asyncio.gather(ours, return_exceptions=True)
     async with asyncio.timeout(5):
         while "busy" in (await rows(api)).get(PULLED, {}) or (api.house.services.images.busy):
-            api.world.clock.step(30)  # the next beat finds nobody there
+            api.world.clock.step(3)  # the next beat finds nobody there
             await asyncio.sleep(0.01)
     held.release()
     assert PULLED not in api.world.engine.images
