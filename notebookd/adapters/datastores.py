@@ -7,22 +7,28 @@ walked by descriptor, and what was found is told by device and inode, for the en
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from notebookd import nofollow
 from notebookd.config import Config, Datastore, DirectoryDatastore
 from notebookd.errors import VolumeFault
 from notebookd.ports.movers import StoredObject
 
+T = TypeVar("T")
+
 MAX_OBJECTS = 10_000
+PATIENCE_S = 10.0
 RIGHTS_HINT = "let it: `setfacl -R -m u:notebookd:rwX,d:u:notebookd:rwX FOLDER`, and u:notebookd:x on each folder above"
 _AT_FDCWD, _AT_EACCESS = -100, 0x200
 _INFO_CODES = {
@@ -36,12 +42,28 @@ _INFO_CODES = {
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+_lookers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="datastore")
+"""Threads that may hang for as long as a server of NFS is away, and then nobody else's work with them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
     """A folder as it was found: its path, device and inode."""
 
     path: Path
     identity: tuple[int, int]
+
+
+async def in_time(look: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
+    """What ``look`` returns, which touches folders that may be far away. Raises VolumeFault with the bare cause when it
+    takes too long; its thread goes on."""
+    try:
+        async with asyncio.timeout(patience_s):
+            return await asyncio.get_running_loop().run_in_executor(_lookers, look)
+    except TimeoutError as fault:
+        cause = f"it does not answer in {patience_s:g} s"
+        hint = "is the disk or the server that it lies on there?"
+        raise VolumeFault(cause, info_code="DATASYNC_UNREACHABLE", hint=hint) from fault
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from notebookd import nofollow
-from notebookd.adapters.datastores import Folder, find_folder, find_in_store, volume_faults
+from notebookd.adapters.datastores import Folder, find_folder, find_in_store, in_time, volume_faults
 from notebookd.config import Config, Paths
 from notebookd.domain.attached import Attached, Place
 from notebookd.domain.run import NotebookId
@@ -59,9 +59,9 @@ class LocalVolumes:
         """See :meth:`Volumes.prepare`."""
         await _in_thread(self._prepare, notebook_id, attached, now)
 
-    def mounts(self, notebook_id: NotebookId, attached: Sequence[Attached]) -> tuple[Mount, ...]:
+    async def mounts(self, notebook_id: NotebookId, attached: Sequence[Attached]) -> tuple[Mount, ...]:
         """See :meth:`Volumes.mounts`."""
-        return tuple(self._mount(notebook_id, each) for each in attached)
+        return tuple([await self._mount(notebook_id, each) for each in attached])
 
     async def discard(self, notebook_id: NotebookId, *, keep: Collection[str] = (), scratch: bool = False) -> None:
         """See :meth:`Volumes.discard`."""
@@ -85,10 +85,10 @@ class LocalVolumes:
                     (folder / USED).mkdir(mode=_FOLDER_MODE, exist_ok=True)
                     _touch(folder / USED / each.version, now)
 
-    def _mount(self, notebook_id: NotebookId, each: Attached) -> Mount:
+    async def _mount(self, notebook_id: NotebookId, each: Attached) -> Mount:
         volume = each.volume
         with volume_faults(f"cannot mount {volume.source} at {volume.mount_path}"):
-            found = self._find(notebook_id, each)
+            found = await in_time(lambda: self._find(notebook_id, each))
         return Mount(
             source=str(found.path),
             target=volume.mount_path,

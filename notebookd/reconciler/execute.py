@@ -124,7 +124,7 @@ class Executor:
                 await self._create(entry)
             case act.StartContainer():
                 await self._confirm(run)
-                checked = self._checked_mounts(run)
+                checked = await self._checked_mounts(run)
                 return seen_running(run, await ports.engine.start(name, checked=checked))
             case act.AwaitEditor():
                 return await self._await_editor(action, entry, disturbed)
@@ -181,22 +181,24 @@ class Executor:
         except VolumeFault as fault:
             log.warning("the snapshots of notebook %s stay behind: %s", notebook_id, fault)
 
-    def _checked_mounts(self, run: Run) -> tuple[Mount, ...]:
+    async def _checked_mounts(self, run: Run) -> tuple[Mount, ...]:
         """The mounts that others than notebookd can move by a link, as they are found now: at the source, or at the
         target, where that is in the workspace."""
         below = f"{WORKSPACE}/"
         open_to_others = [
             each for each in run.volumes if each.place is Place.DIRECTORY or each.volume.mount_path.startswith(below)
         ]
-        return self._ports.volumes.mounts(run.notebook_id, open_to_others) if open_to_others else ()
+        return await self._ports.volumes.mounts(run.notebook_id, open_to_others) if open_to_others else ()
 
     async def _create(self, entry: Entry) -> None:
+        run = entry.run
+        mounts = await self._ports.volumes.mounts(run.notebook_id, run.volumes) if run.volumes else ()
         try:
-            await self._ports.engine.create(self._spec(entry))
+            await self._ports.engine.create(self._spec(entry, mounts))
         except NameTaken:
             return
 
-    def _spec(self, entry: Entry) -> ContainerSpec:
+    def _spec(self, entry: Entry, volumes: tuple[Mount, ...]) -> ContainerSpec:
         notebook, run = entry.notebook, entry.run
         folders = self._ports.files.folders(notebook.id)
         return ContainerSpec(
@@ -218,7 +220,7 @@ class Executor:
             mounts=(
                 Mount(source=str(folders.workspace), target="/workspace"),
                 Mount(source=str(folders.editor), target="/run/editor"),
-                *(self._ports.volumes.mounts(notebook.id, run.volumes) if run.volumes else ()),
+                *volumes,
             ),
             devices=tuple(f"nvidia.com/gpu={uuid}" for uuid in run.gpus) if self._cdi else (),
             uid=run.uid,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from notebookd import nofollow
+from notebookd.adapters.datastores import in_time
 from notebookd.adapters.volumes import LocalVolumes, ask_for
 from notebookd.config import Config, parse_config
 from notebookd.domain.attached import Attached, Place, place_of
@@ -52,9 +54,9 @@ def attached(text: str, *, version: str | None = None) -> Attached:
     return Attached(id=volume_id(NOTEBOOK, volume), volume=volume, place=place, version=version)
 
 
-def refused(volumes: LocalVolumes, text: str) -> str:
+async def refused(volumes: LocalVolumes, text: str) -> str:
     with pytest.raises(VolumeFault, match="cannot mount") as caught:
-        volumes.mounts(NOTEBOOK, [attached(text)])
+        await volumes.mounts(NOTEBOOK, [attached(text)])
     return caught.value.info_code
 
 
@@ -70,34 +72,34 @@ def refused(volumes: LocalVolumes, text: str) -> str:
         ("@lab/team/images:/data:rwd", ("team", "images"), False),
     ],
 )
-def test_folder_of_a_datastore_is_mounted_as_it_is(
+async def test_folder_of_a_datastore_is_mounted_as_it_is(
     volumes: LocalVolumes, store: Path, text: str, below: tuple[str, ...], read_only: bool
 ) -> None:
-    (mount,) = volumes.mounts(NOTEBOOK, [attached(text)])
+    (mount,) = await volumes.mounts(NOTEBOOK, [attached(text)])
     folder = store.joinpath(*below)
     assert (mount.source, mount.target, mount.read_only) == (str(folder), "/data", read_only)
     assert mount.identity == nofollow.identity_of(folder)
 
 
-def test_missing_folder_is_told(volumes: LocalVolumes) -> None:
-    assert refused(volumes, "nobody@lab:/data") == "DATASYNC_SOURCE_NOT_FOUND"
+async def test_missing_folder_is_told(volumes: LocalVolumes) -> None:
+    assert await refused(volumes, "nobody@lab:/data") == "DATASYNC_SOURCE_NOT_FOUND"
 
 
-def test_datastore_that_is_gone_from_the_configuration_is_told(volumes: LocalVolumes) -> None:
-    assert refused(volumes, "team@gone:/data") == "DATASYNC_INVALID_SOURCE"
+async def test_datastore_that_is_gone_from_the_configuration_is_told(volumes: LocalVolumes) -> None:
+    assert await refused(volumes, "team@gone:/data") == "DATASYNC_INVALID_SOURCE"
 
 
 @pytest.mark.parametrize("where", ["team", "team/images"])
-def test_link_on_the_way_is_refused(volumes: LocalVolumes, store: Path, tmp_path: Path, where: str) -> None:
+async def test_link_on_the_way_is_refused(volumes: LocalVolumes, store: Path, tmp_path: Path, where: str) -> None:
     (tmp_path / "secret" / "images" / "2026").mkdir(parents=True)
     away = store / where
     away.rename(store / "away")
     away.symlink_to(tmp_path / "secret" / Path(where).relative_to("team"))
-    assert refused(volumes, "team@lab/images:/data") == "DATASYNC_INVALID_SOURCE"
+    assert await refused(volumes, "team@lab/images:/data") == "DATASYNC_INVALID_SOURCE"
 
 
 @pytest.mark.parametrize("kind", ["file", "fifo", "link"])
-def test_what_is_no_folder_is_refused(volumes: LocalVolumes, store: Path, kind: str) -> None:
+async def test_what_is_no_folder_is_refused(volumes: LocalVolumes, store: Path, kind: str) -> None:
     odd = store / "odd"
     if kind == "file":
         odd.write_text("x")
@@ -105,15 +107,15 @@ def test_what_is_no_folder_is_refused(volumes: LocalVolumes, store: Path, kind: 
         os.mkfifo(odd)
     else:
         odd.symlink_to("team")
-    assert refused(volumes, "odd@lab:/data") == "DATASYNC_INVALID_SOURCE"
-    assert refused(volumes, "odd@lab/below:/data") == "DATASYNC_INVALID_SOURCE"
+    assert await refused(volumes, "odd@lab:/data") == "DATASYNC_INVALID_SOURCE"
+    assert await refused(volumes, "odd@lab/below:/data") == "DATASYNC_INVALID_SOURCE"
 
 
 @pytest.mark.parametrize("text", ["@all:/data", "state@all:/data", "state@all/workspaces:/data", "run@all:/data"])
-def test_own_files_are_nobodys_volume(volumes: LocalVolumes, tmp_path: Path, text: str) -> None:
+async def test_own_files_are_nobodys_volume(volumes: LocalVolumes, tmp_path: Path, text: str) -> None:
     (tmp_path / "state" / "workspaces").mkdir()
     (tmp_path / "run").mkdir()
-    assert refused(volumes, text) == "DATASYNC_INVALID_SOURCE"
+    assert await refused(volumes, text) == "DATASYNC_INVALID_SOURCE"
 
 
 @contextmanager
@@ -141,7 +143,7 @@ def somebody(folder: Path) -> Iterator[None]:
         (0o777, "team@lab:/data:rw", None),
     ],
 )
-def test_folder_that_the_account_may_not_use_is_refused(mode: int, text: str, code: str | None) -> None:
+async def test_folder_that_the_account_may_not_use_is_refused(mode: int, text: str, code: str | None) -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -150,9 +152,9 @@ def test_folder_that_the_account_may_not_use_is_refused(mode: int, text: str, co
         volumes = LocalVolumes(parse_config({"datastore": [{"alias": "lab", "path": name}]}, source=None))
         with somebody(folder):
             if code is None:
-                volumes.mounts(NOTEBOOK, [attached(text)])
+                await volumes.mounts(NOTEBOOK, [attached(text)])
             else:
-                assert refused(volumes, text) == code
+                assert await refused(volumes, text) == code
         (folder / "team").chmod(0o755)
 
 
@@ -163,15 +165,15 @@ def test_folder_that_the_account_may_not_use_is_refused(mode: int, text: str, co
     ("text", "read_only"),
     [("team@s3:/data", True), ("team@s3:/data:rwd", False), ("https://a.example/b.git:/data", True)],
 )
-def test_copy_is_mounted_without_what_lies_beside_it(
+async def test_copy_is_mounted_without_what_lies_beside_it(
     volumes: LocalVolumes, config: Config, text: str, read_only: bool
 ) -> None:
     each = attached(text)
     with pytest.raises(VolumeFault):
-        volumes.mounts(NOTEBOOK, [each])
+        await volumes.mounts(NOTEBOOK, [each])
     folder = config.paths.copy(NOTEBOOK, each.id)
     (folder / "data").mkdir(parents=True)
-    (mount,) = volumes.mounts(NOTEBOOK, [each])
+    (mount,) = await volumes.mounts(NOTEBOOK, [each])
     assert (mount.source, mount.target, mount.read_only) == (str(folder / "data"), "/data", read_only)
     assert mount.identity == nofollow.identity_of(folder / "data")
 
@@ -179,7 +181,7 @@ def test_copy_is_mounted_without_what_lies_beside_it(
 async def test_scratch_is_empty_at_each_start(volumes: LocalVolumes) -> None:
     each = attached("standalone:/scratch")
     await volumes.prepare(NOTEBOOK, [each], now=NOW)
-    (mount,) = volumes.mounts(NOTEBOOK, [each])
+    (mount,) = await volumes.mounts(NOTEBOOK, [each])
     assert not mount.read_only
     (Path(mount.source) / "folder").mkdir()
     (Path(mount.source) / "folder" / "file").write_text("x")
@@ -231,12 +233,12 @@ def cached(config: Config, text: str, version: str) -> Attached:
 async def test_shared_copy_is_mounted_read_only(volumes: LocalVolumes, config: Config) -> None:
     each = cached(config, "a@s3", "v1")
     await volumes.prepare(NOTEBOOK, [each], now=NOW)
-    (mount,) = volumes.mounts(NOTEBOOK, [each])
+    (mount,) = await volumes.mounts(NOTEBOOK, [each])
     assert mount.read_only
     assert mount.source == str(config.paths.shared(str(each.volume.source)) / "versions" / "v1")
     for version in (None, "v2", "../v1"):
         with pytest.raises(VolumeFault):
-            volumes.mounts(NOTEBOOK, [attached("a@s3:/data:ro:cache", version=version)])
+            await volumes.mounts(NOTEBOOK, [attached("a@s3:/data:ro:cache", version=version)])
 
 
 async def test_shared_copies_are_removed_when_nobody_used_them_for_long(volumes: LocalVolumes, config: Config) -> None:
@@ -246,7 +248,7 @@ async def test_shared_copies_are_removed_when_nobody_used_them_for_long(volumes:
     in_use = {("used@s3", "v1")}
     assert await volumes.sweep_cache(in_use, unused_since=NOW - 72 * HOUR) == ["old@s3 (v1)"]
     assert not config.paths.shared(str(old.volume.source)).exists()
-    volumes.mounts(NOTEBOOK, [used, recent])
+    await volumes.mounts(NOTEBOOK, [used, recent])
     assert await volumes.sweep_cache(in_use, unused_since=NOW - 72 * HOUR) == []
 
 
@@ -257,7 +259,7 @@ async def test_old_version_goes_and_the_one_that_a_pull_begins_from_stays(
     await volumes.prepare(NOTEBOOK, [first, second], now=NOW - 80 * HOUR)
     ask_for(config.paths, first.volume.source, now=NOW)
     assert await volumes.sweep_cache((), unused_since=NOW - 72 * HOUR) == ["a@s3 (v1)"]
-    volumes.mounts(NOTEBOOK, [second])
+    await volumes.mounts(NOTEBOOK, [second])
 
 
 async def test_sweep_of_no_cache_is_nothing(volumes: LocalVolumes) -> None:
@@ -267,3 +269,11 @@ async def test_sweep_of_no_cache_is_nothing(volumes: LocalVolumes) -> None:
 def test_places_are_those_of_the_volumes() -> None:
     assert attached("a@s3:/data:ro:cache").place is Place.CACHE
     assert attached("a@lab:/data").place is Place.DIRECTORY
+
+
+async def test_folder_that_does_not_answer_is_given_up() -> None:
+    back = threading.Event()
+    with pytest.raises(VolumeFault, match="does not answer") as caught:
+        await in_time(back.wait, patience_s=0.01)
+    assert caught.value.info_code == "DATASYNC_UNREACHABLE"
+    back.set()

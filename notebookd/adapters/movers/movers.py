@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from notebookd import nofollow
-from notebookd.adapters.datastores import find_store, list_in_store, volume_faults
+from notebookd.adapters.datastores import find_store, in_time, list_in_store, volume_faults
 from notebookd.adapters.movers.archives import connect, read_tar, write_tar
 from notebookd.adapters.movers.folder import JOB, SECRETS, begin, read_progress, read_result
 from notebookd.adapters.movers.jobs import Job, Jobs
@@ -103,7 +103,7 @@ class ContainerMovers:
         with volume_faults(f"cannot list {StoreSource(alias=alias, container=container, prefix=prefix)}"):
             store = find_store(self.config, alias)
             if isinstance(store, DirectoryDatastore):
-                return await asyncio.to_thread(list_in_store, self.config, store, container, prefix)
+                return await in_time(lambda: list_in_store(self.config, store, container, prefix))
         return (await self._ask("list", lambda jobs: jobs.listing(store, container, prefix)))[1]
 
     async def check_snapshots(self, notebook_id: NotebookId) -> str:
