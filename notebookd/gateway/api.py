@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way to the API for programs elsewhere, where the admin opens it: ``http://<domain>[:port]/v1/…`` with a token.
+"""The way to the API for programs elsewhere, where the admin opens it: ``http://<domain>[:port]/v1/…`` (and
+``/metrics``) with a token.
 
 The gateway decides nothing here. It passes on what looks like a token, to a socket of notebookd's on which only a token
 makes anybody an actor, and keeps back whatever a browser would send by itself.
@@ -25,7 +26,7 @@ from notebookd.gateway.websocket import forward_websocket
 __all__ = ["is_meant", "pass_on"]
 
 _HOST: Final = re.compile(r"([^:]+)(?::[0-9]{1,5})?", re.ASCII)
-_TARGET: Final = re.compile(r"/v1(?:[/?].*)?")
+_TARGET: Final = re.compile(r"/v1(?:[/?].*)?|/metrics(?:\?.*)?")
 _BEARER: Final = re.compile(r"bearer +nbd_[A-Za-z0-9_-]{64} *", re.IGNORECASE)
 _CODES: Final = {
     400: "invalid-request",

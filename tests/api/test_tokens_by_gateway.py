@@ -85,6 +85,17 @@ async def test_a_token_gets_the_api(door: Door) -> None:
     assert (await door.say("DELETE", f"{path}?force=true")).status == 204
 
 
+async def test_prometheus_reads_the_figures_by_it(door: Door) -> None:
+    async with door.ask("GET", "/metrics", headers={"Accept": "application/openmetrics-text"}) as answer:
+        assert (answer.status, answer.content_type) == (200, "application/openmetrics-text")
+        assert "notebookd_build_info" in await answer.text()
+    for target in ("/metrics/", "/metricsx", "/metrics/../v1/me"):
+        async with door.ask("GET", target) as answer:
+            assert answer.status == NOT_SERVED, target
+    async with door.ask("GET", "/metrics", headers={"Authorization": ""}) as answer:
+        assert answer.status == 401
+
+
 async def test_events_stream_through(door: Door) -> None:
     async with door.ask("GET", "/v1/event?follow=true") as answer:
         assert b"token.created" in await answer.content.readline()
