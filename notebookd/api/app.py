@@ -28,6 +28,7 @@ from notebookd.api import (
 from notebookd.api.call import MAX_BODY, Access, Call, Services
 from notebookd.api.errors import map_errors
 from notebookd.api.peers import Callers, PeerPolicy, refuse_browsers, require
+from notebookd.api.remembered import MEMORY, Memory
 from notebookd.api.route import UPGRADE, Media, Route
 
 _READER, _MEMBER, _PERSON, _ADMIN = Access.READER, Access.MEMBER, Access.PERSON, Access.ADMIN
@@ -168,6 +169,7 @@ def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = Fals
     watch = metrics.Stopwatch(services.telemetry, services.clock)
     app = web.Application(middlewares=[watch.begin, map_errors], client_max_size=MAX_BODY)
     app[about.SERVED] = about.Served(ROUTES, services.version)
+    app[MEMORY] = Memory(services.store, services.clock)
     app.on_response_prepare.extend((_never_stored, watch.stop))
     callers = Callers(peers, services.tokens, services.clock, bearers_only=bearers_only)
     for route in ROUTES:

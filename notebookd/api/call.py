@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -123,7 +123,7 @@ def answer(value: Any, *, headers: dict[str, str] | None = None) -> web.Response
     return encoded(wire.encode(value), headers=headers)
 
 
-def encoded(body: bytes, *, headers: dict[str, str] | None = None) -> web.Response:
+def encoded(body: bytes, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """200 with a shape that was encoded before."""
     return web.Response(body=body, content_type="application/json", headers=headers)
 

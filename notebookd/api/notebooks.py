@@ -10,8 +10,9 @@ from aiohttp import web
 
 from notebookd import wire
 from notebookd.api import data_shapes, shapes, wishes
-from notebookd.api.call import Call, answer, done, page_of
+from notebookd.api.call import Call, answer, done, encoded, page_of
 from notebookd.api.command import command_line
+from notebookd.api.remembered import MEMORY, Remembered
 from notebookd.errors import Conflict, Forbidden, InvalidRequest
 from notebookd.ports.store import Entry
 from notebookd.service.faults import invalid
@@ -63,23 +64,36 @@ def tag_of(entry: Entry) -> dict[str, str]:
 
 async def list_all(call: Call) -> web.Response:
     """GET /v1/notebook."""
+    memory, actor = call.request.app[MEMORY], call.actor
+    question = (call.request.path_qs, None if actor.admin else actor.name, actor.selector)
+    known = memory.find(question) or memory.keep(question, Remembered(body=wire.encode(_page(call))))
+    return encoded(known.body)
+
+
+def _page(call: Call) -> wire.NotebookList:
     owner = None if call.actor.admin else call.actor.name
     wish = wishes.notebook_filter(call.request.query, call.services.clock.now(), owner=owner)
     if (selector := call.actor.selector) is not None:
         wish = replace(wish, labels=[*wish.labels, (selector.name, selector.value)])
     entries, total = call.services.store.list_entries(wish)
-    return answer(
-        wire.NotebookList(
-            items=[shape(call, entry) for entry in entries],
-            metadata=page_of(call, wish.page, wish.size, total),
-        )
+    return wire.NotebookList(
+        items=[shape(call, entry) for entry in entries],
+        metadata=page_of(call, wish.page, wish.size, total),
     )
 
 
 async def get(call: Call) -> web.Response:
     """GET /v1/notebook/{id}."""
-    entry = call.entry("get")
-    return answer(shape(call, entry), headers=tag_of(entry))
+    memory, question = call.request.app[MEMORY], call.request.match_info["id"]
+    known = memory.find(question)
+    if known is None or not call.actor.may_see(known.owner, known.labels or {}):
+        known = memory.keep(question, _remembered(call, call.entry("get")))
+    return encoded(known.body, headers=known.headers)
+
+
+def _remembered(call: Call, entry: Entry) -> Remembered:
+    body = wire.encode(shape(call, entry))
+    return Remembered(body=body, headers=tag_of(entry), owner=entry.notebook.owner, labels=entry.notebook.spec.labels)
 
 
 async def update(call: Call) -> web.Response:

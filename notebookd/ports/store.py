@@ -72,6 +72,10 @@ class Reader(LedgerReader, ShelfReader, TokenReader, Protocol):
         """The notebook and its latest run, None when there is none or it was deleted."""
         ...
 
+    def generation(self) -> int:
+        """A number that is another one after every commit."""
+        ...
+
     def find_run_owner(self, run_id: RunId) -> NotebookId | None:
         """The notebook (deleted ones included) that a run belongs to."""
         ...

@@ -21,6 +21,7 @@ from tests.bench.polling import measure_polling
 from tests.bench.reporting import measure_reports
 from tests.bench.resting import measure_rest
 from tests.bench.scale import measure_scale
+from tests.bench.serving import measure_serving
 from tests.bench.starting import measure_many, measure_one
 
 
@@ -43,6 +44,7 @@ def main() -> int:
         "scale": measure_scale,
         "polling": measure_polling,
         "reports": measure_reports,
+        "serving": measure_serving,
     }
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="How quick notebookd is.")
     parser.add_argument("measure", nargs="*", help=f"some of: {' '.join(measures)}")

@@ -3,6 +3,9 @@ SELECT n.body, n.version, r.body, r.version
 FROM notebook n JOIN run r ON r.notebook_id = n.id AND r.number = n.run_number
 WHERE n.id = ? AND n.deleted_at IS NULL;
 
+-- name: generation
+PRAGMA data_version;
+
 -- name: run_owner
 SELECT notebook_id FROM run WHERE id = ?;
 

@@ -25,6 +25,7 @@ from notebookd.adapters.sqlite import records
 from notebookd.adapters.sqlite.ballast import Ballast
 from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
 from notebookd.adapters.sqlite.disk import disk_use, free_bytes, unopened
+from notebookd.adapters.sqlite.history import HistoryReads
 from notebookd.adapters.sqlite.ledger import LedgerReads, LedgerWrites
 from notebookd.adapters.sqlite.schema import load_queries, migrate
 from notebookd.adapters.sqlite.shelf import ShelfReads, ShelfWrites
@@ -42,7 +43,7 @@ _BUSY_MS = 5000
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {_BUSY_MS}")
 
 
-class SqliteReader(LedgerReads, ShelfReads, TokenReads):
+class SqliteReader(HistoryReads, LedgerReads, ShelfReads, TokenReads):
     """Reads on a connection of its own."""
 
     def __init__(self, connection: sqlite3.Connection, queries: Mapping[str, str]) -> None:
@@ -83,11 +84,10 @@ class SqliteReader(LedgerReads, ShelfReads, TokenReads):
     def list_entries(self, wish: NotebookFilter) -> tuple[list[Entry], int]:
         """A page and the total."""
         clause, values = records.page_query(wish)
-        order = records.SORTS[wish.sort]
-        direction = "DESC" if wish.descending else "ASC"
+        order = records.SORTS[wish.sort] + (" DESC" if wish.descending else " ASC")
         rows = self._fetch(
             f"SELECT n.body, n.version, r.body, r.version {clause} "
-            f"ORDER BY {order} {direction}, n.rowid LIMIT :limit OFFSET :offset",
+            f"ORDER BY {order}, n.rowid LIMIT :limit OFFSET :offset",
             {**values, "limit": wish.size, "offset": (wish.page - 1) * wish.size},
         )
         total = self._fetch(f"SELECT count(*) {clause}", values)[0][0]
@@ -126,20 +126,6 @@ class SqliteReader(LedgerReads, ShelfReads, TokenReads):
     def list_gpu_marks(self) -> Mapping[str, GpuMarks]:
         """Marks by GPU."""
         return {gpu_uuid: records.gpu_marks(text) for gpu_uuid, text in self._rows("gpu_marks")}
-
-    def list_events(self, *, after: int, limit: int, notebook_id: NotebookId | None, owner: str | None) -> list[Event]:
-        """Events in order."""
-        name = "events_of_notebook" if notebook_id else "events_of_owner" if owner else "events"
-        values = {"after": after, "limit": limit, "notebook": notebook_id, "owner": owner}
-        return [records.event(row) for row in self._rows(name, values)]
-
-    def first_event_id(self) -> int:
-        """The oldest event's id."""
-        return int(self._rows("first_event")[0][0])
-
-    def last_event_id(self) -> int:
-        """The newest event's id."""
-        return int(self._rows("last_event")[0][0])
 
     def find_answer(self, actor: str, key: str, *, now: datetime) -> tuple[str, NotebookId] | None:
         """What an idempotency key stands for."""
