@@ -9,6 +9,7 @@ its name when it is whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import secrets
@@ -222,6 +223,7 @@ class _Target:
         parent = self._folder(path[:-1])
         part = f".notebookctl-{secrets.token_hex(6)}"
         try:
+            _require_replaceable(parent, path[-1])
             yield parent, part
             os.replace(part, path[-1], src_dir_fd=parent, dst_dir_fd=parent)
         except BaseException:
@@ -257,6 +259,16 @@ class _Target:
         finally:
             os.close(source)
         self._tally.add(0, files=1)
+
+
+def _require_replaceable(folder: int, name: str) -> None:
+    """Nothing but a file or a link is ever replaced: a device or a pipe that goes is missed by others."""
+    try:
+        kind = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(kind) and not stat.S_ISLNK(kind):
+        raise FileExistsError(errno.EEXIST, "something that is no file is there already")
 
 
 def _stays_inside(inner: tuple[str, ...], target: str) -> bool:

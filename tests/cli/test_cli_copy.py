@@ -207,13 +207,32 @@ class TestOutOfTheNotebook:
         assert notebookctl("cp", "calm:data/a.txt", ".").exit_code == 0
         assert (here / "a.txt").read_bytes() == b"hello"
 
-    def test_a_file_replaces_a_file_and_not_what_a_link_leads_to(self, notebookctl, toy, here):
-        (here / "other").write_bytes(b"other")
-        (here / "a.txt").symlink_to("other")
-        toy.on(f"GET {ARCHIVE}", tar(("a.txt", b"hello")))
-        assert notebookctl("cp", "calm:a.txt", "a.txt").exit_code == 0
-        assert (here / "a.txt").read_bytes() == b"hello"
-        assert (here / "other").read_bytes() == b"other"
+    def test_a_link_that_was_named_is_followed_and_none_below_it(self, notebookctl, toy, here):
+        for name in ("named", "below"):
+            (here / name).write_bytes(b"old")
+        (here / "link").symlink_to("named")
+        (here / "folder").mkdir()
+        (here / "folder" / "f").symlink_to("../below")
+        toy.on(f"GET {ARCHIVE}", tar(("f", b"hello")))
+        assert notebookctl("cp", "calm:f", "link").exit_code == 0
+        assert notebookctl("cp", "calm:f", "folder").exit_code == 0
+        assert (here / "link").is_symlink()
+        assert (here / "named").read_bytes() == b"hello"
+        assert (here / "folder" / "f").read_bytes() == b"hello"
+        assert (here / "below").read_bytes() == b"old"
+
+    @pytest.mark.parametrize("target", ["pipe", "link", "folder"])
+    def test_what_is_no_file_is_never_replaced(self, notebookctl, toy, here, target):
+        (here / "folder").mkdir()
+        os.mkfifo(here / "pipe")
+        os.mkfifo(here / "folder" / "f")
+        (here / "link").symlink_to("pipe")
+        toy.on(f"GET {ARCHIVE}", tar(("f", b"hello")))
+        result = notebookctl("cp", "calm:f", target)
+        assert (result.exit_code, "cannot write" in result.stderr) == (1, True)
+        assert (here / "pipe").is_fifo()
+        assert (here / "folder" / "f").is_fifo()
+        assert sorted(each.name for each in here.rglob("*")) == ["f", "folder", "link", "pipe"]
 
     @pytest.mark.parametrize(
         ("source", "there", "found"),

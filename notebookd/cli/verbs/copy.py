@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import posixpath
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,12 +158,21 @@ def _out_of(here: Here, source: There, target: str, tally: Tally) -> None:
         if here.terminal.width() is not None:
             raise click.UsageError("a tar stream is nothing for a terminal: redirect it, or name a file")
         with here.client.read_archive(source.notebook, source.path) as stream:
-            shutil.copyfileobj(stream, sys.stdout.buffer, _CHUNK_BYTES)
-            sys.stdout.buffer.flush()
+            _spill(stream)
         return
     with here.client.read_archive(source.notebook, source.path) as stream, receive(stream) as incoming:
         folder, name = _landing(source, incoming, target)
         incoming.unpack(folder, name, tally)
+
+
+def _spill(stream: BinaryIO) -> None:
+    """All of it to stdout; whoever reads that may have had enough."""
+    while chunk := stream.read(_CHUNK_BYTES):
+        try:
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise ClientError(f"cannot write to stdout: {error.strerror or error}") from error
 
 
 def _landing(source: There, incoming: Incoming, target: str) -> tuple[Path, str]:
@@ -175,4 +184,7 @@ def _landing(source: There, incoming: Incoming, target: str) -> tuple[Path, str]
         raise ClientError(f"cannot copy: {target} is a file here, and {source.path or _HOME} a folder")
     if target.endswith("/") and not incoming.is_folder:
         raise ClientError(f"cannot copy: there is no folder {target} here")
-    return path.parent, path.name
+    named = Path(os.path.realpath(path))  # whoever names a link means what it leads to
+    if named.exists() and not named.is_file():
+        raise ClientError(f"cannot write {target}: it is neither a file nor a folder", hint='"-" is stdout')
+    return named.parent, named.name
