@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -93,6 +93,8 @@ class Transfer:
     volume: Volume | None = None
     state: SyncState = SyncState.QUEUED
     attempts: int = 0
+    launched_at: datetime | None = None
+    """When the last attempt began."""
     code: str = ""
     message: str = ""
     progress: Progress = Progress()
@@ -222,7 +224,7 @@ def _drive(
             return _unwanted(transfer, now), None
         if not free:
             return transfer, None
-        begun = replace(transfer, state=SyncState.RUNNING, started_at=now, attempts=1)
+        begun = replace(transfer, state=SyncState.RUNNING, started_at=now, launched_at=now, attempts=1)
         return begun, Launch(sync, begun)
     return _under_way(sync, transfer, look.value, now) if isinstance(look, Known) else (transfer, None)
 
@@ -236,10 +238,19 @@ def _under_way(sync: Sync, transfer: Transfer, report: Report | None, now: datet
         return (transfer, Interrupt(transfer)) if report is not None else (_unwanted(transfer, now), None)
     if report is not None:
         return transfer, None
+    if now < _again_at(transfer):
+        return transfer, None
     if transfer.attempts >= MAX_ATTEMPTS:
-        return ended(transfer, SyncState.FAILED, MOVER_LOST, f"its mover died {MAX_ATTEMPTS} times", now), None
-    again = replace(transfer, attempts=transfer.attempts + 1)
+        last = f": {transfer.message}" if transfer.message else ""
+        return ended(transfer, SyncState.FAILED, MOVER_LOST, f"its mover died {MAX_ATTEMPTS} times{last}", now), None
+    again = replace(transfer, attempts=transfer.attempts + 1, launched_at=now)
     return again, Launch(sync, again)
+
+
+def _again_at(transfer: Transfer) -> datetime:
+    """When a transfer whose mover is gone is begun again: at once, and then after longer and longer."""
+    begun_at = transfer.launched_at or datetime.min.replace(tzinfo=UTC)
+    return begun_at + timedelta(seconds=2 ** (transfer.attempts - 1) if transfer.attempts > 1 else 0)
 
 
 def ended(transfer: Transfer, state: SyncState, code: str, message: str, now: datetime) -> Transfer:

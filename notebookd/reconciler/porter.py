@@ -23,7 +23,7 @@ from notebookd.domain.syncing import (
     Transfer,
     ended,
 )
-from notebookd.errors import EngineError, VolumeFault
+from notebookd.errors import EngineError, EngineUnavailable, VolumeFault
 from notebookd.ports.clock import Clock
 from notebookd.ports.movers import Movers, Pull, Push, RestoreSnapshot, TakeSnapshot, Work
 from notebookd.ports.store import Entry, Store
@@ -147,20 +147,26 @@ class Porter:
                 try:
                     await self._movers.launch(transfer.id, _work(sync, transfer), owner=entry.notebook.owner)
                 except VolumeFault as fault:
-                    await self._fail(sync.id, transfer, fault)
+                    message = fault.message + (f" ({fault.hint})" if fault.hint else "")
+                    now = self._clock.now()
+                    await self._note_on(sync.id, ended(transfer, SyncState.FAILED, fault.info_code, message, now))
+                except EngineUnavailable:
+                    raise
+                except EngineError as fault:
+                    await self._note_on(sync.id, replace(transfer, message=fault.message))
+                    raise
             case Interrupt(transfer):
                 await self._movers.interrupt(transfer.id)
             case Clear(transfer):
                 await self._movers.clear(transfer.id)
 
-    async def _fail(self, sync_id: str, transfer: Transfer, fault: VolumeFault) -> None:
+    async def _note_on(self, sync_id: str, transfer: Transfer) -> None:
+        """Put on record what came of sending a mover."""
         async with self._store.transaction() as tx:
             sync = self._store.find_sync(sync_id)
             if sync is None:
                 return
-            message = fault.message + (f" ({fault.hint})" if fault.hint else "")
-            failed = ended(transfer, SyncState.FAILED, fault.info_code, message, self._clock.now())
-            transfers = tuple(failed if each.id == transfer.id else each for each in sync.transfers)
+            transfers = tuple(transfer if each.id == transfer.id else each for each in sync.transfers)
             await tx.put_sync(replace(sync, transfers=transfers))
         self.note([replace(sync, transfers=transfers)])
 

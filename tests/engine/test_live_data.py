@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from notebookd import wire
 from tests.engine.jupyter import kernel_channel
-from tests.engine.live import Machine, eventually, quickstart, root
+from tests.engine.live import Machine, eventually, quickstart, random_moments, root
 from tests.engine.places import SECRET, Places, places
 
 pytestmark = pytest.mark.engine
@@ -105,8 +106,9 @@ async def test_each_volume_gives_back_what_its_permission_promises(live: Machine
     notebook = ask(
         live,
         "lab@S3/ro:/data/ro", "lab@S3/rw:/data/rw:rw", "lab@S3/rwd:/data/rwd:rwd", f"{sources.git_url}:/code:rw",
-        "sets@DIR:/sets:rw", "standalone:/scratch",
+        "sets@DIR:/sets:rw", "standalone:/scratch", "standalone:/srv",
     )  # fmt: skip
+    assert live.execute(notebook, "ls", "-A", "/srv") == "", "the volume stands where the image has a folder, too"
     writable = ["/data/rw", "/data/rwd", "/code", "/sets", "/scratch"]
     said = await run_cell(live, notebook, CELL.format(writable=writable, readable=["/data/ro"]))
     assert "Read-only file system" in said
@@ -198,6 +200,44 @@ def test_a_daemon_that_is_killed_does_not_cut_a_transfer(live: Machine, sources:
     (sync,) = live.get(notebook).status.data_sync
     assert sync.status.state == "DONE"
     assert live.execute(notebook, "stat", "-c", "%s", "/long/blob").strip() == str(64 << 20)
+
+
+@pytest.mark.parametrize("strikes", [2, pytest.param(30, marks=[pytest.mark.long, pytest.mark.timeout(1500)])])
+def test_whatever_dies_in_the_middle_all_data_arrives(live: Machine, sources: Places, strikes: int) -> None:
+    """Each strike kills the daemon or a mover, while data comes in or while it goes out."""
+    moments = iter(random_moments(2 * strikes, 2.0, seed=20261123))
+    for strike in range(strikes):
+        place = f"lab/strike{strike}"
+        came = {f"{number}.bin": bytes([number]) * 300_000 for number in range(20)}
+        for name, content in came.items():
+            sources.bucket.write(f"{place}/{name}", content)
+        notebook = ask(live, f"{place.replace('lab/', 'lab@S3/')}:/data:rwd", wait=False)
+        strike_at(live, notebook, next(moments), daemon=strike % 2 == 0)
+        live.await_state(notebook, "RUNNING")
+        change = (
+            "rm /data/0.bin; for n in $(seq 1 9); do head -c 400000 /dev/zero > /data/$n.bin; done; sha256sum /data/*"
+        )
+        sums = live.execute(notebook, "sh", "-c", change)
+        assert len(sums.splitlines()) == len(came) - 1
+        live.client.stop_notebook(notebook)
+        strike_at(live, notebook, next(moments), daemon=strike % 2 == 1)
+        live.await_state(notebook, "STOPPED")
+        there = sources.bucket.read(place)
+        expected = {**came, **{f"{number}.bin": bytes(400_000) for number in range(1, 10)}}
+        del expected["0.bin"]
+        assert there == expected
+        live.clean_up()
+
+
+def strike_at(live: Machine, notebook: str, moment_s: float, *, daemon: bool) -> None:
+    time.sleep(moment_s)
+    if daemon:
+        live.kill_daemon()
+        live.service("start", "daemon")
+        return
+    for mover in movers_of(live, notebook):
+        url = f"http://d/v4.0.0/libpod/containers/notebookd-mover-{mover}/kill?signal=KILL"
+        root("curl", "--silent", "-X", "POST", "--unix-socket", str(live.engine), url)
 
 
 def movers_of(live: Machine, notebook: str) -> list[str]:

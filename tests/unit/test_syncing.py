@@ -76,11 +76,14 @@ def test_a_mover_that_says_how_it_ended_is_believed_and_cleared(ok: bool, state:
 
 def test_a_mover_that_died_is_sent_again_and_in_the_end_given_up() -> None:
     going = sync(transfer(state=SyncState.RUNNING, attempts=1))
+    now_s = 0.0
     for attempt in range(2, MAX_ATTEMPTS + 1):
-        going, errands = drive(going, {"a": GONE}, NOW, slots=0)
+        going, errands = drive(going, {"a": GONE}, after(now_s), slots=0)
         assert going.transfers[0].attempts == attempt
         assert errands == (Launch(errands[0].sync, going.transfers[0]),)  # type: ignore[union-attr]
-    over, errands = drive(going, {"a": GONE}, after(3), slots=0)
+        now_s += 2 ** (attempt - 1)
+        assert drive(going, {"a": GONE}, after(now_s - 0.1), slots=0) == (going, ()), "not at once again"
+    over, errands = drive(going, {"a": GONE}, after(now_s), slots=0)
     assert (over.state, over.code, errands) == (SyncState.FAILED, "DATASYNC_ERROR", ())
 
 
