@@ -27,6 +27,7 @@ from notebookd.errors import (
     EngineError,
     EngineUnavailable,
     ImageMissing,
+    MountMoved,
     NameTaken,
     NotebookdError,
     VolumeFault,
@@ -75,6 +76,8 @@ def container_name(run: Run) -> str:
 def _info_code(fault: NotebookdError) -> str:
     if isinstance(fault, VolumeFault):
         return fault.info_code
+    if isinstance(fault, MountMoved):  # by whoever may write to the datastore or to the workspace
+        return "DATASYNC_INVALID_SOURCE"
     return "JOB_INVALID_IMAGE_NAME" if isinstance(fault, ImageMissing) else "JOB_ERROR"
 
 
