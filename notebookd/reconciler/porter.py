@@ -172,8 +172,9 @@ class Porter:
 
     async def sweep(self) -> None:
         """Remove movers that no transfer on record wants, and now and then shared copies that nobody used for long."""
+        there = await self._movers.list_movers()  # first: a mover is on record before it is there
         wanted = {each.id for sync in self._store.list_open_syncs() for each in sync.transfers}
-        for mover_id in await self._movers.list_movers() - wanted:
+        for mover_id in there - wanted:
             log.warning("removing mover %s: nobody waits for it", mover_id)
             await self._movers.clear(mover_id)
         now = self._clock.now()
