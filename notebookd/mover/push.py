@@ -69,6 +69,8 @@ class _Push:
         self._abilities = Abilities(whole=False, digest="", moves=False)
         self._entries: dict[str, Entry] = {}
         self._sending: list[Sending] = []
+        self._resumed = False
+        self._aside = f".notebookd-{volume.token()}.part"
         self._arriving: set[str] = set()
         self._tally = _Tally()
 
@@ -84,6 +86,7 @@ class _Push:
             return Result(message="there is nothing to push")
         self._abilities = self._rclone.abilities()
         self._sending = volume.notes.load_outgoing()
+        self._resumed = bool(self._sending)
         there: dict[str, Seen] = {}
         while True:
             there, _ = self._rclone.listing(self._abilities.digest)
@@ -99,8 +102,17 @@ class _Push:
         self._delete(plan.delete)
         for path in plan.forget:
             del self._entries[path]
+        self._tidy(plan)
         self._remember()
         return self._result(plan, here)
+
+    def _tidy(self, plan: PushPlan) -> None:
+        """Leave nothing behind, here or there, but notes of what is still to be sent."""
+        unsent = {each.path for each in plan.upload} - self._tally.sent
+        self._sending = [each for each in self._sending if each.path in unsent]
+        self._volume.outgoing.clear()
+        if self._resumed and not self._abilities.whole:
+            self._rclone.purge(self._aside)
 
     def _foresee(self, plan: PushPlan, here: Walk) -> None:
         progress, tally = self._reporter.progress, self._tally
@@ -151,7 +163,7 @@ class _Push:
     def _send_aside(self, former: Mapping[str, Sending]) -> None:
         """Upload into the temporary folder, look once more, and rename what nobody was quicker with."""
         volume = self._volume
-        folder = f".notebookd-{volume.token()}.part"
+        folder = self._aside
         aside, _ = self._rclone.listing(self._abilities.digest, folder) if former else ({}, [])
         kept = {each.target for each in self._sending if _is_still(each, former.get(each.path), aside)}
         if former and not kept:

@@ -23,6 +23,7 @@ from tests.bench.resting import measure_rest
 from tests.bench.scale import measure_scale
 from tests.bench.serving import measure_serving
 from tests.bench.starting import measure_many, measure_one
+from tests.bench.transfers import measure_transfers
 
 
 def main() -> int:
@@ -44,6 +45,7 @@ def main() -> int:
         "scale": measure_scale,
         "polling": measure_polling,
         "reports": measure_reports,
+        "transfers": measure_transfers,
         "serving": measure_serving,
     }
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="How quick notebookd is.")

@@ -172,7 +172,7 @@ def test_nothing_is_lost_whatever_happens(sequence: list[Step], remote: tuple[bo
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@settings(max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sequence=steps, remote=remotes)
 def test_nothing_is_lost_whatever_happens_for_long(sequence: list[Step], remote: tuple[bool, str, bool]) -> None:
     run(sequence, remote)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data coming in, beside rclone by hand with the same flags, from the same server on loopback (rclone serve webdav).
+
+What a mover does beyond rclone is a look at what the remote can do, a listing, notes, and a rename for each file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from notebookd.mover.rclone import CARRYING
+from tests.bench.figures import Figure
+
+PROGRAM = Path(__file__).parents[2] / "notebookd" / "mover" / "__main__.py"
+CLEAN = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "TZ": "UTC"}
+BIG_BYTES = 1024**3
+SMALL_FILES, SMALL_BYTES = 10_000, 4096
+LEAST = 0.9
+
+
+def measure_transfers() -> list[Figure]:
+    """A file of 1 GiB, and ten thousand of 4 KiB. Rounds take turns, so that both see the same machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        _fill(root / "served")
+        with _served(root / "served") as port:
+            (root / "secrets").mkdir()
+            config = f"[dav]\ntype = webdav\nurl = http://127.0.0.1:{port}\nvendor = other\n"
+            (root / "secrets" / "rclone.conf").write_text(config)
+            return [
+                *_beside(root, "big", "1 GiB in one file", BIG_BYTES, rounds=5),
+                *_beside(root, "small", f"{SMALL_FILES:,} files of 4 KiB", SMALL_FILES * SMALL_BYTES, rounds=1),
+            ]
+
+
+def _fill(served: Path) -> None:
+    (served / "big").mkdir(parents=True)
+    with (served / "big" / "one").open("wb") as file:
+        for _ in range(BIG_BYTES // 1024**2):
+            file.write(os.urandom(1024**2))
+    for number in range(SMALL_FILES):
+        path = served / "small" / f"d{number % 100}" / f"f{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(SMALL_BYTES))
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    words = ["rclone", "serve", "webdav", "--addr", f"127.0.0.1:{port}", "--config=/dev/null", str(folder)]
+    server = subprocess.Popen(words, env=CLEAN | {"HOME": str(folder.parent)}, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _beside(root: Path, path: str, name: str, size: int, *, rounds: int) -> list[Figure]:
+    plain, mover = [], []
+    for _ in range(rounds):
+        plain.append(size / _plain_s(root, path) / 1e6)
+        mover.append(size / _mover_s(root, path) / 1e6)
+    quotients = tuple(ours / theirs for ours, theirs in zip(mover, plain, strict=True))
+    return [
+        Figure(name=f"rclone copy: {name}", values=tuple(plain), unit="MB/s", digits=1),
+        Figure(name=f"pull: {name}", values=tuple(mover), unit="MB/s", digits=1),
+        Figure(name=f"pull beside rclone: {name}", values=quotients, unit="x", target=LEAST, at_least=True, digits=2),
+    ]
+
+
+def _plain_s(root: Path, path: str) -> float:
+    into = _empty(root / "by-hand")
+    config = f"--config={root}/secrets/rclone.conf"
+    return _taken_s(["rclone", "copy", config, "--use-server-modtime", *CARRYING, f"dav:{path}", str(into)])
+
+
+def _mover_s(root: Path, path: str) -> float:
+    places = {name: _empty(root / name) for name in ("job", "volume", "scratch")} | {"secrets": root / "secrets"}
+    (places["job"] / "job.json").write_text(json.dumps({"task": "pull", "remote": "dav", "path": path}))
+    return _taken_s([sys.executable, "-I", str(PROGRAM), *(f"{name}={place}" for name, place in places.items())])
+
+
+def _empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    os.sync()  # what the round before left to write is not this one's
+    return folder
+
+
+def _taken_s(command: list[str]) -> float:
+    begun = time.perf_counter()
+    subprocess.run(command, env=CLEAN, check=True, capture_output=True)
+    return time.perf_counter() - begun
