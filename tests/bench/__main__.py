@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from tests.bench.asking import measure_questions
 from tests.bench.bare import Bare, options_of
+from tests.bench.crowd import measure_crowd
 from tests.bench.daemon import Daemon
 from tests.bench.figures import Figure, machine, table
 from tests.bench.leasing import measure_leasing
@@ -47,6 +48,7 @@ def main() -> int:
         "reports": measure_reports,
         "transfers": measure_transfers,
         "serving": measure_serving,
+        "crowd": lambda: measure_crowd(daemon),
     }
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="How quick notebookd is.")
     parser.add_argument("measure", nargs="*", help=f"some of: {' '.join(measures)}")

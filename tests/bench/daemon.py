@@ -35,7 +35,8 @@ class Daemon:
     """What ``NOTEBOOKD_SOCKET`` answers."""
 
     def __init__(self) -> None:
-        self._http = SocketConnection(os.environ["NOTEBOOKD_SOCKET"])
+        self.socket = os.environ["NOTEBOOKD_SOCKET"]
+        self._http = SocketConnection(self.socket)
         self._asked_at = time.monotonic()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
