@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from notebookd.api.command import command_line
 from notebookd.cli.verbs.run import verb
 from notebookd.domain.spec import ResourceWish, SpecWish
+from notebookd.domain.volumes import parse_volume
 
 WISH = SpecWish(editor="jupyterlab", framework="conda")
 
@@ -25,6 +26,7 @@ def test_everything_that_was_asked_is_in_the_line() -> None:
             version="py311",
             name="lab",
             resources=ResourceWish(gpu=2, flavor="a-1-gpu"),
+            volumes=(parse_volume("sets@DATA/a b:/data:rw"), parse_volume("standalone:/tmp/x")),
             labels={"team": "computer vision"},
             env_vars=(("GREETING", "hello 'you'"),),
             timeout_auto_restart=True,
@@ -32,7 +34,8 @@ def test_everything_that_was_asked_is_in_the_line() -> None:
         )
     )
     assert shlex.split(line) == [
-        *("notebookctl", "run", "conda", "jupyterlab", "--gpu", "2", "--flavor", "a-1-gpu", "--name", "lab"),
+        *("notebookctl", "run", "conda", "jupyterlab", "--gpu", "2", "--flavor", "a-1-gpu"),
+        *("--volume", "sets@DATA/a b:/data:rw", "--volume", "standalone:/tmp/x", "--name", "lab"),
         *("--label", "team=computer vision", "--envvar", "GREETING=hello 'you'", "--framework-version", "py311"),
         *("--unsecure-http", "--restart-on-timeout"),
     ]
@@ -56,5 +59,5 @@ def test_the_cli_knows_every_option_of_the_line() -> None:
     known = {option for parameter in verb.params for option in parameter.opts}
     assert {
         *("--gpu", "--cpu", "--flavor", "--name", "--label", "--envvar", "--framework-version", "--unsecure-http"),
-        "--restart-on-timeout",
+        *("--restart-on-timeout", "--volume"),
     } <= known
