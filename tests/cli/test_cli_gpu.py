@@ -167,7 +167,7 @@ def test_gpus_and_actions_are_completed(notebookctl, station):
     assert completed("notebookctl gpu drain GPU-00000001", 3) == [ONE]
     assert completed("notebookctl gpu drain ", 3)[:6] == ["0", "1", "2", "3", "4", "5"]
     assert completed("notebookctl gpu release ", 3) == [""]
-    assert completed("notebookctl to", 1) == ["top"]
+    assert completed("notebookctl to", 1) == ["top", "token"]
 
 
 def test_the_latest_start_is_told_for_people_and_for_programs(notebookctl, toy):
