@@ -59,13 +59,14 @@ class Attached:
 def place_of(volume: Volume, directories: Mapping[str, bool]) -> Place:
     """Where the files of ``volume`` will be; ``directories`` says of each datastore whether it is a folder of the
     host."""
-    if isinstance(volume.source, ScratchSource):
+    source = volume.source
+    if isinstance(source, ScratchSource):
         return Place.SCRATCH
+    if not isinstance(source, GitSource) and directories.get(source.alias):
+        return Place.DIRECTORY
     if volume.cache:
         return Place.CACHE
-    if isinstance(volume.source, GitSource):
-        return Place.GIT
-    return Place.DIRECTORY if directories.get(volume.source.alias) else Place.COPY
+    return Place.GIT if isinstance(source, GitSource) else Place.COPY
 
 
 def attach(

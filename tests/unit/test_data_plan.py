@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from notebookd.domain import actions as act
-from notebookd.domain.attached import Attached, attach, written
+from notebookd.domain.attached import Attached, Place, attach, written
 from notebookd.domain.data_plan import absorbed, new_sync
 from notebookd.domain.observed import Known, Seen
 from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
@@ -273,6 +273,10 @@ def test_a_push_asked_for_while_it_runs_leaves_the_volume_dirty() -> None:
     pushed = absorbed(running, asked, done, after(10)).volumes[0]
     assert pushed.pushed_at == after(10)
     assert pushed.dirty
+
+
+def test_a_folder_of_the_host_needs_no_cache() -> None:
+    assert [each.place for each in attached("d@DIR:/d:cache", "c@S3:/c:cache")] == [Place.DIRECTORY, Place.CACHE]
 
 
 def test_what_is_known_of_files_is_kept_from_run_to_run() -> None:
