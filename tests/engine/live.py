@@ -240,8 +240,9 @@ class Machine:
         rows = json.loads(root("curl", "--silent", "--fail", "--unix-socket", str(self.engine), url))
         found: dict[str, list[str]] = {}
         for row in rows or ():
-            notebook = (row["Labels"] or {}).get("io.notebookd.notebook")
-            if notebook in self.made:
+            labels = row["Labels"] or {}
+            notebook = labels.get("io.notebookd.notebook")
+            if notebook in self.made and "io.notebookd.sync" not in labels:
                 found.setdefault(notebook, []).append(row["Id"])
         return found
 
