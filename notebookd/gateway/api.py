@@ -45,7 +45,12 @@ def is_meant(host: str, target: str, domain: str) -> bool:
 
 
 async def pass_on(
-    request: web.Request, path: Path, *, websocket: bool, opened: Callable[[web.WebSocketResponse], None]
+    request: web.Request,
+    path: Path,
+    *,
+    websocket: bool,
+    opened: Callable[[web.WebSocketResponse], None],
+    body_patience_s: float,
 ) -> web.StreamResponse:
     """Pass a request on to the socket at ``path``, with its token. ``opened`` is called with a websocket once it
     stands."""
@@ -58,7 +63,7 @@ async def pass_on(
     try:
         async with editor_session(path.parent.parent, path.parent.name, path.name) as session:
             if not websocket:
-                return await forward(request, session, url, sent)
+                return await forward(request, session, url, sent, body_patience_s=body_patience_s)
             return await forward_websocket(request, session, url, sent, opened=opened, touched=lambda: None)
     except aiohttp.WSServerHandshakeError as error:
         return _refusal(error.status, "the websocket is refused", "ask without `Upgrade` to read why")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-from aiohttp import WSCloseCode, hdrs, web
+from aiohttp import HttpVersion11, WSCloseCode, hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -23,6 +23,7 @@ from notebookd.gateway.activity import ActivityBook
 from notebookd.gateway.editor import UNREACHABLE, editor_session, editor_url
 from notebookd.gateway.forward import forward, strip_defaults
 from notebookd.gateway.pages import Page
+from notebookd.gateway.patience import Patience, Stalled, http_log
 from notebookd.gateway.table import RouteTable
 from notebookd.gateway.websocket import forward_websocket
 from notebookd.nofollow import UnexpectedKind
@@ -50,10 +51,24 @@ class Gateway:
     activity: ActivityBook
     now: Callable[[], float]
     api: Path | None = None
+    scheme: str = "http"
+    """Of the address at which browsers come: https where TLS is in front."""
+    patience: Patience = field(default_factory=Patience)
+    silent: dict[asyncio.BaseProtocol, float] = field(default_factory=dict)
+    """The connections on which no request has begun yet, and since when, by the loop's clock."""
     websockets: set[web.WebSocketResponse] = field(default_factory=set)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request of any kind."""
+        self.silent.pop(request.protocol, None)
+        try:
+            return await self._answer(request)
+        except Stalled:
+            stalled = _show(pages.bad_request(408, "The rest of the request did not come."))
+            stalled.force_close()
+            return stalled
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         if (fault := _fault(request)) is not None:
             return _show(fault)
         host = request.headers[hdrs.HOST]
@@ -61,7 +76,13 @@ class Gateway:
         if notebook is None and self.api is not None and api.is_meant(host, request.raw_path, self.domain):
             with ExitStack() as open_:
                 opened = partial(self._keep, open_)
-                return await api.pass_on(request, self.api, websocket=_is_websocket(request), opened=opened)
+                return await api.pass_on(
+                    request,
+                    self.api,
+                    websocket=_is_websocket(request),
+                    opened=opened,
+                    body_patience_s=self.patience.body_s,
+                )
         if notebook is None:
             return _show(pages.unknown(status=421, domain=self.domain))
         route = self.table.find(notebook)
@@ -99,6 +120,7 @@ class Gateway:
                 auth.mint_session(route, nonce=secrets.token_hex(16), expires_at=expires_at),
                 max_age=auth.SESSION_LIFETIME_S,
                 httponly=True,
+                secure=self.scheme == "https",
                 samesite="Lax",
                 path="/",
             )
@@ -108,13 +130,13 @@ class Gateway:
         notebook = route.notebook
         websocket = _is_websocket(request)
         xsrf = secrets.token_hex(16) if decision.by_token else None
-        sent = headers.of_request(request.headers, xsrf=xsrf, websocket=websocket)
+        sent = headers.of_request(request.headers, scheme=self.scheme, xsrf=xsrf, websocket=websocket)
         url = editor_url(notebook, decision.target)
         self.activity.touch(notebook)
         try:
             async with editor_session(self.editors, notebook) as session:
                 if not websocket:
-                    return await forward(request, session, url, sent)
+                    return await forward(request, session, url, sent, body_patience_s=self.patience.body_s)
                 return await self._pass_websocket_on(request, notebook, session, url, sent)
         except aiohttp.WSServerHandshakeError as error:
             status = error.status if 400 <= error.status < 600 else 502
@@ -151,7 +173,7 @@ class Gateway:
 def make_app(gateway: Gateway) -> web.Application:
     """The application around a gateway."""
     app = web.Application(client_max_size=0)
-    app.router.add_route("*", "/{any:.*}", gateway.answer)
+    app.router.add_route("*", r"/{any:[\s\S]*}", gateway.answer)
     app.on_response_prepare.append(strip_defaults)
     app.on_shutdown.append(gateway.say_farewell)
     return app
@@ -168,6 +190,8 @@ def make_runner(gateway: Gateway) -> web.AppRunner:
         access_log=None,
         auto_decompress=False,
         handler_cancellation=True,
+        keepalive_timeout=gateway.patience.keep_alive_s,
+        logger=http_log,
         max_line_size=HEADER_BYTES,
         max_field_size=HEADER_BYTES,
         shutdown_timeout=_FAREWELL_S + 2,
@@ -182,6 +206,8 @@ def _fault(request: web.Request) -> Page | None:
         return pages.bad_request(400, "The request's target is not a path: this is no forward proxy.")
     if len(request.headers.getall(hdrs.HOST, ())) != 1:
         return pages.bad_request(400, "A request names one Host.")
+    if request.version < HttpVersion11 and hdrs.TRANSFER_ENCODING in request.headers:
+        return pages.bad_request(400, "HTTP/1.0 has no Transfer-Encoding.")
     if _wants_websocket(request) and not _is_websocket(request):
         return pages.bad_request(400, "Not a websocket handshake of version 13.")
     return None

@@ -40,6 +40,7 @@ __all__ = [
     "decide",
     "mint_session",
     "notebook_of_host",
+    "without_token",
 ]
 
 SESSION_COOKIE: Final = "notebookd-session"
@@ -54,8 +55,10 @@ _HOST: Final = re.compile(
     r"(?P<notebook>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.(?P<domain>[^:]+)(?::[0-9]{1,5})?",
     re.IGNORECASE | re.ASCII,
 )
-_MOST_COOKIES: Final = 8
-"""A page of a sibling domain can plant cookies of our name beside the real one; look at a few, not at thousands."""
+_MOST_TOKENS: Final = 8
+_MOST_COOKIES: Final = 200
+"""A page of a sibling domain can plant cookies of our name beside the real one, and ahead of it: look at as many as a
+browser keeps for a site, so that it locks nobody out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +133,7 @@ def notebook_of_host(host: str, domain: str) -> str | None:
 
 def decide(facts: Facts, route: Route, *, now_s: float) -> Decision:
     """Whether a request to the notebook of ``route`` may pass at ``now_s`` (Unix seconds)."""
-    target, tokens = _without_token(facts.target)
+    target, tokens = without_token(facts.target)
     proof = _proof(facts, route, tokens, now_s)
     if proof is None:
         shown = tokens or facts.sessions or facts.authorization
@@ -171,7 +174,7 @@ def _proof(facts: Facts, route: Route, tokens: tuple[str, ...], now_s: float) ->
         scheme, _, bearer = (facts.authorization or "").strip().partition(" ")
         if scheme.lower() in {"bearer", "token"} and _is_token(bearer.strip(), key):
             return _Proof.BEARER
-        if any(_is_token(token, key) for token in tokens[:_MOST_COOKIES]):
+        if any(_is_token(token, key) for token in tokens[:_MOST_TOKENS]):
             return _Proof.QUERY
         if any(_is_session(value, route, key, now_s) for value in facts.sessions[:_MOST_COOKIES]):
             return _Proof.SESSION
@@ -204,7 +207,7 @@ def _comes_from_home(facts: Facts, proof: _Proof) -> bool:
     return proof is _Proof.NONE_ASKED  # a program; browsers of this decade name an Origin with every such method
 
 
-def _without_token(target: str) -> tuple[str, tuple[str, ...]]:
+def without_token(target: str) -> tuple[str, tuple[str, ...]]:
     """``target`` less its ``token`` parameters, all else byte for byte as it was; and their values."""
     path, mark, query = target.partition("?")
     if not mark:

@@ -11,15 +11,18 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import aiohttp
-from aiohttp import web
+from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
 from notebookd.gateway import headers
 from notebookd.gateway.editor import UNREACHABLE
+from notebookd.gateway.patience import Stalled, chunks
 
 __all__ = ["Relayed", "forward", "strip_defaults"]
 
+_OK: Final = 200
+_LAST_STATUS: Final = 599
 _DEFAULTS: Final = ("Content-Type", "Date", "Server")
 
 
@@ -32,8 +35,12 @@ class Relayed(web.StreamResponse):
         self.absent = tuple(name for name in _DEFAULTS if name not in kept)
 
 
-async def strip_defaults(_request: web.Request, response: web.StreamResponse) -> None:
-    """Signal: take off what aiohttp has put on an answer that had no such header."""
+async def strip_defaults(request: web.Request, response: web.StreamResponse) -> None:
+    """Signal: take off what aiohttp has put on an answer that had no such header. Where another protocol was asked for
+    in vain, nothing that follows on the connection is taken for a request."""
+    if hdrs.UPGRADE in request.headers and not isinstance(response, web.WebSocketResponse):
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"
     if isinstance(response, Relayed):
         for name in response.absent:
             response.headers.popall(name, None)
@@ -42,15 +49,29 @@ async def strip_defaults(_request: web.Request, response: web.StreamResponse) ->
 
 
 async def forward(
-    request: web.Request, session: aiohttp.ClientSession, url: URL, sent: CIMultiDict[str]
+    request: web.Request,
+    session: aiohttp.ClientSession,
+    url: URL,
+    sent: CIMultiDict[str],
+    *,
+    body_patience_s: float,
 ) -> web.StreamResponse:
     """Pass a request on with the headers ``sent`` and its body; pass the answer back.
 
-    Raises :data:`~notebookd.gateway.editor.UNREACHABLE` only as long as nothing was answered. An answer that breaks
-    off breaks the browser's connection too, so that nobody takes a part for the whole.
+    Raises :data:`~notebookd.gateway.editor.UNREACHABLE`, or Stalled where the body did not come, only as long as
+    nothing was answered. An answer that breaks off breaks the browser's connection too, so that nobody takes a part for
+    the whole.
     """
-    body = _Once(request.content.iter_any()) if request.body_exists else None
-    async with session.request(request.method, url, headers=sent, data=body, allow_redirects=False) as answer:
+    body = _Once(chunks(request.content, body_patience_s)) if request.body_exists else None
+    try:
+        answering = await session.request(request.method, url, headers=sent, data=body, allow_redirects=False)
+    except UNREACHABLE:
+        if body is not None and body.stalled:
+            raise Stalled from None
+        raise
+    async with answering as answer:
+        if not _OK <= answer.status <= _LAST_STATUS:
+            raise aiohttp.ClientPayloadError(f"{answer.status} is no status of an answer")
         response = Relayed(answer)
         await response.prepare(request)
         try:
@@ -72,9 +93,18 @@ class _Once:
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks: AsyncIterator[bytes] | None = chunks
+        self.stalled = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         if self._chunks is None:
             raise aiohttp.ClientPayloadError("the request's body was sent already and cannot be sent again")
         chunks, self._chunks = self._chunks, None
-        return chunks
+        return self._watch(chunks)
+
+    async def _watch(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except Stalled:
+            self.stalled = True
+            raise

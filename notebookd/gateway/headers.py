@@ -9,7 +9,7 @@ from typing import Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from notebookd.gateway.auth import SESSION_COOKIE
+from notebookd.gateway.auth import SESSION_COOKIE, without_token
 
 __all__ = ["cookie_values", "of_answer", "of_api_request", "of_request"]
 
@@ -28,16 +28,21 @@ _HOP_BY_HOP: Final = frozenset(
 )
 _NOT_FOR_THE_EDITOR: Final = frozenset({"authorization", "cookie", "expect"})
 _NOT_FOR_THE_API: Final = frozenset({"cookie", "expect", "host"})
+_FORWARDED: Final = re.compile(r"(x-)?forwarded(-|$)|x-real-ip$|x-original-|x-rewrite-url$")
 _OF_THIS_HANDSHAKE: Final = "sec-websocket-"
 _ALWAYS_KEPT: Final = frozenset({"host", "content-length", "set-cookie"})
 """``Connection: host`` cannot talk us out of these."""
 _DOMAIN_ATTRIBUTE: Final = re.compile(r";\s*domain\s*(=[^;]*)?(?=;|$)", re.IGNORECASE)
 
 
-def of_request(headers: CIMultiDictProxy[str], *, xsrf: str | None = None, websocket: bool = False) -> CIMultiDict[str]:
+def of_request(
+    headers: CIMultiDictProxy[str], *, scheme: str = "http", xsrf: str | None = None, websocket: bool = False
+) -> CIMultiDict[str]:
     """A request's headers as the editor may see them.
 
-    With ``xsrf`` the request carries that value as ``_xsrf`` cookie and ``X-XSRFToken`` in place of any it had.
+    What says where it came from is ours to say: anybody can write ``X-Forwarded-Host``, and editors that compare it to
+    the Origin believe it. With ``xsrf`` the request carries that value as ``_xsrf`` cookie and ``X-XSRFToken`` in place
+    of any it had.
     """
     dropped = _HOP_BY_HOP | _NOT_FOR_THE_EDITOR | _named_by_connection(headers)
     if xsrf is not None:
@@ -45,9 +50,11 @@ def of_request(headers: CIMultiDictProxy[str], *, xsrf: str | None = None, webso
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         lower = name.lower()
-        if lower in dropped or (websocket and lower.startswith(_OF_THIS_HANDSHAKE)):
+        if lower in dropped or _FORWARDED.match(lower) or (websocket and lower.startswith(_OF_THIS_HANDSHAKE)):
             continue
-        kept.add(name, _encodable(value))
+        kept.add(name, _encodable(without_token(value)[0] if lower == "referer" else value))
+    kept.add("X-Forwarded-Host", _encodable(headers.get("Host", "")))
+    kept.add("X-Forwarded-Proto", scheme)
     ours = {SESSION_COOKIE} if xsrf is None else {SESSION_COOKIE, "_xsrf"}
     cookies = [pair for pair in _cookie_pairs(headers.getall("Cookie", ())) if _cookie_name(pair) not in ours]
     if xsrf is not None:
@@ -64,7 +71,11 @@ def of_api_request(headers: CIMultiDictProxy[str], *, websocket: bool = False) -
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         lower = name.lower()
-        if lower not in dropped and not (websocket and lower.startswith(_OF_THIS_HANDSHAKE)):
+        if (
+            lower not in dropped
+            and not _FORWARDED.match(lower)
+            and not (websocket and lower.startswith(_OF_THIS_HANDSHAKE))
+        ):
             kept.add(name, _encodable(value))
     return kept
 
@@ -81,7 +92,7 @@ def of_answer(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         lower = name.lower()
-        if lower in dropped or (lower == "set-cookie" and _cookie_name(value.partition(";")[0]) == SESSION_COOKIE):
+        if lower in dropped or (lower == "set-cookie" and _cookie_name(_named(value)) == SESSION_COOKIE):
             continue
         kept.add(name, _encodable(_DOMAIN_ATTRIBUTE.sub("", value) if lower == "set-cookie" else value))
     return kept
@@ -100,6 +111,11 @@ def _named_by_connection(headers: CIMultiDictProxy[str]) -> frozenset[str]:
 
 def _cookie_pairs(values: Iterable[str]) -> list[str]:
     return [pair.strip() for value in values for pair in value.split(";") if pair.strip()]
+
+
+def _named(cookie: str) -> str:
+    """The pair that browsers will send back of a Set-Cookie: of one without a name they send the value alone."""
+    return cookie.partition(";")[0].lstrip(" \t=")
 
 
 def _cookie_name(pair: str) -> str:

@@ -17,13 +17,13 @@ from socket import socket
 from typing import TYPE_CHECKING, Final
 
 import sdnotify
-from aiohttp import web
 
 from notebookd.config import Config, load_config
 from notebookd.errors import NotebookdError
 from notebookd.gateway.activity import ActivityBook
 from notebookd.gateway.app import Gateway, make_runner
 from notebookd.gateway.listeners import BACKLOG, listening
+from notebookd.gateway.patience import Doorkeeper, Patience
 from notebookd.gateway.table import RouteTable
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @asynccontextmanager
-async def running(config: Config, sockets: Sequence[socket], *, now: Callable[[], float]) -> AsyncIterator[None]:
+async def running(
+    config: Config, sockets: Sequence[socket], *, now: Callable[[], float], patience: Patience | None = None
+) -> AsyncIterator[None]:
     """A gateway that serves on ``sockets`` for as long as the block lasts. ``now`` gives Unix seconds."""
     runtime = config.paths.runtime
     table = RouteTable(runtime / "routes")
@@ -65,15 +67,22 @@ async def running(config: Config, sockets: Sequence[socket], *, now: Callable[[]
         activity=activity,
         now=now,
         api=config.paths.bearers if config.gateway.api else None,
+        scheme="https" if config.gateway.url.startswith("https:") else "http",
+        patience=patience or Patience(),
     )
     runner = make_runner(gateway)
     activity.open()
     await runner.setup()
+    assert runner.server is not None
+    doorkeeper = Doorkeeper(server=runner.server, patience_s=gateway.patience.head_s, silent=gateway.silent)
+    loop = asyncio.get_running_loop()
+    doors = [await loop.create_server(doorkeeper, sock=one, backlog=BACKLOG) for one in sockets]
     try:
-        for one in sockets:
-            await web.SockSite(runner, one, backlog=BACKLOG).start()
         yield
     finally:
+        for door in doors:
+            door.close()
+        doorkeeper.close()
         await runner.cleanup()
         activity.close()
 

@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 from notebookd.config import parse_config
 from notebookd.gateway.listeners import listening
 from notebookd.gateway.main import running
+from notebookd.gateway.patience import Patience
 from notebookd.routes import Activity, Route, find_activity, write_route
 
 ALICE = "11111111-1111-4111-8111-111111111111"
@@ -216,12 +217,24 @@ def runtime(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def deck(runtime: Path, clock: list[float]) -> AsyncIterator[Deck]:
+def patience() -> Patience:
+    """With those who are slow."""
+    return Patience()
+
+
+@pytest.fixture
+def settings() -> dict[str, str]:
+    """Of the section gateway."""
+    return {}
+
+
+@pytest.fixture
+async def deck(runtime: Path, clock: list[float], patience: Patience, settings: dict[str, str]) -> AsyncIterator[Deck]:
     async with AsyncExitStack() as stack:
-        config = parse_config({"paths": {"runtime": str(runtime)}}, source=None)
+        config = parse_config({"paths": {"runtime": str(runtime)}, "gateway": settings}, source=None)
         sockets = stack.enter_context(listening("127.0.0.1", 0, environ={}))
         serving = await stack.enter_async_context(AsyncExitStack())
-        await serving.enter_async_context(running(config, sockets, now=lambda: clock[0]))
+        await serving.enter_async_context(running(config, sockets, now=lambda: clock[0], patience=patience))
         client = await stack.enter_async_context(
             aiohttp.ClientSession(
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -257,6 +270,6 @@ async def serve_toy(deck: Deck, notebook: str) -> ToyEditor:
     toy = ToyEditor(notebook=notebook)
     for path in ("stream", "quiet", "upload", "broken", "bare", "sized", "redirect", "ws"):
         toy.app.router.add_route("*", f"/{path}", getattr(toy, path))
-    toy.app.router.add_route("*", "/{any:.*}", toy.echo)
+    toy.app.router.add_route("*", r"/{any:[\s\S]*}", toy.echo)
     await serve_editor(deck.runtime, notebook, toy, deck.stack)
     return toy

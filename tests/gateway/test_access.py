@@ -97,8 +97,14 @@ async def test_even_with_one_token_sessions_are_per_notebook(deck: Deck, serve: 
         assert answer.status == 403
 
 
-async def test_planted_cookie_beside_the_real_one_locks_nobody_out(deck: Deck, editor: ToyEditor) -> None:
-    sent = {"Cookie": f"notebookd-session=planted; {await deck.log_in()}"}
+@pytest.mark.parametrize("settings", [{"url": "https://{id}.localhost/"}])
+async def test_behind_tls_the_cookie_is_for_tls_alone(deck: Deck, editor: ToyEditor) -> None:
+    async with deck.ask("GET", "/?token=secret-a") as answer:
+        assert answer.cookies["notebookd-session"]["secure"]
+
+
+async def test_planted_cookies_beside_the_real_one_lock_nobody_out(deck: Deck, editor: ToyEditor) -> None:
+    sent = {"Cookie": f"{'notebookd-session=planted; ' * 150}{await deck.log_in()}"}
     async with deck.ask("GET", "/", headers=sent) as answer:
         assert answer.status == 200
     assert "Cookie" not in editor.headers

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,63 @@ async def test_full_backlog_is_waited_for(deck: Deck) -> None:
     ],
 )
 async def test_editor_that_speaks_no_http_is_a_502(deck: Deck, answered: bytes) -> None:
+    async with _editor_that_says(deck, answered):
+        for method in ("GET", "PUT"):
+            async with deck.ask(method, "/", headers=BEARER, data=b"x" if method == "PUT" else None) as answer:
+                assert answer.status == 502
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+BODY = b"Content-Length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        OK + b"X-A: a\rSet-Cookie: notebookd-session=x\r\n" + BODY,
+        OK + b"X-A: a\0b\r\n" + BODY,
+        OK + b"X A: a\r\n" + BODY,
+        OK + b": a\r\n" + BODY,
+        b"HTTP/1.1 200 OK\rX: y\r\n" + BODY,
+        OK + b"Transfer-Encoding: chunked\r\n" + BODY,
+        OK + b"".join(b"X-%d: y\r\n" % number for number in range(2000)) + BODY,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        b"HTTP/1.1 999 X\r\n" + BODY,
+        b"HTTP/1.1 600 X\r\n" + BODY,
+        b"HTTP/1.1 000 X\r\n" + BODY,
+    ],
+)
+async def test_no_answer_that_can_be_read_in_two_ways_is_passed_on(deck: Deck, answered: bytes) -> None:
+    async with _editor_that_says(deck, answered):
+        request = (
+            f"GET / HTTP/1.1\r\nHost: {deck.base()}\r\nAuthorization: Bearer secret-a\r\nConnection: close\r\n\r\n"
+        )
+        assert (await deck.raw(request.encode())).startswith(b"HTTP/1.1 502 ")
+
+
+async def test_no_line_is_split_and_no_session_is_set_by_an_editor(deck: Deck) -> None:
+    cookies = (
+        b"notebookd-session=x",
+        b" notebookd-session =x; Path=/",
+        b"=notebookd-session=x",
+        b"kept=1;Domain\t=\tlocalhost;domain=.localhost; Secure",
+    )
+    folded = b"X-A: a\r\n Set-Cookie: notebookd-session=x\r\n"
+    early = b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: notebookd-session=x\r\n\r\n"
+    trailed = b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nSet-Cookie: notebookd-session=x\r\n\r\n"
+    head = b"".join(b"Set-Cookie: %s\r\n" % cookie for cookie in cookies)
+    async with (
+        _editor_that_says(deck, early + OK + folded + head + trailed),
+        deck.ask("GET", "/", headers=BEARER) as answer,
+    ):
+        assert answer.status == 200
+        assert await answer.read() == b"ok"
+        assert answer.headers.getall("Set-Cookie") == ["kept=1; Secure"]
+        assert answer.headers["X-A"] == "a Set-Cookie: notebookd-session=x"  # one line, folded or not
+
+
+@asynccontextmanager
+async def _editor_that_says(deck: Deck, answered: bytes) -> AsyncIterator[None]:
     folder = deck.runtime / "editors" / ALICE
     folder.mkdir()
 
@@ -159,6 +216,4 @@ async def test_editor_that_speaks_no_http_is_a_502(deck: Deck, answered: bytes) 
     listener = socket.socket(socket.AF_UNIX)
     _bind(listener, folder / "editor.sock")
     async with await asyncio.start_unix_server(talk, sock=listener):
-        for method in ("GET", "PUT"):
-            async with deck.ask(method, "/", headers=BEARER, data=b"x" if method == "PUT" else None) as answer:
-                assert answer.status == 502
+        yield

@@ -64,6 +64,22 @@ async def test_request_loses_credentials_and_hop_by_hop_headers(deck: Deck, edit
     assert editor.headers["Host"] == deck.base()
 
 
+@pytest.mark.parametrize(("settings", "scheme"), [({}, "http"), ({"url": "https://{id}.localhost/"}, "https")])
+async def test_where_a_request_came_from_is_ours_to_say(deck: Deck, editor: ToyEditor, scheme: str) -> None:
+    names = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Real-IP", "X-Original-URL")
+    async with deck.ask("GET", "/", headers={**BEARER, **dict.fromkeys(names, "evil.example")}) as answer:
+        assert answer.status == 200
+    said = {name: value for name, value in editor.headers.items() if "evil" in value or "orward" in name}
+    assert said == {"X-Forwarded-Host": deck.base(), "X-Forwarded-Proto": scheme}
+
+
+async def test_a_referer_bears_no_token(deck: Deck, editor: ToyEditor) -> None:
+    sent = {"Referer": f"{deck.origin()}/lab?a=1&token=secret-a&b=2"}
+    async with deck.ask("GET", "/", headers={**BEARER, **sent}) as answer:
+        assert answer.status == 200
+    assert editor.headers["Referer"] == f"{deck.origin()}/lab?a=1&b=2"
+
+
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "token"])
 async def test_bearer_gets_an_xsrf_pair_in_place_of_its_own(deck: Deck, editor: ToyEditor, scheme: str) -> None:
     sent = {"Authorization": f"{scheme} secret-a", "Cookie": "_xsrf=old; a=1", "X-XSRFToken": "old"}
