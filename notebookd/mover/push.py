@@ -233,7 +233,9 @@ class _Push:
         for each in self._sending:
             seen = there.get(each.target)
             before = None if each.conflict else each.before
-            if seen is not None and not (before and before.is_now(seen)) and self._is_ours(each, seen):
+            # What was written anew with the same bytes and time looks there as it did before.
+            unmoved = before is not None and seen is not None and before.is_now(seen)
+            if seen is not None and (not unmoved or each.target in self._arriving) and self._is_ours(each, seen):
                 arrived.append((each, seen))
             else:
                 left.append(each)

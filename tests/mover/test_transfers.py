@@ -267,3 +267,12 @@ def test_nothing_is_pushed_of_what_never_came_in_whole(lab: Lab) -> None:
     lab.edit("a", "1")
     assert lab.push("RWD")["code"] == "DATASYNC_ERROR"
     assert lab.remote_files() == {}
+
+
+def test_a_file_of_which_only_rights_changed_is_no_trouble(any_lab: Lab) -> None:
+    any_lab.put({"run.sh": "#!/bin/sh", "other": "o"})
+    any_lab.pull()
+    (any_lab.data / "run.sh").chmod(0o755)
+    assert any_lab.push()["ok"]
+    assert any_lab.remote_files() == {"run.sh": b"#!/bin/sh", "other": b"o"}
+    assert any_lab.push()["progress"]["processed"] == 0
