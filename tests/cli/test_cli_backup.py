@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socketserver
 import subprocess
 import sys
@@ -34,6 +35,15 @@ def test_it_is_written_for_its_owner_alone(notebookctl, toy, file):
     assert file.read_bytes() == BODY
     assert file.stat().st_mode & 0o777 == 0o600
     assert names(file) == ["notebookd.db"]
+
+
+def test_only_a_file_is_ever_replaced(notebookctl, toy, file):
+    toy.on("GET /v1/backup", BODY)
+    os.mkfifo(file)
+    refused = notebookctl("backup", "--force", str(file))
+    assert refused.exit_code == 2
+    assert "is no file" in refused.stderr
+    assert file.is_fifo()
 
 
 def test_a_file_that_exists_is_replaced_by_force_alone(notebookctl, toy, file):

@@ -37,6 +37,8 @@ def verb(here: Here, *, file: Path, force: bool) -> None:
         return
     if os.path.lexists(file) and not force:
         raise click.UsageError(f"{file} exists: name another file, or say --force to replace it")
+    if file.exists() and not file.is_file():
+        raise click.UsageError(f"{file} is no file: only a file is replaced")
     written = _write(here, file)
     here.terminal.note(f"wrote {size(written)} to {file}")
 
