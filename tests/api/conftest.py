@@ -15,6 +15,7 @@ from notebookd.testing.house import World, make_world
 from tests.api.caller import Api, open_api
 from tests.api.fuzzing import Tally
 from tests.api.people import People, invent_people
+from tests.figures import Rows
 
 
 @pytest.fixture(scope="session")
@@ -73,25 +74,20 @@ async def api(world: World, public_folder: Path, request: pytest.FixtureRequest)
     await keeper
 
 
-_TALLIES = pytest.StashKey[dict[str, Tally]]()
+@pytest.fixture(scope="session")
+def tally(figures: dict[str, Rows]) -> Iterator[Tally]:
+    """What the summary says of generated cases."""
+    yield from _told(figures, "bounded")
 
 
 @pytest.fixture(scope="session")
-def tally(pytestconfig: pytest.Config) -> Tally:
-    """What the summary prints of generated cases."""
-    return pytestconfig.stash.setdefault(_TALLIES, {}).setdefault("bounded", Tally())
-
-
-@pytest.fixture(scope="session")
-def long_tally(pytestconfig: pytest.Config) -> Tally:
+def long_tally(figures: dict[str, Rows]) -> Iterator[Tally]:
     """The same of the long run."""
-    return pytestconfig.stash.setdefault(_TALLIES, {}).setdefault("long", Tally())
+    yield from _told(figures, "long")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """A line for each run."""
-    tallies = {name: tally for name, tally in config.stash.get(_TALLIES, {}).items() if tally.cases}
-    if tallies:
-        terminalreporter.section("schemathesis")
-    for name, tally in tallies.items():
-        terminalreporter.write_line(f"{name}: {tally.line()}")
+def _told(figures: dict[str, Rows], run: str) -> Iterator[Tally]:
+    made = Tally()
+    yield made
+    if made.cases:
+        figures.setdefault("schemathesis", {})[run] = made.line()

@@ -12,7 +12,6 @@ import pytest
 
 from tests.engine.live import Machine, odd_configuration, quickstart
 from tests.engine.remote import Remote, serve_remote
-from tests.engine.sdk import calls
 
 if TYPE_CHECKING:
     from tests.contract.podman_world import PodmanWorld
@@ -73,24 +72,3 @@ def data_machine(outer: Machine, remote: Remote) -> Iterator[Machine]:
     """One more, with a datastore on that place, that keeps snapshots at each stop."""
     with quickstart("--gpus", "1", "--config", str(remote.config)) as machine:
         yield machine
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The SDK's calls, one by one; ``NOTEBOOKD_SDK_TABLE`` names a file that is to have the table too."""
-    words = {"passed": "passes", "failed": "FAILS", "error": "FAILS", "skipped": "skipped"}
-    results = {
-        report.nodeid.rpartition("::test_call_")[2]: word
-        for outcome, word in words.items()
-        for report in terminalreporter.getreports(outcome)
-        if "test_live_sdk.py::test_call_" in report.nodeid
-    }
-    if not results:
-        return
-    rows = [f"{name:<44}{path:<50}{results.get(name, 'not run')}" for name, path in calls().items()]
-    passing = sum(1 for word in results.values() if word == "passes")
-    lines = [*rows, f"{passing} of {len(rows)} calls of ovhai pass"]
-    terminalreporter.section("the SDK, call by call")
-    for line in lines:
-        terminalreporter.write_line(line)
-    if path := os.environ.get("NOTEBOOKD_SDK_TABLE"):
-        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")

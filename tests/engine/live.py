@@ -27,6 +27,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 QUICKSTART = CHECKOUT / "contrib" / "quickstart"
 SERVICE = CHECKOUT / "contrib" / "lib" / "service"
 IMAGE = "localhost/notebookd/jupyterlab:1"
+WITHOUT_SNAPSHOTS = "[snapshots]\nat_stop = false\n"
+"""For a daemon of which nothing else is wanted: its stops are quick."""
 TRANSIENT = frozenset({"STARTING", "RESTARTING", "STOPPING", "DELETING"})
 
 T = TypeVar("T")
@@ -347,7 +349,7 @@ def odd_configuration(*, start_timeout: str = "6s", **lifecycle: str | list[str]
     """A catalogue of misbehaving editors, and little patience with them; what else ``[lifecycle]`` says."""
     toy = json.dumps((Path(__file__).parent / "toy_editor.py").read_text())
     patience = {"start_timeout": start_timeout, "stop_grace": "2s", **lifecycle}
-    lines = ["[lifecycle]", *(f"{name} = {json.dumps(value)}" for name, value in patience.items())]
+    lines = [WITHOUT_SNAPSHOTS, "[lifecycle]", *(f"{name} = {json.dumps(value)}" for name, value in patience.items())]
     lines += ["[gateway]", "api = true"]
     commands = {
         "toy": f'["python3", "-c", {toy}]',

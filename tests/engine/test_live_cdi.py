@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from notebookd import wire
-from tests.engine.live import Machine, open_folder, quickstart, root
+from tests.engine.live import WITHOUT_SNAPSHOTS, Machine, open_folder, quickstart, root
 from tests.nvml.stand_in import build
 
 pytestmark = pytest.mark.engine
@@ -131,7 +131,10 @@ def stage(outer: Machine) -> Iterator[Stage]:
         world.write_text("".join(f"gpu {index} uuid {gpu}\n" for index, gpu in enumerate(uuids)))
         for path in (library, world):
             path.chmod(0o755)
-        with quickstart("--driver", "nvml", environment={"LD_LIBRARY_PATH": str(library)}) as machine:
+        config = folder / "notebookd.toml"
+        config.write_text(WITHOUT_SNAPSHOTS)
+        options = ("--driver", "nvml", "--config", str(config))
+        with quickstart(*options, environment={"LD_LIBRARY_PATH": str(library)}) as machine:
             stage = Stage(machine=machine, mark=mark, uuids=uuids, library=library)
             stage.write_spec(stage.spec())
             yield stage

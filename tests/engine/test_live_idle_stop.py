@@ -15,7 +15,7 @@ import pytest
 
 from notebookd import wire
 from tests.engine.jupyter import begin, busy, kernel_channel
-from tests.engine.live import Machine, eventually, quickstart
+from tests.engine.live import WITHOUT_SNAPSHOTS, Machine, eventually, quickstart
 
 pytestmark = pytest.mark.engine
 
@@ -29,7 +29,7 @@ SOCKET, AWAY = "/run/editor/editor.sock", "/run/editor/away.sock"
 def idle_machine(outer: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """One more notebookd, which stops what idles for seconds."""
     config = tmp_path_factory.mktemp("idle") / "notebookd.toml"
-    config.write_text(f'[lifecycle]\nidle_stop = "{WINDOW_S:.0f}s"\nwarn_before = ["3s"]\n')
+    config.write_text(f'{WITHOUT_SNAPSHOTS}[lifecycle]\nidle_stop = "{WINDOW_S:.0f}s"\nwarn_before = ["3s"]\n')
     with quickstart("--gpus", "4", "--config", str(config)) as machine:
         yield machine
 

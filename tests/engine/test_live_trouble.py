@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from notebookd.client import Refused
-from tests.engine.live import Machine, as_account, eventually, open_folder, quickstart, root
+from tests.engine.live import WITHOUT_SNAPSHOTS, Machine, as_account, eventually, open_folder, quickstart, root
 
 pytestmark = pytest.mark.engine
 
@@ -67,7 +67,7 @@ def test_an_end_while_the_database_is_locked_is_noted_after(live: Machine) -> No
 
 def test_a_full_disk_stops_no_stop(outer: Machine, tmp_path: Path) -> None:
     config = tmp_path / "notebookd.toml"
-    config.write_text('[store]\nballast = "8MiB"\nmin_free = "16MiB"\n')
+    config.write_text(f'{WITHOUT_SNAPSHOTS}[store]\nballast = "8MiB"\nmin_free = "16MiB"\n')
     with (
         open_folder(size="96M") as folder,
         quickstart("--gpus", "3", "--config", str(config), "--state", str(folder)) as machine,

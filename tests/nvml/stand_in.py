@@ -50,7 +50,10 @@ class World:
 
 def build(into: Path = HERE / "build", version: str = "") -> Path:
     """Build the library if need be; its path."""
-    subprocess.run(["make", "--silent", "-C", str(HERE), f"INTO={into}", f"VERSION={version}"], check=True, timeout=60)
+    into.mkdir(parents=True, exist_ok=True)
+    one_at_a_time = ["flock", str(into)]
+    make = ["make", "--silent", "-C", str(HERE), f"INTO={into}", f"VERSION={version}"]
+    subprocess.run([*one_at_a_time, *make], check=True, timeout=60)
     return into / LIBRARY
 
 

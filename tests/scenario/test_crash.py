@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from notebookd.testing.house import make_world, open_house
-from tests.scenario.conftest import Tally
+from tests.figures import Rows
 from tests.scenario.crash_record import (
     assert_billed_by_history,
     assert_never_leased_twice,
@@ -60,13 +60,13 @@ async def try_again(trial: Trial, point: Point, *, down_s: float = 0.0) -> None:
 
 
 @pytest.mark.parametrize("name", SCENES)
-async def test_a_crash_at_any_step_changes_nothing(memory: Path, tally: Tally, name: str) -> None:
+async def test_a_crash_at_any_step_changes_nothing(memory: Path, crash_points: Rows, name: str) -> None:
     trial = await rehearse(SCENES[name], memory)
     covered = 0
     for point in trial.points:
         await try_again(trial, point)
         covered += 1
-    tally.add(name, len(trial.points), covered)
+    crash_points[name] = (len(trial.points), covered)
     assert covered == len(trial.points) > 10
     assert "after commit" in {point.name for point in trial.points}
 

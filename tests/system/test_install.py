@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.figures import Rows
 from tests.system.workstation import PORT, Workstation
 
 UNITS = (
@@ -39,12 +40,11 @@ def test_the_units_are_well_formed(workstation: Workstation) -> None:
 
 
 @pytest.mark.parametrize("unit", ["notebookd.service", "notebookd-gateway.service"])
-def test_services_are_shut_in(workstation: Workstation, unit: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_services_are_shut_in(workstation: Workstation, unit: str, figures: dict[str, Rows]) -> None:
     line = workstation.root("systemd-analyze", "security", "--no-pager", unit).strip().splitlines()[-1]
     figure = re.search(r"exposure level for [\w.-]+: ([0-9.]+)", line)
     assert figure is not None, line
-    with capsys.disabled():
-        print(f"\nsystemd-analyze security {unit}: {figure[1]}")
+    figures.setdefault("systemd-analyze security", {})[unit] = figure[1]
     assert float(figure[1]) <= MOST_EXPOSURE
 
 
