@@ -19,16 +19,24 @@ CLIENTS = 500
 FOR_S = 30.0
 NOTEBOOKS = 50
 ALLOWED = frozenset({200, 204})
+REFUSED_BY_RULE = frozenset({409})
+"""A start of what is being stopped."""
 
 
 @dataclass(slots=True)
 class Crowd:
-    """What came of it: latencies in seconds, answers that were none of the allowed, and what the follower saw."""
+    """What came of it: latencies in seconds by what was asked, answers that were none of the allowed, how many were
+    refusals by rule, and what the follower saw."""
 
-    reads_s: list[float] = field(default_factory=list)
-    writes_s: list[float] = field(default_factory=list)
+    taken_s: dict[str, list[float]] = field(default_factory=dict)
+    refused: int = 0
     errors: list[str] = field(default_factory=list)
     followed: list[int] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many requests there were."""
+        return sum(map(len, self.taken_s.values()))
 
     @property
     def gaps(self) -> int:
@@ -51,10 +59,13 @@ def measure_crowd(daemon: Daemon) -> list[Figure]:
             daemon.delete_all()
     if crowd.errors or crowd.gaps or not crowd.ordered:
         raise RuntimeError(f"{len(crowd.errors)} errors ({crowd.errors[:3]}), {crowd.gaps} events missed")
-    each = ((f"{CLIENTS} clients: a read, p99", crowd.reads_s), (f"{CLIENTS} clients: a write, p99", crowd.writes_s))
-    figures = [Figure(name=name, values=(p99_ms(taken),), unit="ms", digits=0) for name, taken in each]
-    count = (len(crowd.reads_s) + len(crowd.writes_s)) / FOR_S
-    figures.append(Figure(name=f"{CLIENTS} clients: requests, one in ten writes", values=(count,), unit="/s", digits=0))
+    figures = []
+    for kind, taken in sorted(crowd.taken_s.items()):
+        for part, name in ((0.5, "p50"), (0.99, "p99")):
+            value = (within_ms(taken, part),)
+            figures.append(Figure(name=f"{CLIENTS} clients: {kind}, {name}", values=value, unit="ms", digits=0))
+    rate = (crowd.count / FOR_S,)
+    figures.append(Figure(name=f"{CLIENTS} clients: requests, one in ten writes", values=rate, unit="/s", digits=0))
     seen = float(len(crowd.followed))
     return [
         *figures,
@@ -62,9 +73,9 @@ def measure_crowd(daemon: Daemon) -> list[Figure]:
     ]
 
 
-def p99_ms(taken_s: list[float]) -> float:
-    """What all but one in a hundred took at most."""
-    return 1000 * sorted(taken_s)[int(len(taken_s) * 0.99)]
+def within_ms(taken_s: list[float], part: float) -> float:
+    """What that part of them took at most."""
+    return 1000 * sorted(taken_s)[int(len(taken_s) * part)]
 
 
 async def run_crowd(socket: str, notebooks: list[str], *, clients: int, for_s: float) -> Crowd:
@@ -105,23 +116,32 @@ async def _ask(session: aiohttp.ClientSession, crowd: Crowd, notebooks: list[str
     chance = random.Random(number)
     await asyncio.sleep(chance.random() * 0.5)  # nobody's clients all come in the same instant
     while time.perf_counter() < until:
-        notebook, wish = chance.choice(notebooks), chance.random()
+        kind, method, path, body = _wish(chance, chance.choice(notebooks), number)
         begun = time.perf_counter()
-        if wish < 0.1:
-            body: Any = {"name": f"client-{number % 40}", "value": str(chance.getrandbits(30))}
-            await _one(session, crowd, "PUT", f"/v1/notebook/{notebook}/label", body)
-            crowd.writes_s.append(time.perf_counter() - begun)
-        else:
-            path = f"/v1/notebook/{notebook}" if wish < 0.8 else "/v1/notebook?size=20"
-            await _one(session, crowd, "GET", path)
-            crowd.reads_s.append(time.perf_counter() - begun)
+        await _one(session, crowd, method, path, body)
+        crowd.taken_s.setdefault(kind, []).append(time.perf_counter() - begun)
+
+
+def _wish(chance: random.Random, notebook: str, number: int) -> tuple[str, str, str, Any]:
+    """What a client asks next: its kind, method, path and body."""
+    path, wish = f"/v1/notebook/{notebook}", chance.random()
+    if wish < 0.07:
+        label = {"name": f"client-{number % 40}", "value": str(chance.getrandbits(30))}
+        return "a label", "PUT", f"{path}/label", label
+    if wish < 0.09:
+        return "a change", "PUT", path, {"timeoutAutoRestart": chance.random() < 0.5}
+    if wish < 0.10:
+        return "a start or a stop", "PUT", f"{path}/{chance.choice(('start', 'stop'))}", None
+    return ("one", "GET", path, None) if wish < 0.8 else ("a page of 20", "GET", "/v1/notebook?size=20", None)
 
 
 async def _one(session: aiohttp.ClientSession, crowd: Crowd, method: str, path: str, body: Any = None) -> None:
     try:
         async with session.request(method, path, json=body) as answer:
-            await answer.read()
-            if answer.status not in ALLOWED:
-                crowd.errors.append(f"{method} {path}: {answer.status}")
+            said = await answer.text()
+            if answer.status in REFUSED_BY_RULE and path.endswith("/start"):
+                crowd.refused += 1
+            elif answer.status not in ALLOWED:
+                crowd.errors.append(f"{method} {path}: {answer.status} {said}")
     except (aiohttp.ClientError, TimeoutError, OSError) as fault:
         crowd.errors.append(f"{method} {path}: {fault!r}")
