@@ -27,7 +27,7 @@ NOT_FOUND = 3
 """rclone's exit status for a folder that is not there."""
 
 TRIES = 3
-LOOKING = ("--contimeout=10s", "--timeout=20s", "--retries=1")
+LOOKING = ("--contimeout=10s", "--timeout=15s", "--retries=1")
 CARRYING = ("--contimeout=10s", "--timeout=60s", "--retries=2", "--retries-sleep=1s")
 """What a cut of the network is survived with. An endpoint that cannot be reached at all is given up within a minute:
 rclone waits up to 2 s before each try, of all requests together."""
@@ -175,7 +175,8 @@ class Rclone:
         first = self._bulk("move", paths, [f"{both}from", f"{both}to"], ["--no-check-dest", *options])
         if not first.status:
             return first
-        return self._bulk("move", paths, [f"{both}from", f"{both}to"], options)
+        # Without this, what has the size of the file it replaces is taken for the same, and not moved but removed.
+        return self._bulk("move", paths, [f"{both}from", f"{both}to"], ["--ignore-times", *options])
 
     def delete(self, paths: Sequence[str]) -> Outcome:
         """Delete files."""

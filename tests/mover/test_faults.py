@@ -62,12 +62,18 @@ def wired(make_lab: MakeLab, remotes: Remotes, wire: Wire) -> Lab:
     return lab
 
 
-@pytest.mark.parametrize("task", ["pull", "push", "list"])
-def test_a_container_that_is_not_there(any_lab: Lab, task: str) -> None:
-    any_lab.pull()
-    any_lab.edit("x", "x")
+def test_a_container_that_is_not_there(any_lab: Lab) -> None:
     any_lab.path = "nowhere-at-all/pre"
-    assert_fails(any_lab.run(task, permission="RWD"), "SOURCE_NOT_FOUND")
+    assert_fails(any_lab.pull(), "SOURCE_NOT_FOUND")
+
+
+@pytest.mark.parametrize("task", ["pull", "push", "list"])
+def test_a_container_that_is_gone(lab: Lab, task: str) -> None:
+    lab.pull()
+    lab.edit("x", "x")
+    lab.path = "nowhere-at-all/pre"
+    assert_fails(lab.run(task, permission="RWD"), "SOURCE_NOT_FOUND")
+    assert lab.local_files() == {"x": b"x"}
 
 
 def test_a_remote_that_is_not_configured(lab: Lab) -> None:
@@ -108,6 +114,7 @@ def test_a_read_only_key_fails_the_push_and_nothing_else(make_lab: MakeLab, remo
     denied = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
     with judged(remotes.s3_port, lambda method, _: (403, denied) if method == "PUT" else None) as port:
         lab = make_lab("s3", config=remotes.config.replace(f":{remotes.s3_port}", f":{port}"))
+        lab.fields["retries"] = 1
         lab.put({"a": "1"})
         assert lab.pull()["ok"]
         lab.edit("a", "2 and more")
@@ -177,6 +184,7 @@ def test_a_remote_that_is_full(make_lab: MakeLab, remotes: Remotes, tmp_path: Pa
 def test_a_quota_at_webdav(make_lab: MakeLab, remotes: Remotes) -> None:
     with judged(remotes.dav_port, lambda method, _: (507, b"") if method == "PUT" else None) as port:
         lab = make_lab("dav", config=remotes.config.replace(f":{remotes.dav_port}", f":{port}"))
+        lab.fields["retries"] = 1
         lab.pull()
         lab.edit("x", "x")
         assert_fails(lab.push(), "REMOTE_FULL")

@@ -54,7 +54,8 @@ def killed_transfers(lab: Lab, seed: int) -> None:
         there = {name: text for name, text in lab.remote_files().items() if not name.startswith(".notebookd-")}
         assert set(there.items()) <= whole, "half a file is there"
         assert set(names()) - set(there) <= set(gone), "something else was deleted"
-    assert lab.push("RWD")["ok"]
+    said = lab.push("RWD")
+    assert said["ok"], said
     expected = {name: content(name, 1 if name in changed else 0) for name in names() if name not in gone}
     expected |= {name: content(name, 2) for name in theirs}
     assert lab.remote_files() == expected

@@ -29,15 +29,16 @@ def test_rwd_carries_all_changes_back(any_lab: Lab) -> None:
     any_lab.pull()
     any_lab.edit("a.txt", "alpha and more")
     any_lab.edit("new/d.txt", "delta")
+    any_lab.edit("sub/deep/c.txt", "GAMMA")
     (any_lab.data / "sub/b.txt").unlink()
     said = any_lab.push("RWD")
     assert said["ok"], said
     assert any_lab.remote_files() == {
         "a.txt": b"alpha and more",
         "new/d.txt": b"delta",
-        "sub/deep/c.txt": b"gamma",
+        "sub/deep/c.txt": b"GAMMA",
     }
-    assert (said["progress"]["completed"], said["progress"]["deleted"]) == (2, 1)
+    assert (said["progress"]["completed"], said["progress"]["deleted"]) == (3, 1)
     again = any_lab.push("RWD")
     assert (again["progress"]["completed"], again["progress"]["deleted"]) == (0, 0)
 
