@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -20,8 +18,7 @@ from notebookd.domain.usage import GroupKey
 from notebookd.errors import Forbidden, NotFound, QuotaExceeded
 from notebookd.reconciler.metering import Meter
 from notebookd.service.usage import Usage, spent_gpu_minutes
-from notebookd.testing.crashing import Crash, Turnstile
-from notebookd.testing.house import House, World, make_world, open_house
+from notebookd.testing.house import House, World, open_house
 from tests.scenario.play import (
     ADMIN,
     ALICE,
@@ -30,7 +27,6 @@ from tests.scenario.play import (
     create,
     events,
     history,
-    look_around,
     outcome,
     patch,
     run_of,
@@ -400,73 +396,3 @@ async def test_a_new_month_has_new_minutes(world: World) -> None:
 def usage_of(house: House) -> int:
     """Alice's GPU minutes of this month."""
     return spent_gpu_minutes(house.store, "alice", Meter(house.store, house.world.clock, Tariff()).read())
-
-
-Order = Callable[[House, NotebookId], Awaitable[None]]
-
-
-async def order_stop(house: House, notebook: NotebookId) -> None:
-    await house.notebooks.stop(ALICE, notebook)
-
-
-async def order_restart(house: House, notebook: NotebookId) -> None:
-    await house.notebooks.restart(ALICE, notebook)
-
-
-async def order_delete(house: House, notebook: NotebookId) -> None:
-    await house.notebooks.delete(ALICE, notebook, force=True)
-
-
-async def exit_by_itself(house: House, notebook: NotebookId) -> None:
-    house.world.engine.end(container_of(house.world, notebook).spec.name, 1)
-
-
-async def reach_the_deadline(house: House, _notebook: NotebookId) -> None:
-    house.world.clock.step(WEEK_S - 90)
-
-
-@pytest.mark.parametrize(
-    ("order", "expected"),
-    [(order_stop, 2), (order_restart, 2), (order_delete, 2), (exit_by_itself, 2), (reach_the_deadline, 10_080)],
-    ids=["stop", "restart", "delete", "exit", "deadline"],
-)
-async def test_a_crash_at_any_step_neither_doubles_nor_forgets_a_minute(
-    tmp_path: Path, order: Order, expected: int
-) -> None:
-    """Ninety seconds, then something happens and the daemon dies at each step of it in turn. A crash before the order
-    was committed leaves the notebook running; then it is stopped, at the same time."""
-    for crash_at in range(1, 200):
-        world = make_world(tmp_path / f"{order.__name__}-{crash_at}")
-        gate = Turnstile()
-        crashed, notebook = False, None
-        try:
-            async with open_house(world, gate) as house:
-                notebook = await create(house)
-                await house.pass_time(90)
-                gate.arm(crash_at)
-                await order(house, notebook)
-                await house.quiet()
-                gate.disarm()
-        except Crash:
-            crashed = True
-        assert notebook is not None
-        async with open_house(world) as house:
-            await look_around(house)
-            entry = house.store.find_entry(notebook)
-            if entry is not None and entry.run.active:
-                await stop(house, notebook)
-            await look_around(house)
-            assert_billed(house, notebook, expected, gate.steps)
-        if not crashed:
-            return
-    pytest.fail("it never came to an end")
-
-
-def assert_billed(house: House, notebook: NotebookId, expected: int, steps: list[str]) -> None:
-    """One stay for each entry into RUNNING, all closed; the first as long as it was, a later one of no length."""
-    (run,) = house.store.list_runs(notebook)
-    entered = [place for place, (_, state) in enumerate(run.history) if state is RunState.RUNNING]
-    kept = house.store.list_intervals(run.id)
-    assert [each.position for each in kept] == entered, steps
-    billed = [minutes(each.length_ms) for each in kept if each.length_ms is not None]
-    assert billed == [expected, *[1] * (len(entered) - 1)], steps
