@@ -44,10 +44,12 @@ def run_child(
     on_stdout: OnLine | None = None,
     on_stderr: OnLine | None = None,
     timeout_s: float | None = None,
+    silence_s: float | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Ended:
     """Run ``command`` with exactly ``env``; every line of its output goes to the callbacks, without the newline.
 
+    It may take ``timeout_s`` in all, and be silent for ``silence_s`` at a time; then Fault TIMEOUT is raised.
     When this is left by an exception (SIGTERM raises Interrupted, a callback raises), or ``timeout_s`` is up (Fault
     TIMEOUT), the program's whole process group is ended first. Raises Fault ERROR when it cannot be started.
     """
@@ -68,10 +70,10 @@ def run_child(
     try:
         out, err = _Lines(on_stdout), _Lines(on_stderr)
         ends_at = None if timeout_s is None else time.monotonic() + timeout_s
-        _talk(child, stdin, out, err, ends_at)
+        _talk(child, stdin, out, err, ends_at, silence_s)
         status = child.wait(None if ends_at is None else max(0.1, ends_at - time.monotonic()))
     except (TimeoutError, subprocess.TimeoutExpired) as error:
-        raise Fault(Code.TIMEOUT, f"it took longer than {timeout_s:.0f} s") from error
+        raise Fault(Code.TIMEOUT, f"it took longer than {timeout_s or silence_s or 0:.0f} s") from error
     finally:
         _end_group(child)
         for pipe in (child.stdin, child.stdout, child.stderr):
@@ -106,7 +108,14 @@ class _Lines:
             self._rest.clear()
 
 
-def _talk(child: subprocess.Popen[bytes], stdin: bytes, out: _Lines, err: _Lines, ends_at: float | None) -> None:
+def _talk(
+    child: subprocess.Popen[bytes],
+    stdin: bytes,
+    out: _Lines,
+    err: _Lines,
+    ends_at: float | None,
+    silence_s: float | None,
+) -> None:
     """Feed and read until both of its outputs are closed."""
     left = memoryview(stdin)
     with selectors.DefaultSelector() as waiting:
@@ -123,7 +132,10 @@ def _talk(child: subprocess.Popen[bytes], stdin: bytes, out: _Lines, err: _Lines
             wait_s = None if ends_at is None else ends_at - time.monotonic()
             if wait_s is not None and wait_s <= 0:
                 raise TimeoutError
-            for key, _ in waiting.select(wait_s):
+            ready = waiting.select(min((each for each in (wait_s, silence_s) if each is not None), default=None))
+            if not ready and silence_s is not None:
+                raise TimeoutError
+            for key, _ in ready:
                 if key.data is None:
                     left = _give(waiting, feed, left)
                 elif data := os.read(key.fd, CHUNK):

@@ -39,7 +39,7 @@ _UNREACHABLE = (
     "connection re(?:fused|set)", "no such host", "i/o timeout", "network is unreachable", "no route to host",
     "handshake timeout", "deadline exceeded", r"\beof\b", "broken pipe", "connection (?:timed out|lost|closed)",
     "dial tcp", r"client\.timeout", "server misbehaving", "tls: ", "x509: ", r"\b50[0234]\b", "slowdown",
-    "serviceunavailable", "couldn't connect", "use of closed network",
+    "serviceunavailable", "awaiting response", "couldn't connect", "use of closed network",
 )  # fmt: skip
 _CHANGED = (
     "source file is being updated", "sizes differ", "hash(?:es)? differ", "checksums? differ", "corrupted on transfer",

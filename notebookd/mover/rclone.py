@@ -27,6 +27,8 @@ NOT_FOUND = 3
 """rclone's exit status for a folder that is not there."""
 
 TRIES = 3
+SILENCE_S = 50.0
+"""Looking at a remote that says nothing for so long is given up, whatever rclone is still trying."""
 LOOKING = ("--contimeout=10s", "--timeout=15s", "--retries=1")
 CARRYING = ("--contimeout=10s", "--timeout=60s", "--retries=2", "--retries-sleep=1s")
 """What a cut of the network is survived with. An endpoint that cannot be reached at all is given up within a minute:
@@ -207,7 +209,14 @@ class Rclone:
         fixed = ["rclone", arguments[0], f"--config={self._config}", "--ask-password=false", "--use-server-modtime"]
         fixed.append(f"--low-level-retries={self._tries}")
         env = {"PATH": "/usr/bin:/bin", "HOME": str(self._scratch), "LANG": "C.UTF-8", "TZ": "UTC"}
-        return run_child([*fixed, *arguments[1:]], env=env, on_stdout=on_stdout, on_stderr=on_stderr)
+        command = [*fixed, *arguments[1:]]
+        silence_s = None if on_stderr else SILENCE_S  # what carries says how it goes
+        try:
+            return run_child(command, env=env, on_stdout=on_stdout, on_stderr=on_stderr, silence_s=silence_s)
+        except Fault as fault:
+            if fault.code is Code.TIMEOUT:
+                raise Fault(Code.UNREACHABLE, f"the remote said nothing for {SILENCE_S:.0f} s") from fault
+            raise
 
 
 LOGGING = ("--use-json-log", "--stats=500ms", "--stats-log-level=NOTICE", "--s3-no-check-bucket")

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from notebookd.mover.child import run_child
 from notebookd.mover.faults import Side, code_of
 from notebookd.mover.job import Places
-from notebookd.mover.report import Code, scrub
+from notebookd.mover.report import Code, Fault, scrub
 from tests.mover.conftest import MakeLab, Remotes
 from tests.mover.lab import Lab, kill_session
 from tests.mover.proxies import Wire, judged
@@ -308,6 +309,7 @@ def test_one_mover_waits_for_another_in_the_same_folder(lab: Lab) -> None:
         ("NoSuchBucket: The specified bucket does not exist", Side.REMOTE, Code.SOURCE_NOT_FOUND),
         ('Get "https://x/507/AccessDenied": dial tcp: lookup x: no such host', Side.REMOTE, Code.UNREACHABLE),
         ("can't copy - source file is being updated (mod time changed ...)", Side.REMOTE, Code.CHANGED),
+        ("net/http: timeout awaiting response headers", Side.REMOTE, Code.UNREACHABLE),
         ("something else", Side.REMOTE, None),
     ],
 )
@@ -334,6 +336,15 @@ def test_a_job_that_is_none_is_told(lab: Lab) -> None:
     assert_fails(lab.run("no-such-task"), "ERROR")
     assert_fails(lab.run("pull", path=["x"]), "ERROR")
     assert_fails(lab.run("pull", bandwidth=-1), "ERROR")
+
+
+def test_a_program_that_says_nothing_is_ended_with_its_children(tmp_path: Path) -> None:
+    script = f"sleep 1000 & echo $! > {tmp_path}/child; wait"
+    with pytest.raises(Fault) as told:
+        run_child(["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, silence_s=0.3)
+    assert told.value.code is Code.TIMEOUT
+    state = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
 
 
 def test_places_are_known_by_name() -> None:
