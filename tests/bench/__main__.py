@@ -22,6 +22,7 @@ from tests.bench.polling import measure_polling
 from tests.bench.reporting import measure_reports
 from tests.bench.resting import measure_rest
 from tests.bench.scale import measure_scale
+from tests.bench.scraping import measure_scraping
 from tests.bench.serving import measure_serving
 from tests.bench.starting import measure_many, measure_one
 from tests.bench.transfers import measure_transfers
@@ -48,6 +49,7 @@ def main() -> int:
         "reports": measure_reports,
         "transfers": measure_transfers,
         "serving": measure_serving,
+        "scraping": measure_scraping,
         "crowd": lambda: measure_crowd(daemon),
     }
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="How quick notebookd is.")
