@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
@@ -11,6 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from notebookd.api.app import ROUTES
 from notebookd.domain.run import NotebookState
+from notebookd.domain.syncing import Progress
+from notebookd.testing.house import World, make_world
 from tests.api.caller import NOWHERE, SPEC, Api
 
 TWO = {**SPEC, "resources": {"gpu": 2}}
@@ -162,3 +165,45 @@ async def test_many_scrapes_look_through_the_accounts_once_a_minute(api: Api) ->
     assert (await scrape(api)).get("notebookd_billed_minutes_total") == 1
     await api.house.pass_time(2)
     assert (await scrape(api)).get("notebookd_billed_minutes_total") == 1
+
+
+class TestTransfers:
+    """What movers carry."""
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> World:
+        """A machine with a remote of three files, and snapshots."""
+        stores = [{"alias": "S3", "type": "rclone", "remote": "lab", "read": ["*"], "write": ["*"]}]
+        made = make_world(tmp_path, settings={"datastore": stores, "snapshots": {"at_stop": True}})
+        made.movers.remotes["S3"] = {"sets/a": b"aa", "sets/b": b"bbb"}
+        return made
+
+    async def test_bytes_and_ends_are_counted_in_and_out(self, api: Api) -> None:
+        notebook = await api.create(volumes=["sets@S3:/data:rwd"])
+        figures = await scrape(api)
+        assert figures.get("notebookd_transfer_bytes_total", direction="in") == 5
+        assert figures.get("notebookd_transfers_ended_total", kind="pull", state="DONE") == 1
+        assert figures.get("notebookd_snapshots") == 0
+        await api.order(notebook, "stop")
+        await api.house.pass_time(60)
+        figures = await scrape(api)
+        assert figures.get("notebookd_transfers_ended_total", kind="push", state="DONE") == 1
+        assert figures.get("notebookd_transfers_ended_total", kind="snapshot", state="DONE") == 1
+        assert figures.get("notebookd_snapshots") == 1
+
+    async def test_what_is_under_way_is_seen_and_its_bytes_are_counted_once(self, api: Api) -> None:
+        api.world.movers.held = True
+        await api.create(volumes=["sets@S3:/data"])
+        (mover,) = api.world.movers.launches
+        figures = await scrape(api)
+        assert figures.get("notebookd_transfers", state="RUNNING") == 1
+        assert (figures.get("notebookd_movers"), figures.get("notebookd_movers_limit")) == (1, 4)
+        for carried in (1, 3, 4):
+            api.world.movers.progress(mover, Progress(transferred_bytes=carried))
+            await api.house.pass_time(11)
+            assert (await scrape(api)).get("notebookd_transfer_bytes_total", direction="in") == carried
+        api.world.movers.finish(mover)
+        await api.house.pass_time(11)
+        figures = await scrape(api)
+        assert figures.get("notebookd_transfer_bytes_total", direction="in") == 5
+        assert figures.get("notebookd_movers") == 0

@@ -208,3 +208,21 @@ async def test_nothing_is_remembered_of_keys_that_are_done_with(clock: FakeClock
             queue.wake(str(number))
         await clock.advance(0)
         assert queue._slots == {}
+
+
+async def test_a_turns_lag_counts_from_the_wake_that_it_answers(clock: FakeClock, worker: Worker) -> None:
+    lags: list[tuple[str, float]] = []
+    queue = WorkQueue(clock, worker, on_turn=lambda key, lag_s: lags.append((key, lag_s)))
+    worker.gates["a"] = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(queue.run())
+        await clock.advance(0)
+        queue.wake("a")
+        await clock.advance(3)
+        queue.wake("a")  # while it is worked on: the next turn answers this one
+        await clock.advance(2)
+        queue.wake("a")
+        worker.gates["a"].set()
+        await clock.advance(0)
+        task.cancel()
+    assert lags == [("a", 5.0), ("a", 2.0)]
