@@ -168,7 +168,9 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         store, parts.movers, parts.volumes, clock, at_once=transfers.at_once, cache_keep_s=transfers.cache_keep_s
     )
     executor = Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi)
-    idle = IdleWatch(store, ports, parts.traffic, inventory, meter, policy, config.lifecycle.idle_stop_s)
+    idle = IdleWatch(
+        store, ports, parts.traffic, parts.processes, inventory, meter, policy, config.lifecycle.idle_stop_s
+    )
     spaces = WorkspaceWatch(
         store,
         parts.movers,

@@ -7,8 +7,8 @@ import asyncio
 from pathlib import Path
 
 from notebookd import nofollow
-from notebookd.adapters.editor_activity import jupyter_activity
-from notebookd.domain.activity import ActivityApi, EditorActivity
+from notebookd.adapters.editor_activity import code_server_heartbeat, jupyter_activity
+from notebookd.domain.activity import ActivityApi, EditorWord
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import NotebookId
 
@@ -32,13 +32,14 @@ class SocketEditor:
         except (OSError, TimeoutError, ValueError):
             return False
 
-    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorActivity | None]:
+    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorWord]:
         """What goes on in the editor now."""
         if api is ActivityApi.NONE:
             return Known(None)
+        ask = jupyter_activity if api is ActivityApi.JUPYTER else code_server_heartbeat
         try:
             with nofollow.open_socket(self._editors, notebook_id, SOCKET) as fd:
-                return Known(await jupyter_activity(nofollow.socket_path(fd)))
+                return Known(await ask(nofollow.socket_path(fd)))
         except TimeoutError:
             return Unknown("the editor did not answer in time")
         except OSError as fault:

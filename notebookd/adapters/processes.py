@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ CGROUP_LIMIT_BYTES = 64 * 1024
 NAMES_LIMIT = 1024
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _CONTAINER = re.compile(rb"/libpod-([0-9a-f]{64})(?:\.scope)?(?=[/\n ]|$)")
 
 
@@ -38,6 +39,8 @@ class ProcStat:
     ppid: int
     threads: int
     start_ticks: int
+    cpu_ticks: int
+    """In user and kernel mode, its own and that of the children which it has collected."""
 
     @property
     def ended(self) -> bool:
@@ -50,7 +53,12 @@ def parse_stat(stat: bytes) -> ProcStat:
     name, _, rest = stat[stat.index(b"(") + 1 :].rpartition(b") ")
     fields = rest.split()
     return ProcStat(
-        name=name, state=fields[0].decode(), ppid=int(fields[1]), threads=int(fields[17]), start_ticks=int(fields[19])
+        name=name,
+        state=fields[0].decode(),
+        ppid=int(fields[1]),
+        threads=int(fields[17]),
+        start_ticks=int(fields[19]),
+        cpu_ticks=sum(map(int, fields[11:15])),
     )
 
 
@@ -65,6 +73,35 @@ class SystemProcesses:
         """The facts about those pids that are processes."""
         found = ((pid, self._look_at(pid)) for pid in pids)
         return {pid: facts for pid, facts in found if facts is not None}
+
+    def cpu_time_s(self, pid: int) -> float | None:
+        """See :meth:`~notebookd.ports.processes.Processes.cpu_time_s`."""
+        namespace = self._namespace_of(pid)
+        if namespace is None or namespace == self._namespace_of(os.getpid()):
+            return None
+        ticks = (self._cpu_ticks(each) for each in self._pids() if self._namespace_of(each) == namespace)
+        return sum(ticks) / _TICKS_PER_S
+
+    def _pids(self) -> Iterator[int]:
+        with os.scandir(self._proc) as entries:
+            yield from (int(entry.name) for entry in entries if entry.name.isdigit())
+
+    def _namespace_of(self, pid: int) -> str | None:
+        try:
+            folder = os.open(f"{self._proc}/{pid}", _FOLDER)
+        except OSError:
+            return None
+        try:
+            return _pid_namespace(folder)
+        finally:
+            os.close(folder)
+
+    def _cpu_ticks(self, pid: int) -> int:
+        """0 of a process that is gone: whoever collected it has its ticks now."""
+        try:
+            return parse_stat((self._proc / str(pid) / "stat").read_bytes()).cpu_ticks
+        except (OSError, ValueError, IndexError):
+            return 0
 
     def _look_at(self, pid: int) -> ProcessFacts | None:
         if pid <= 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 GpuDriver = Literal["nvml", "simulated"]
-ActivityApi = Literal["jupyter", "none"]
+ActivityApi = Literal["jupyter", "code-server", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a running notebook counts as idle: every signal could be read, and none moved for the whole window.
 
-Four signals: browser connections through the gateway, kernels, terminals, GPUs. :func:`look` is called at every look at
-a notebook and carries an :class:`IdleRecord` from one to the next. It answers ACTIVE, UNKNOWN or IDLE; only IDLE
-stops anything. Three ideas carry it:
+The signals: browser connections through the gateway, GPUs, and what the editor tells: kernels and terminals, or a
+heartbeat. Where the editor does not tell of its programs, the CPUs that they keep busy count. :func:`look` is called at
+every look at a notebook and carries an :class:`IdleRecord` from one to the next. It answers ACTIVE, UNKNOWN or IDLE;
+only IDLE stops anything. Three ideas carry it:
 
 * **Lengths are measured by the boot clock.** A signal's wall-clock stamp is compared with what it was at the last look:
   unchanged means that nothing happened, whatever the wall clock did since. Only a stamp that *changed* is turned into
   a time, and every doubt about that (the wall clock was stepped, the stamp lies in the future or before the last look)
   is settled for the later time. So a clock that jumps an hour ahead culls nothing.
 * **A stamp speaks for the time in which nobody looked, a sample does not.** After a time of Unknown, an unchanged
-  stamp shows that nothing happened meanwhile. GPU utilisation is a sample: when it could not be read, or nobody looked
-  for longer than :func:`longest_blink_s`, the GPU may have been busy until now.
+  stamp shows that nothing happened meanwhile. How busy GPUs and CPUs are is a sample: when it could not be read, or
+  nobody looked for longer than :func:`longest_blink_s`, they may have been busy until now.
 * **A person's wish is activity.** The window counts from no earlier than ``since``: the latest entry into RUNNING, or
   the latest start, restart, extension or change of labels by a person.
 """
@@ -25,13 +26,25 @@ from enum import StrEnum
 from typing import Literal
 
 from notebookd.config.units import format_duration, parse_duration
-from notebookd.domain.activity import EditorActivity, GatewayUse, GpuLoad, Kernel, Moment, Signals, Terminal
+from notebookd.domain.activity import (
+    ActivityApi,
+    EditorActivity,
+    GatewayUse,
+    GpuLoad,
+    Heartbeat,
+    Kernel,
+    Moment,
+    Signals,
+    Terminal,
+)
 from notebookd.domain.observed import Known, Seen, Unknown
 
 IDLE_STOP_LABEL = "notebookd/idle-stop"
 SHORTEST_WINDOW_S = 60.0
 """Of a label; an administrator's own window may be shorter."""
 GPU_THRESHOLD = 0.05
+CPU_THRESHOLD = 0.05
+"""Of one CPU. VS Code without a browser takes less than a tenth of that."""
 
 _QUIET_STATES = frozenset({"idle", "starting", "restarting", "autorestarting", "terminating", "dead"})
 _SHOWN = 40
@@ -44,7 +57,12 @@ class Signal(StrEnum):
     BROWSER = "browser"
     KERNELS = "kernels"
     TERMINALS = "terminals"
+    HEARTBEAT = "heartbeat"
+    CPUS = "cpus"
     GPUS = "gpus"
+
+
+_SAMPLED = frozenset({Signal.CPUS, Signal.GPUS})
 
 
 class IdleState(StrEnum):
@@ -65,10 +83,11 @@ class Since:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdleRule:
-    """How long everything must be quiet, in seconds, and up to which utilisation a GPU is."""
+    """How long everything must be quiet, in seconds, and up to which utilisation a GPU and the programs are."""
 
     window_s: float
     gpu_threshold: float = GPU_THRESHOLD
+    cpu_threshold: float = CPU_THRESHOLD
 
 
 Stamps = frozenset[tuple[str, datetime | None]]
@@ -86,7 +105,7 @@ class Mark:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdleRecord:
     """What is carried from look to look. It belongs to one run in one boot; a lost one costs accuracy, never a wrong
-    stop: stamps are then read as far back as ``since``, and GPUs count as busy until now."""
+    stop: stamps are then read as far back as ``since``, and GPUs and CPUs count as busy until now."""
 
     marks: Mapping[Signal, Mark] = field(default_factory=dict)
 
@@ -166,7 +185,7 @@ def look(record: IdleRecord, signals: Signals, rule: IdleRule, since: Since, now
     """The record to carry on, and whether the notebook is idle now. ``since`` lies in the boot that ``now`` is of."""
     marks: dict[Signal, Mark] = {}
     findings = [_person(since, rule, now)]
-    readings = _readings(signals, rule)
+    readings = _readings(signals, rule, now)
     for signal, reading in readings.items():
         mark = _mark(signal, record.marks.get(signal), reading, since.moment, rule, now)
         if mark is not None:
@@ -176,15 +195,21 @@ def look(record: IdleRecord, signals: Signals, rule: IdleRule, since: Since, now
     return IdleRecord(marks=marks), _verdict(tuple(findings), latest, rule, now)
 
 
-def _readings(signals: Signals, rule: IdleRule) -> dict[Signal, _Reading | Unknown]:
+def _readings(signals: Signals, rule: IdleRule, now: Moment) -> dict[Signal, _Reading | Unknown]:
     """Every signal that this notebook has."""
     found: dict[Signal, _Reading | Unknown] = {Signal.BROWSER: _browser(signals.browser)}
     match signals.editor:
+        case Unknown() if signals.api is ActivityApi.CODE_SERVER:
+            found[Signal.HEARTBEAT] = signals.editor
         case Unknown():
             found[Signal.KERNELS] = found[Signal.TERMINALS] = signals.editor
         case Known(EditorActivity() as activity):
             found[Signal.KERNELS] = _kernels(activity.kernels)
             found[Signal.TERMINALS] = _terminals(activity.terminals)
+        case Known(Heartbeat() as heartbeat):
+            found[Signal.HEARTBEAT] = _heartbeat(heartbeat, now)
+    if signals.cpus is not None:
+        found[Signal.CPUS] = _cpus(signals.cpus, rule)
     gpus = _gpus(signals.gpus, rule)
     return found if gpus is None else {**found, Signal.GPUS: gpus}
 
@@ -226,6 +251,22 @@ def _terminals(terminals: tuple[Terminal, ...]) -> _Reading:
     return _Reading(busy=None, quiet=quiet, stamps=stamps)
 
 
+def _heartbeat(heartbeat: Heartbeat, now: Moment) -> _Reading | Unknown:
+    """A connection past the gateway would move it once a minute: what comes by the gateway is known to the second."""
+    if heartbeat.last_at is not None and heartbeat.last_at > now.at:
+        return Unknown(f"the editor's heartbeat lies in the future, at {_clock(heartbeat.last_at, now.at)}")
+    return _Reading(busy=None, quiet="no heartbeat since", stamps=frozenset({("", heartbeat.last_at)}))
+
+
+def _cpus(cpus: Seen[float], rule: IdleRule) -> _Reading | Unknown:
+    if isinstance(cpus, Unknown):
+        return cpus
+    used = f"its programs use {100 * cpus.value:.0f} % of a CPU"
+    if cpus.value > rule.cpu_threshold:
+        return _Reading(busy=used, quiet="", sample=True)
+    return _Reading(busy=None, quiet=f"{used}, not over {100 * rule.cpu_threshold:g} % since", sample=True)
+
+
 def _gpus(gpus: Seen[tuple[GpuLoad, ...]], rule: IdleRule) -> _Reading | Unknown | None:
     """None: the run holds no GPU."""
     if isinstance(gpus, Unknown):
@@ -255,7 +296,7 @@ def _mark(
     signal: Signal, before: Mark | None, reading: _Reading | Unknown, since: Moment, rule: IdleRule, now: Moment
 ) -> Mark | None:
     if isinstance(reading, Unknown):
-        return Mark(active=now, seen=now) if signal is Signal.GPUS else before
+        return Mark(active=now, seen=now) if signal in _SAMPLED else before
     if reading.busy is not None:
         return Mark(active=now, seen=now, stamps=reading.stamps)
     if reading.sample:
@@ -309,7 +350,7 @@ def _finding(
     signal: Signal, reading: _Reading | Unknown, mark: Mark | None, since: Moment, rule: IdleRule, now: Moment
 ) -> Finding:
     if isinstance(reading, Unknown):
-        seen_at = mark.active.at if mark is not None and signal is not Signal.GPUS else None
+        seen_at = mark.active.at if mark is not None and signal not in _SAMPLED else None
         return Finding(
             signal=signal, state="unknown", last_active_at=seen_at, sentence=f"cannot see {signal}: {reading.reason}"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from notebookd.domain.activity import ActivityApi, EditorActivity
+from notebookd.domain.activity import ActivityApi, EditorWord
 from notebookd.domain.observed import Seen
 from notebookd.domain.run import NotebookId
 
@@ -22,8 +22,8 @@ class Editor(Protocol):
         socket, refuses, or does not answer in a second is False."""
         ...
 
-    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorActivity | None]:
-        """What goes on in the notebook's editor now, in two seconds at the most. Asking is no activity and moves none
-        of the times. Known(None) is an editor without such an API: it is not asked. Whatever else is not a plain
+    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorWord]:
+        """What the notebook's editor tells by ``api`` now, in two seconds at the most. Asking is no activity and moves
+        none of the times. Known(None) is an editor without such an API: it is not asked. Whatever else is not a plain
         answer in full (silence, too much, a redirect, another shape) is Unknown, never an idle editor."""
         ...

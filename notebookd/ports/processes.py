@@ -40,6 +40,12 @@ class Processes(Protocol):
         left out. Quick and never raises; all facts about a pid are of one and the same process."""
         ...
 
+    def cpu_time_s(self, pid: int) -> float | None:
+        """Seconds of CPU that the processes in the pid namespace of ``pid`` have used so far, those that ended and were
+        collected by another of them among them. None when that cannot be seen, or the namespace is this process's own:
+        a container's never is. Quick and never raises."""
+        ...
+
 
 def printable(name: str) -> str:
     """``name`` with everything that could steer a terminal or hide text (control, escape and format characters, line

@@ -6,10 +6,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from notebookd.domain.activity import ActivityApi, GpuLoad, Moment, Signals
+from notebookd.domain.activity import ActivityApi, CpuTime, GpuLoad, Moment, Signals, cpu_load
 from notebookd.domain.deadlines import Deadline, Patience, Reason, notice, warning_times
 from notebookd.domain.event import Event
 from notebookd.domain.idleness import (
@@ -26,6 +26,7 @@ from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import NotebookId, Outcome, Run, RunId, RunState, end
 from notebookd.errors import WorkspaceFault
 from notebookd.ports.activity import Traffic
+from notebookd.ports.processes import Processes
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.execute import Ports
 from notebookd.reconciler.inventory import Inventory
@@ -33,6 +34,9 @@ from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.record import Stale, commit
 
 log = logging.getLogger(__name__)
+
+_SHORTEST_CPU_SPAN_S = 0.5
+"""Over less, a clock tick alone would look like work."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,8 @@ class _Watched:
     verdict: Verdict | None = None
     warned: tuple[float, float] | None = None
     """Boot time of the activity that the last warning counted from, and how long before the stop it was."""
+    cpu_time: CpuTime | None = None
+    cpu_load: Seen[float] = field(default_factory=lambda: Unknown("nobody has looked at its programs yet"))
 
 
 class IdleWatch:
@@ -56,6 +62,7 @@ class IdleWatch:
         store: Store,
         ports: Ports,
         traffic: Traffic,
+        processes: Processes,
         inventory: Inventory,
         meter: Meter,
         patience: Patience,
@@ -64,6 +71,7 @@ class IdleWatch:
         self._store = store
         self._ports = ports
         self._traffic = traffic
+        self._processes = processes
         self._inventory = inventory
         self._meter = meter
         self.patience = patience
@@ -97,7 +105,7 @@ class IdleWatch:
 
     async def _look(self, entry: Entry, window_s: float) -> None:
         watched = self._watch(entry)
-        signals = await self._signals(entry)
+        signals = await self._signals(entry, watched)
         rule = IdleRule(window_s=window_s)
         watched.record, watched.verdict = look(watched.record, signals, rule, watched.since, self._moment())
         if watched.verdict.state is IdleState.IDLE:
@@ -115,16 +123,34 @@ class IdleWatch:
             age_s = min(max((now.at - touched_at).total_seconds(), 0.0), now.boot_s)
             why = "running since" if touched_at == run.state_since else "last changed by a person at"
             since = Since(moment=Moment(at=touched_at, boot_s=now.boot_s - age_s), why=why)
-            watched = _Watched(touched_at=touched_at, since=since, record=watched.record if watched else IdleRecord())
+            watched = replace(
+                watched or _Watched(touched_at=touched_at, since=since), touched_at=touched_at, since=since
+            )
+            watched.verdict = watched.warned = None
             self._watched[run.id] = watched
         return watched
 
-    async def _signals(self, entry: Entry) -> Signals:
+    async def _signals(self, entry: Entry, watched: _Watched) -> Signals:
+        api = ActivityApi(entry.run.activity)
         return Signals(
             browser=self._traffic.use(entry.notebook.id),
-            editor=await self._ports.editor.activity(entry.notebook.id, ActivityApi(entry.run.activity)),
+            editor=await self._ports.editor.activity(entry.notebook.id, api),
             gpus=self._gpus(entry.run),
+            cpus=None if api is ActivityApi.JUPYTER else self._cpus(entry.run, watched),
+            api=api,
         )
+
+    def _cpus(self, run: Run, watched: _Watched) -> Seen[float]:
+        """What its programs made of the CPUs since the last look: nothing else tells of what terminals run."""
+        used_s = None if run.container_pid is None else self._processes.cpu_time_s(run.container_pid)
+        if run.container_pid is None or used_s is None:
+            watched.cpu_time = None
+            return Unknown("the processes in its container cannot be seen")
+        now = CpuTime(pid=run.container_pid, used_s=used_s, boot_s=self._ports.clock.boottime())
+        before = watched.cpu_time
+        if before is None or before.pid != now.pid or now.boot_s - before.boot_s >= _SHORTEST_CPU_SPAN_S:
+            watched.cpu_time, watched.cpu_load = now, cpu_load(before, now)
+        return watched.cpu_load
 
     def _gpus(self, run: Run) -> Seen[tuple[GpuLoad, ...]]:
         seen = self._inventory.seen

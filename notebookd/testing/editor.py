@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from notebookd.domain.activity import ActivityApi, EditorActivity
+from notebookd.domain.activity import ActivityApi, EditorActivity, EditorWord, Heartbeat
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import NotebookId
 from notebookd.ports.engine import LABEL_PREFIX, ContainerStatus
@@ -16,8 +16,8 @@ class FakeEditor:
     """An :class:`~notebookd.ports.editor.Editor` that answers while its notebook's container runs.
 
     ``silent`` is for editors that never answer, ``boot_s`` for how long one takes from its container's start.
-    ``probed`` lists every question of :meth:`answers`, as (notebook, path). ``activities`` says what goes on in each
-    notebook, nothing unless told."""
+    ``probed`` lists every question of :meth:`answers`, as (notebook, path). ``activities`` and
+    ``heartbeats`` say what goes on in each notebook, nothing unless told."""
 
     def __init__(self, world: FakeEngineWorld) -> None:
         self._world = world
@@ -25,18 +25,21 @@ class FakeEditor:
         self.boot_s = 0.0
         self.probed: list[tuple[NotebookId, str]] = []
         self.activities: dict[NotebookId, EditorActivity] = {}
+        self.heartbeats: dict[NotebookId, Heartbeat] = {}
 
     async def answers(self, notebook_id: NotebookId, path: str) -> bool:
         """See :meth:`Editor.answers`."""
         self.probed.append((notebook_id, path))
         return self._up(notebook_id)
 
-    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorActivity | None]:
+    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorWord]:
         """See :meth:`Editor.activity`."""
         if api is ActivityApi.NONE:
             return Known(None)
         if not self._up(notebook_id):
             return Unknown("the editor did not answer in time")
+        if api is ActivityApi.CODE_SERVER:
+            return Known(self.heartbeats.get(notebook_id, Heartbeat()))
         return Known(self.activities.get(notebook_id, EditorActivity()))
 
     def _up(self, notebook_id: NotebookId) -> bool:

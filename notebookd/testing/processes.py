@@ -16,10 +16,16 @@ class FakeProcesses:
     def __init__(self) -> None:
         self._facts: dict[int, ProcessFacts] = {}
         self._ticks = 0
+        self.cpu_s: dict[int, float] = {}
+        """Seconds of CPU that the processes in the pid namespace of a pid have used."""
 
     def look(self, pids: Collection[int]) -> Mapping[int, ProcessFacts]:
         """What the test made up."""
         return {pid: self._facts[pid] for pid in pids if pid in self._facts}
+
+    def cpu_time_s(self, pid: int) -> float | None:
+        """What the test made up."""
+        return self.cpu_s.get(pid)
 
     def add(
         self,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every implementation of the editor port keeps to: the fake, and the real one before a small Jupyter server."""
+"""What every implementation of the editor port keeps to: the fake, and the real one before a small server.
+
+The server answers as a Jupyter server and as code-server do.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from notebookd.adapters.editor import SocketEditor
-from notebookd.domain.activity import ActivityApi, EditorActivity, Kernel, Terminal
+from notebookd.domain.activity import ActivityApi, EditorActivity, Heartbeat, Kernel, Terminal
 from notebookd.domain.observed import Known, Unknown
 from notebookd.domain.run import NotebookId
 from notebookd.ports.editor import Editor
@@ -38,6 +41,9 @@ class World(Protocol):
     def goes_on(self, activity: EditorActivity) -> None:
         """From now on this goes on in the notebook."""
 
+    def beats(self, heartbeat: Heartbeat) -> None:
+        """From now on this is the editor's heartbeat."""
+
     def hangs(self) -> None:
         """The editor answers nothing any more."""
 
@@ -49,6 +55,9 @@ class FakeWorld:
     def goes_on(self, activity: EditorActivity) -> None:
         self._fake.activities[NOTEBOOK_ID] = activity
 
+    def beats(self, heartbeat: Heartbeat) -> None:
+        self._fake.heartbeats[NOTEBOOK_ID] = heartbeat
+
     def hangs(self) -> None:
         self._fake.silent = True
 
@@ -57,10 +66,14 @@ class RealWorld:
     def __init__(self, editors: Path) -> None:
         self.editor = SocketEditor(editors)
         self._activity = EditorActivity()
+        self._heartbeat = Heartbeat()
         self._socket = editors / NOTEBOOK_ID / "editor.sock"
 
     def goes_on(self, activity: EditorActivity) -> None:
         self._activity = activity
+
+    def beats(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
 
     def hangs(self) -> None:
         self._socket.unlink()
@@ -82,6 +95,12 @@ class RealWorld:
         assert request.query_string == "no_track_activity=1"
         return _json(
             {"name": each.name, "last_activity": each.last_activity_at.isoformat()} for each in self._activity.terminals
+        )
+
+    async def health(self, _request: web.Request) -> web.Response:
+        last_at = self._heartbeat.last_at
+        return web.json_response(
+            {"status": "expired", "lastHeartbeat": round(last_at.timestamp() * 1000) if last_at else 0}
         )
 
 
@@ -109,6 +128,7 @@ async def real() -> AsyncIterator[World]:
         app.router.add_get("/api", _ok)
         app.router.add_get("/api/kernels", world.kernels)
         app.router.add_get("/api/terminals", world.terminals)
+        app.router.add_get("/healthz", world.health)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.UnixSite(runner, str(Path(folder) / NOTEBOOK_ID / "editor.sock")).start()
@@ -145,10 +165,20 @@ async def test_kernels_and_terminals_are_told_with_state_and_time(world: World) 
         assert await world.editor.activity(NOTEBOOK_ID, ActivityApi.JUPYTER) == Known(activity)
 
 
-async def test_an_editor_that_cannot_be_reached_is_unknown(world: World) -> None:
-    assert isinstance(await world.editor.activity(OTHER, ActivityApi.JUPYTER), Unknown)
+async def test_a_heartbeat_is_told_with_its_time(world: World) -> None:
+    assert await world.editor.activity(NOTEBOOK_ID, ActivityApi.CODE_SERVER) == Known(Heartbeat())
+    world.beats(Heartbeat(last_at=after(90.123)))
+    for _ in range(2):
+        assert await world.editor.activity(NOTEBOOK_ID, ActivityApi.CODE_SERVER) == Known(
+            Heartbeat(last_at=after(90.123))
+        )
+
+
+@pytest.mark.parametrize("api", [ActivityApi.JUPYTER, ActivityApi.CODE_SERVER])
+async def test_an_editor_that_cannot_be_reached_is_unknown(world: World, api: ActivityApi) -> None:
+    assert isinstance(await world.editor.activity(OTHER, api), Unknown)
     world.hangs()
-    seen = await world.editor.activity(NOTEBOOK_ID, ActivityApi.JUPYTER)
+    seen = await world.editor.activity(NOTEBOOK_ID, api)
     assert isinstance(seen, Unknown)
     assert "editor" in seen.reason
 

@@ -18,6 +18,13 @@ from notebookd.ports.processes import Processes
 from notebookd.testing.processes import FakeProcesses
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
+WORK_WHEN_ASKED = """
+echo ready
+while read -r _; do
+    (i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done)
+    echo worked
+done
+"""
 NEVER = 2**22 + 1  # above the highest pid that Linux gives
 
 
@@ -30,6 +37,9 @@ class World(Protocol):
     def begin(self, name: str) -> int: ...
 
     def begin_in_own_namespace(self) -> int: ...
+
+    def works(self, pid: int) -> None:
+        """The process, in a namespace of its own, takes CPU time."""
 
     def end(self, pid: int) -> None: ...
 
@@ -47,7 +57,12 @@ class FakeWorld:
         return self._last
 
     def begin_in_own_namespace(self) -> int:
-        return self.begin("sh", "4:2")
+        pid = self.begin("sh", "4:2")
+        self.processes.cpu_s[pid] = 0.0
+        return pid
+
+    def works(self, pid: int) -> None:
+        self.processes.cpu_s[pid] += 0.02
 
     def end(self, pid: int) -> None:
         self.processes.end(pid)
@@ -67,11 +82,18 @@ class RealWorld:
 
     def begin_in_own_namespace(self) -> int:
         own_user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
-        parent = self._start(
-            "unshare", *own_user, "--pid", "--fork", "--kill-child", "sh", "-c", "echo ready; read -r _"
-        )
+        parent = self._start("unshare", *own_user, "--pid", "--fork", "--kill-child", "sh", "-c", WORK_WHEN_ASKED)
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-        return int(children.read_text())
+        pid = int(children.read_text())
+        self._begun[pid] = parent
+        return pid
+
+    def works(self, pid: int) -> None:
+        asked = self._begun[pid]
+        assert asked.stdin is not None
+        assert asked.stdout is not None
+        print(file=asked.stdin, flush=True)
+        assert asked.stdout.readline() == "worked\n"
 
     def end(self, pid: int) -> None:
         self._begun[pid].kill()
@@ -143,6 +165,26 @@ def test_processes_share_a_pid_namespace_unless_one_has_its_own(world: World) ->
     facts = world.processes.look([world.own_pid, beside, apart])
     assert facts[world.own_pid].pid_namespace == facts[beside].pid_namespace
     assert facts[apart].pid_namespace not in {None, facts[beside].pid_namespace}
+
+
+def test_cpu_time_is_that_of_the_whole_namespace_children_that_ended_too(world: World) -> None:
+    apart = world.begin_in_own_namespace()
+    before = world.processes.cpu_time_s(apart)
+    assert before is not None
+    world.works(apart)
+    after = world.processes.cpu_time_s(apart)
+    assert after is not None
+    assert 0.01 < after - before < 30
+
+
+@pytest.mark.parametrize("pid", [0, -1, NEVER])
+def test_cpu_time_of_no_process_is_not_seen(world: World, pid: int) -> None:
+    assert world.processes.cpu_time_s(pid) is None
+
+
+def test_cpu_time_of_a_namespace_shared_with_the_service_is_nobodys(world: World) -> None:
+    assert world.processes.cpu_time_s(world.own_pid) is None
+    assert world.processes.cpu_time_s(world.begin("sh")) is None
 
 
 @pytest.mark.parametrize(

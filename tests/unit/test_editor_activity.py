@@ -8,6 +8,7 @@ import gzip
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,7 @@ import pytest
 
 from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.editor_activity import BODY_BYTES, MOST, TIMEOUT_S, jupyter_activity
-from notebookd.domain.activity import ActivityApi, EditorActivity
+from notebookd.domain.activity import ActivityApi, EditorActivity, EditorWord, Heartbeat
 from notebookd.domain.observed import Known, Seen, Unknown
 from tests.values import NOTEBOOK_ID
 
@@ -70,14 +71,14 @@ def saying(kernels: bytes, terminals: bytes = b"[]", *, head: bytes = b"HTTP/1.1
     return serve
 
 
-async def ask(folder: Path) -> Seen[EditorActivity | None]:
+async def ask(folder: Path, api: ActivityApi = ActivityApi.JUPYTER) -> Seen[EditorWord]:
     async with asyncio.timeout(TIMEOUT_S + 2):
-        return await SocketEditor(folder.parent).activity(NOTEBOOK_ID, ActivityApi.JUPYTER)
+        return await SocketEditor(folder.parent).activity(NOTEBOOK_ID, api)
 
 
-async def ask_of(folder: Path, serve: Serve) -> Seen[EditorActivity | None]:
+async def ask_of(folder: Path, serve: Serve, api: ActivityApi = ActivityApi.JUPYTER) -> Seen[EditorWord]:
     async with editor(folder / "editor.sock", serve):
-        return await ask(folder)
+        return await ask(folder, api)
 
 
 async def test_what_is_asked_is_no_activity_and_carries_nothing_of_ours(folder: Path) -> None:
@@ -132,6 +133,56 @@ async def test_another_shape_is_unknown(folder: Path, body: bytes) -> None:
         seen = await ask_of(folder, serve)
         assert isinstance(seen, Unknown)
         assert len(seen.reason) < 200
+
+
+BEATS = b'{"status": "expired", "lastHeartbeat": 1772442000123}'
+
+
+async def test_a_heartbeat_is_read_with_its_time(folder: Path) -> None:
+    async with editor(folder / "editor.sock", saying(b"", BEATS)) as heads:
+        seen = await ask(folder, ActivityApi.CODE_SERVER)
+    assert seen == Known(Heartbeat(last_at=datetime(2026, 3, 2, 9, 0, 0, 123_000, UTC)))
+    assert [head.split(b"\r\n")[0] for head in heads] == [b"GET /healthz HTTP/1.1"]
+    assert b"cookie" not in heads[0].lower()
+
+
+async def test_a_heart_that_never_beat_is_known(folder: Path) -> None:
+    never = b'{"status": "expired", "lastHeartbeat": 0}'
+    assert await ask_of(folder, saying(b"", never), ActivityApi.CODE_SERVER) == Known(Heartbeat())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"null",
+        b"OK",
+        BEATS.replace(b"expired", b"dead"),
+        BEATS.replace(b'"expired"', b"null"),
+        BEATS.replace(b"1772442000123", b"null"),
+        BEATS.replace(b"1772442000123", b'"1772442000123"'),
+        BEATS.replace(b"1772442000123", b"-1"),
+        BEATS.replace(b"1772442000123", b"1e400"),
+        BEATS.replace(b"1772442000123", b"9" * 30),
+        BEATS.replace(b"1772442000123", b"1772442000.5"),
+        b'{"status": "alive", "lastHeartbeat": 0}',
+        BEATS.replace(b"lastHeartbeat", b"last_heartbeat"),
+        BEATS + b" " * BODY_BYTES,
+        gzip.compress(BEATS),
+    ],
+    ids=lambda body: f"{body[:60]!r} of {len(body)}",
+)
+async def test_a_heartbeat_of_another_shape_is_unknown(folder: Path, body: bytes) -> None:
+    seen = await ask_of(folder, saying(b"", body), ActivityApi.CODE_SERVER)
+    assert isinstance(seen, Unknown)
+    assert len(seen.reason) < 200
+
+
+async def test_a_login_page_is_no_heartbeat(folder: Path) -> None:
+    away = b"HTTP/1.1 302 Found\r\nLocation: /login\r\n"
+    assert isinstance(await ask_of(folder, saying(b"", BEATS, head=away), ActivityApi.CODE_SERVER), Unknown)
 
 
 async def test_a_kernel_without_a_state_is_unknown(folder: Path) -> None:

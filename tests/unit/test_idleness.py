@@ -8,7 +8,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notebookd.domain.activity import EditorActivity, GatewayUse, GpuLoad, Kernel, Moment, Signals, Terminal
+from notebookd.domain.activity import (
+    ActivityApi,
+    CpuTime,
+    EditorActivity,
+    GatewayUse,
+    GpuLoad,
+    Heartbeat,
+    Kernel,
+    Moment,
+    Signals,
+    Terminal,
+    cpu_load,
+)
 from notebookd.domain.idleness import (
     IDLE_STOP_LABEL,
     IdleRecord,
@@ -53,6 +65,12 @@ def browser(connections: int, last_s: float | None = None) -> Signals:
 def gpus(*utilisations: float | None) -> Signals:
     each = tuple(GpuLoad(index=index, utilisation=used) for index, used in enumerate(utilisations))
     return replace(BARE, gpus=Known(each))
+
+
+def code_server(last_s: float | None = None, cpus: float | None = 0.0) -> Signals:
+    heartbeat = Heartbeat(last_at=None if last_s is None else after(last_s))
+    load = Unknown("nobody looked") if cpus is None else Known(cpus)
+    return replace(BARE, editor=Known(heartbeat), cpus=load, api=ActivityApi.CODE_SERVER)
 
 
 def unseen(what: str) -> Signals:
@@ -174,6 +192,70 @@ def test_a_single_busy_sample_counts() -> None:
     for seconds in range(1860, 1830 + 3600, 30):
         assert watch.at(seconds, gpus(0.0)).state is IdleState.ACTIVE
     assert watch.at(1830 + HOUR, gpus(0.0)).state is IdleState.IDLE
+
+
+def test_a_heartbeat_that_moves_is_activity_and_an_old_one_is_not() -> None:
+    watch = Watch()
+    watch.every(30, HOUR / 2, code_server())
+    watch.at(HOUR / 2 + 30, code_server(HOUR / 2 + 10))
+    assert watch.every(30, HOUR - 30, code_server(HOUR / 2 + 10)).state is IdleState.ACTIVE
+    verdict = Watch().every(30, HOUR + 10, code_server(-60))
+    assert verdict.state is IdleState.IDLE
+    assert "no heartbeat since" in verdict.reason
+
+
+def test_an_unreachable_code_server_is_not_idle() -> None:
+    silent = replace(code_server(), editor=Unknown("the editor did not answer in time"))
+    verdict = Watch().every(30, 2 * HOUR, silent)
+    assert verdict.state is IdleState.UNKNOWN
+    assert "cannot see heartbeat: the editor did not answer in time" in verdict.reason
+    assert "kernels" not in verdict.reason
+
+
+def test_a_heartbeat_in_the_future_is_unknown() -> None:
+    verdict = Watch().every(30, 2 * HOUR, code_server(3 * HOUR))
+    assert verdict.state is IdleState.UNKNOWN
+    assert "lies in the future" in verdict.reason
+
+
+def test_programs_that_use_the_cpu_keep_a_notebook_without_a_browser() -> None:
+    watch = Watch()
+    assert watch.every(30, HOUR, code_server(cpus=0.06)).state is IdleState.ACTIVE
+    verdict = watch.at(HOUR + 30, code_server(cpus=1.97))
+    assert "its programs use 197 % of a CPU" in verdict.reason
+
+
+def test_programs_that_hardly_use_the_cpu_do_not_keep_it() -> None:
+    verdict = Watch().every(30, HOUR, code_server(cpus=0.05))
+    assert verdict.state is IdleState.IDLE
+    assert "its programs use 5 % of a CPU, not over 5 % since" in verdict.reason
+
+
+def test_programs_that_nobody_saw_may_have_been_busy_until_now() -> None:
+    watch = Watch()
+    watch.every(30, HOUR - 60, code_server())
+    assert watch.at(HOUR, code_server(cpus=None)).state is IdleState.UNKNOWN
+    assert watch.at(HOUR + 30, code_server()).state is IdleState.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("before", "load"),
+    [
+        (CpuTime(pid=7, used_s=10.0, boot_s=100.0), Known(0.5)),
+        (None, Unknown("its programs have been looked at only once")),
+        (CpuTime(pid=8, used_s=10.0, boot_s=100.0), Unknown("its programs have been looked at only once")),
+        (CpuTime(pid=7, used_s=10.0, boot_s=110.0), Unknown("its programs have been looked at only once")),
+        (
+            CpuTime(pid=7, used_s=15.1, boot_s=100.0),
+            Unknown("a program ended and took its count of CPU time with it"),
+        ),
+    ],
+    ids=["half", "first", "another container", "no time", "fell"],
+)
+def test_a_load_is_what_was_used_between_two_readings_of_one_container(
+    before: CpuTime | None, load: Known[float] | Unknown
+) -> None:
+    assert cpu_load(before, CpuTime(pid=7, used_s=15.0, boot_s=110.0)) == load
 
 
 def test_a_kernel_that_comes_or_goes_is_activity() -> None:

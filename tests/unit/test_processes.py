@@ -158,6 +158,7 @@ def test_a_name_may_be_any_bytes(tmp_path: Path) -> None:
 def test_stat_of_a_name_with_spaces_and_parentheses_is_read() -> None:
     stat = parse_stat(b"12 (a) S 9 (b) R 7 1 1 0 -1 4194560 1 2 0 0 3 4 0 0 20 0 5 0 369016 2322432 332")
     assert (stat.name, stat.state, stat.ppid, stat.threads, stat.start_ticks) == (b"a) S 9 (b", "R", 7, 5, 369016)
+    assert stat.cpu_ticks == 3 + 4, "its own and its children's"
 
 
 def test_a_first_thread_that_ended_before_the_others_is_a_process(tmp_path: Path) -> None:
