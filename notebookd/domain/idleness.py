@@ -170,12 +170,6 @@ def look_every_s(window_s: float) -> float:
     return min(max(window_s / 10, 1.0), 30.0)
 
 
-def look_again_at(verdict: Verdict, rule: IdleRule, now: Moment) -> datetime:
-    """When the next look can find anything else: when the window is over, or soon where something was not seen."""
-    soon = now.at + timedelta(seconds=look_every_s(rule.window_s))
-    return soon if verdict.stops_at is None else max(verdict.stops_at, now.at + timedelta(seconds=1))
-
-
 def longest_blink_s(window_s: float) -> float:
     """For how long, in seconds, a GPU may go without a sample and is still taken to have been as it was."""
     return 4 * look_every_s(window_s)

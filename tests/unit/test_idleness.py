@@ -32,7 +32,6 @@ from notebookd.domain.idleness import (
     idle_window,
     longest_blink_s,
     look,
-    look_again_at,
     look_every_s,
     parse_window,
 )
@@ -459,24 +458,6 @@ def test_a_window_is_a_minute_at_least() -> None:
 def test_looks_are_a_small_part_of_the_window() -> None:
     assert [look_every_s(window_s) for window_s in (5, 60, HOUR, 24 * HOUR)] == [1, 6, 30, 30]
     assert all(longest_blink_s(window_s) < window_s for window_s in (5, 60, HOUR))
-
-
-def test_a_look_when_the_window_is_over_is_enough_where_there_are_only_stamps() -> None:
-    """A cell runs silently for 5000 s; nobody looks but when told to."""
-    watch, seconds, looks = Watch(), 0.0, 0
-    while True:
-        signals = kernels(kernel("busy") if seconds < 5000 else kernel("idle", 5000))
-        verdict, looks = watch.at(seconds, signals), looks + 1
-        if verdict.state is IdleState.IDLE:
-            break
-        seconds = (look_again_at(verdict, RULE, Moment(at=after(seconds), boot_s=1000 + seconds)) - NOW).total_seconds()
-    assert (seconds, looks) == (5000 + HOUR, 4)
-
-
-def test_what_was_not_seen_is_tried_again_soon_and_nothing_at_once() -> None:
-    now = Moment(at=after(2 * HOUR), boot_s=1000 + 2 * HOUR)
-    assert look_again_at(Watch().at(2 * HOUR, unseen("editor")), RULE, now) == after(2 * HOUR + look_every_s(HOUR))
-    assert look_again_at(Watch().at(2 * HOUR), RULE, now) == after(2 * HOUR + 1)
 
 
 def test_a_look_for_a_sample_alone_changes_nothing_else() -> None:
