@@ -21,6 +21,7 @@ from yarl import URL
 from notebookd.gateway import headers
 from notebookd.gateway.editor import UNREACHABLE, editor_session
 from notebookd.gateway.forward import forward
+from notebookd.gateway.patience import Stalled
 from notebookd.gateway.websocket import forward_websocket
 
 __all__ = ["is_meant", "pass_on"]
@@ -33,6 +34,7 @@ _CODES: Final = {
     401: "unauthenticated",
     403: "forbidden",
     404: "not-found",
+    408: "invalid-request",
     409: "conflict",
     503: "store-unavailable",
 }
@@ -65,6 +67,10 @@ async def pass_on(
             if not websocket:
                 return await forward(request, session, url, sent, body_patience_s=body_patience_s)
             return await forward_websocket(request, session, url, sent, opened=opened, touched=lambda: None)
+    except Stalled:
+        refusal = _refusal(408, "the rest of it did not come", "send the whole request")
+        refusal.force_close()
+        return refusal
     except aiohttp.WSServerHandshakeError as error:
         return _refusal(error.status, "the websocket is refused", "ask without `Upgrade` to read why")
     except UNREACHABLE:

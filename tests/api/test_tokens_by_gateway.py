@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ from notebookd.api.peers import PeerPolicy
 from notebookd.config import parse_config
 from notebookd.gateway.listeners import listening
 from notebookd.gateway.main import running
+from notebookd.gateway.patience import Patience
 from notebookd.testing.house import serve_api
 from tests.api.caller import SPEC, Api, Said, check
 from tests.api.people import ADMINS, People
@@ -56,7 +58,12 @@ def settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def door(api: Api, public_folder: Path, settings: dict[str, Any]) -> AsyncIterator[Door]:
+def patience() -> Patience:
+    return Patience()
+
+
+@pytest.fixture
+async def door(api: Api, public_folder: Path, settings: dict[str, Any], patience: Patience) -> AsyncIterator[Door]:
     config = parse_config({"paths": {"runtime": str(public_folder)}, "gateway": settings}, source=None)
     (public_folder / "gateway").mkdir()
     (public_folder / "activity").mkdir()
@@ -65,7 +72,7 @@ async def door(api: Api, public_folder: Path, settings: dict[str, Any]) -> Async
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve_api(api.house, peers, config.paths.bearers, bearers_only=True))
         sockets = stack.enter_context(listening("127.0.0.1", 0, environ={}))
-        await stack.enter_async_context(running(config, sockets, now=lambda: 1_700_000_000.0))
+        await stack.enter_async_context(running(config, sockets, now=lambda: 1_700_000_000.0, patience=patience))
         client = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
         yield Door(api, sockets[0].getsockname()[1], client, made.body["status"]["value"])
 
@@ -184,6 +191,16 @@ async def test_bodies_and_headers_are_bounded(door: Door) -> None:
     big = await door.say("POST", "/v1/notebook", data=io.BytesIO(b"x" * (1024 * 1024 + 1)))
     assert (big.status, big.code) == (413, "too-large")
     assert (await door.say("GET", "/v1/me", headers={"X-Much": "x" * 17_000})).status == 400
+
+
+@pytest.mark.parametrize("patience", [Patience(body_s=0.1)])
+async def test_a_body_that_stops_coming_is_refused_in_the_one_shape(door: Door) -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    said = await door.say("POST", "/v1/notebook", data=half())
+    assert (said.status, said.code) == (408, "invalid-request")
 
 
 async def test_a_daemon_that_is_away_is_told_from_a_refusal(door: Door, public_folder: Path) -> None:
