@@ -20,8 +20,10 @@ from pathlib import Path
 
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.files import LocalFiles
+from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.adapters.sqlite import SqliteStore
+from notebookd.adapters.volumes import LocalVolumes
 from notebookd.assembly import Assembly, Parts, assemble, instance_of
 from notebookd.config import Config, parse_config
 from notebookd.domain.billing import Tariff, bill_of, opened
@@ -36,6 +38,8 @@ from notebookd.testing.activity import FakeTraffic
 from notebookd.testing.editor import FakeEditor
 from notebookd.testing.engine import FakeContainer, FakeEngine, FakeEngineWorld
 from notebookd.testing.gpus import FakeGpus
+from notebookd.testing.images import FakeImages
+from notebookd.testing.movers import FakeMovers, FakeMoversWorld
 from notebookd.testing.processes import FakeProcesses
 from tests import values
 from tests.bench.figures import Figure
@@ -195,9 +199,13 @@ async def serving(crowd: Crowd) -> AsyncIterator[tuple[SqliteStore, Assembly, St
                 gpus=FakeGpus(GPUS),
                 processes=FakeProcesses(),
                 engine=FakeEngine(crowd.engine, instance),
+                images=FakeImages(crowd.engine),
+                recipes=RecipeFolder(crowd.config.recipes),
                 editor=FakeEditor(crowd.engine),
                 traffic=FakeTraffic(),
                 files=files,
+                volumes=LocalVolumes(crowd.config),
+                movers=FakeMovers(FakeMoversWorld(paths, engine=crowd.engine)),
                 routes=routes,
                 quota=lambda _: UNBOUND,
                 host=HostCompute(cpus=2 * RUNNING, memory_bytes=2 * RUNNING * GIB),
