@@ -240,11 +240,12 @@ class Framework:
 class CatalogueEntry:
     """The image for an editor, a framework and a version of it.
 
-    ``command`` serves the editor on the Unix socket ``/run/editor/editor.sock``; ``uid`` is the user it runs as
-    inside; a GET of ``probe`` answers 200 when it is up. ``activity`` is how the editor tells what goes on in it: by
-    Jupyter's REST API, or not at all, and then idle stop goes by browsers and GPUs alone. ``saved_paths`` are kept over
-    a stop, all of them in the workspace. ``labels`` go on every notebook made of it, unless its user gives them another
-    value. One that is ``deprecated`` makes no new notebook; the text says what to take instead."""
+    ``command`` serves the editor on the Unix socket ``/run/editor/editor.sock``; ``uid`` is the user it runs as inside;
+    a GET of ``probe`` answers 200 when it is up. ``activity`` is how the editor tells what goes on in it: by Jupyter's
+    REST API, by code-server's heartbeat, or not at all; idle stop goes by browsers and GPUs beside it, and by CPUs
+    where it is not Jupyter's. ``saved_paths`` are kept over a stop, all of them in the workspace. ``labels`` go on
+    every notebook made of it, unless its user gives them another value. One that is ``deprecated`` makes no new
+    notebook; the text says what to take instead."""
 
     editor: str
     framework: str

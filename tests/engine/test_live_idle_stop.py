@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real JupyterLab that nobody uses is stopped; one that somebody may be using is not.
+"""A real JupyterLab or VS Code that nobody uses is stopped; one that somebody may be using is not.
 
 Each notebook that is to be kept is watched beside another that is not: when that one is stopped, the watch has looked
 at both for a whole window.
@@ -8,14 +8,19 @@ at both for a whole window.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 
 from notebookd import wire
 from tests.engine.jupyter import begin, busy, kernel_channel
 from tests.engine.live import WITHOUT_SNAPSHOTS, Machine, eventually, quickstart
+from tests.engine.test_live_images import is_offered, offered
 
 pytestmark = pytest.mark.engine
 
@@ -30,7 +35,8 @@ def idle_machine(outer: Machine, tmp_path_factory: pytest.TempPathFactory) -> It
     """One more notebookd, which stops what idles for seconds."""
     config = tmp_path_factory.mktemp("idle") / "notebookd.toml"
     config.write_text(f'{WITHOUT_SNAPSHOTS}[lifecycle]\nidle_stop = "{WINDOW_S:.0f}s"\nwarn_before = ["3s"]\n')
-    with quickstart("--gpus", "4", "--config", str(config)) as machine:
+    vscode = ("--image", "vscode") if is_offered(outer, "vscode") else ()
+    with quickstart("--gpus", "4", "--config", str(config), *vscode) as machine:
         yield machine
 
 
@@ -124,6 +130,45 @@ async def test_an_open_tab_keeps_it_and_a_closed_one_does_not(idle: Machine) -> 
         await asyncio.to_thread(outlive_an_idle_one, idle, notebook)
         assert "1 browser connection open now" in await asyncio.to_thread(why, idle, notebook)
     await asyncio.to_thread(await_stop, idle, notebook)
+
+
+@asynccontextmanager
+async def workbench_channel(live: Machine, notebook: str) -> AsyncIterator[None]:
+    """The websocket of VS Code's page, through the gateway."""
+    host, port = live.gateway
+    headers = {"Host": f"{notebook}.localhost:{port}", "Authorization": f"Bearer {live.token(notebook)}"}
+    async with aiohttp.ClientSession(f"http://{host}:{port}", headers=headers) as session:
+        async with session.get("/?folder=/workspace") as page:
+            path = re.search(r"stable-[0-9a-f]{40}", await page.text())
+        assert path is not None
+        query = f"reconnectionToken={uuid.uuid4()}&reconnection=false&skipWebSocketFrames=false"
+        async with session.ws_connect(f"/{path[0]}?{query}"):
+            yield
+
+
+async def test_vs_code_is_kept_by_a_tab_a_busy_program_or_silence_and_by_nothing_else(idle: Machine) -> None:
+    offered(idle, "vscode")
+    starts = (asyncio.to_thread(idle.run, "conda", "vscode") for _ in range(3))
+    tab, program, mute = await asyncio.gather(*starts)
+    idle.execute(program, "sh", "-c", "while [ ! -e /workspace/enough ]; do :; done >/dev/null 2>&1 &")
+    idle.execute(mute, "mv", SOCKET, AWAY)
+    async with workbench_channel(idle, tab):
+        await asyncio.to_thread(outlive_an_idle_one, idle, tab, program, mute)
+        assert "1 browser connection open now" in why(idle, tab)
+        assert re.search(r"its programs use [0-9]+ % of a CPU", why(idle, program))
+        assert "cannot see heartbeat: the editor cannot be reached" in why(idle, mute)
+    idle.execute(program, "touch", "/workspace/enough")
+    idle.execute(mute, "mv", AWAY, SOCKET)
+    for notebook in (tab, program, mute):
+        await asyncio.to_thread(await_stop, idle, notebook)
+        told = why(idle, notebook)
+        for part in (
+            "idle for 5s",
+            "no browser connection since",
+            "no heartbeat since",
+            "of a CPU, not over 5 % since",
+        ):
+            assert part in told
 
 
 def test_the_label_keeps_one_until_it_is_taken_off(idle: Machine) -> None:

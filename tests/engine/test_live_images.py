@@ -29,9 +29,14 @@ with zipfile.ZipFile("/workspace/teal.vsix", "w") as package:
 """
 
 
+def is_offered(live: Machine, recipe: str) -> bool:
+    """Whether this notebookd has the image of that recipe."""
+    return recipe == "jupyterlab" or (live.config.parent / "catalogue.d" / f"{recipe}.toml").exists()
+
+
 def offered(live: Machine, recipe: str) -> None:
     """Skip where this notebookd has no such image."""
-    if recipe != "jupyterlab" and not (live.config.parent / "catalogue.d" / f"{recipe}.toml").exists():
+    if not is_offered(live, recipe):
         pytest.skip(f"this notebookd does not offer the image {recipe}: quickstart --image {recipe}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from notebookd.adapters.files import NOTICES
-from notebookd.domain.activity import ActivityApi, EditorActivity, Kernel, Terminal
+from notebookd.domain.activity import ActivityApi, EditorActivity, EditorWord, Heartbeat, Kernel, Terminal
 from notebookd.domain.deadlines import Reason
 from notebookd.domain.observed import Seen
 from notebookd.domain.run import NotebookId, NotebookState
@@ -110,6 +110,73 @@ async def test_terminal_output_counts(world: World) -> None:
         assert state(house, notebook) is NotebookState.STOPPED
 
 
+@pytest.fixture
+def code_world(tmp_path: Path) -> World:
+    """The same with an editor that tells no more than code-server does."""
+    image = {"editor": "jupyterlab", "framework": "conda", "version": "py311", "activity": "code-server"}
+    return make_world(tmp_path, settings={"lifecycle": {"idle_stop": "4h"}, "image": [image]})
+
+
+def use_cpu(house: House, notebook: NotebookId, used_s: float) -> None:
+    """What runs in its container has used so much since the start."""
+    pid = run_of(house, notebook).container_pid
+    assert pid is not None
+    house.world.processes.cpu_s[pid] = used_s
+
+
+async def test_code_server_without_a_connection_and_a_program_is_stopped(code_world: World) -> None:
+    async with open_house(code_world) as house:
+        notebook = await create(house)
+        use_cpu(house, notebook, 0.6)
+        await hours(house, 3.9)
+        assert state(house, notebook) is NotebookState.RUNNING
+        await hours(house, 0.2)
+        assert state(house, notebook) is NotebookState.STOPPED
+        for part in ("idle for 4h", "no heartbeat since", "its programs use 0 % of a CPU"):
+            assert part in why(house, notebook)
+        assert_sound(house)
+
+
+async def test_a_program_that_no_tab_shows_keeps_code_server(code_world: World) -> None:
+    async with open_house(code_world) as house:
+        notebook = await create(house)
+        for minute in range(5 * 60):
+            use_cpu(house, notebook, 6.0 * minute)
+            await house.pass_time(60)
+        assert state(house, notebook) is NotebookState.RUNNING
+        assert "its programs use 10 % of a CPU" in why(house, notebook)
+
+
+async def test_a_label_makes_nobody_forget_what_the_programs_had_used(code_world: World) -> None:
+    async with open_house(code_world) as house:
+        notebook = await create(house)
+        use_cpu(house, notebook, 0.6)
+        await hours(house, 0.1)
+        await house.notebooks.set_label(ALICE, notebook, "colour", "blue")
+        await house.quiet()
+        assert "its programs use 0 % of a CPU" in why(house, notebook)
+
+
+async def test_programs_that_cannot_be_seen_keep_it(code_world: World) -> None:
+    async with open_house(code_world) as house:
+        notebook = await create(house)
+        await hours(house, 5)
+        assert state(house, notebook) is NotebookState.RUNNING
+        assert "cannot see cpus: the processes in its container cannot be seen" in why(house, notebook)
+
+
+async def test_a_beating_heart_counts(code_world: World) -> None:
+    async with open_house(code_world) as house:
+        notebook = await create(house)
+        use_cpu(house, notebook, 0.6)
+        await hours(house, 3)
+        code_world.editor.heartbeats[notebook] = Heartbeat(last_at=code_world.clock.now())
+        await hours(house, 3.9)
+        assert state(house, notebook) is NotebookState.RUNNING
+        await hours(house, 0.2)
+        assert state(house, notebook) is NotebookState.STOPPED
+
+
 async def test_the_label_outranks_the_configuration(world: World) -> None:
     async with open_house(world) as house:
         never, soon = await create(house), await create(house)
@@ -136,7 +203,7 @@ class Asked(FakeEditor):
 
     meanwhile: Callable[[], Awaitable[None]] | None = None
 
-    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorActivity | None]:
+    async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorWord]:
         seen = await super().activity(notebook_id, api)
         if self.meanwhile is not None:
             deed, self.meanwhile = self.meanwhile, None
