@@ -15,6 +15,8 @@ from notebookd.doctor.machine import NotSeen, Patient, dig
 OLDEST_PODMAN = (4, 3)
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 FIRST_PERSONS_UID = 1000
+_OURS = re.compile(r"localhost/notebookd/([a-z]+):1")
+"""What the recipe of that name makes."""
 
 
 def check_engine(patient: Patient) -> Iterator[Finding]:
@@ -142,7 +144,7 @@ def check_images(patient: Patient) -> Iterator[Finding]:
             yield ok("images", f"{image} is there, its layers are prepared")
         else:
             seen = f"{image} is there, its layers are not prepared: its first start takes some seconds more"
-            yield warn("images", seen, _prepare(patient, image))
+            yield warn("images", seen, f"notebookctl image prepare {image}")
     for image in absent:
         cure = _obtain(patient, image)
         report = warn if present else fail
@@ -150,18 +152,14 @@ def check_images(patient: Patient) -> Iterator[Finding]:
 
 
 def _obtain(patient: Patient, image: str) -> str:
-    recipe = "/usr/share/notebookd/images/jupyterlab/build"
-    if not image.startswith("localhost/"):
-        return patient.machine.as_engine(f"podman pull {image}")
-    if patient.machine.has_package:
-        return patient.machine.as_engine(recipe)
-    return f"contrib/quickstart builds it (as {patient.machine.account})"
-
-
-def _prepare(patient: Patient, image: str) -> str:
-    uid = next(entry.uid for entry in patient.config.images.entries if entry.image == image)
-    command = f"podman run --rm --network none --userns keep-id:uid={uid},gid={uid} {image} true"
-    return patient.machine.as_engine(command)
+    """How to come by an image."""
+    if (ours := _OURS.fullmatch(image)) is not None:
+        if patient.machine.has_package:
+            return patient.machine.as_engine(f"{patient.config.recipes}/build {ours[1]}")
+        return f"contrib/quickstart --image {ours[1]} builds it"
+    if image.startswith("localhost/"):
+        return "build it under that name with the engine's podman, or take it out of the catalogue"
+    return f"notebookctl image pull {image}"
 
 
 def _prepared(patient: Patient) -> frozenset[str] | None:

@@ -346,6 +346,24 @@ def test_an_absent_image_fails_only_when_there_is_no_other(world: World) -> None
     assert world.trouble() == {}
 
 
+@pytest.mark.parametrize(
+    ("image", "packaged", "cure"),
+    [
+        ("localhost/notebookd/vscode:1", True, "sudo notebookd-engine /usr/share/notebookd/images/build vscode"),
+        ("localhost/notebookd/vscode:1", False, "contrib/quickstart --image vscode builds it"),
+        ("localhost/mine:2", True, "build it under that name"),
+        ("docker.io/lab/torch:2.5", True, "notebookctl image pull docker.io/lab/torch:2.5"),
+    ],
+)
+def test_the_cure_of_an_absent_image_is_its_own(world: World, image: str, packaged: bool, cure: str) -> None:
+    if packaged:
+        world.write("/usr/sbin/notebookd-engine", "")
+    world.settings["image"] = [{"editor": "jupyterlab", "framework": "pytorch", "version": "2.5", "image": image}]
+    finding = world.trouble()["images"]
+    assert image in finding.seen
+    assert cure in (finding.cure or "")
+
+
 def test_a_daemon_that_is_down_or_unwell_is_a_warning(world: World) -> None:
     world.health = 503
     assert "503" in world.trouble()["api"].seen

@@ -134,9 +134,9 @@ def test_an_engine_that_anybody_may_open_fails(world: World) -> None:
 
 def test_cures_go_the_packages_way_to_the_engine_where_it_is_there(world: World) -> None:
     world.images.clear()
-    assert "contrib/quickstart builds it" in (only(world, "images").cure or "")
+    assert "contrib/quickstart --image jupyterlab builds it" in (only(world, "images").cure or "")
     world.write("/usr/sbin/notebookd-engine", "")
-    assert only(world, "images").cure == "sudo notebookd-engine /usr/share/notebookd/images/jupyterlab/build"
+    assert only(world, "images").cure == "sudo notebookd-engine /usr/share/notebookd/images/build jupyterlab"
 
 
 # Confinement, devices, limits, clock
@@ -214,7 +214,7 @@ def test_an_image_whose_layers_are_not_prepared_is_a_warning_with_the_command(wo
     (storage / "overlay-images/images.json").write_text(json.dumps(images))
     finding = only(world, "images")
     assert (finding.status, "not prepared" in finding.seen) == (Status.WARN, True)
-    assert f"--userns keep-id:uid=42420,gid=42420 {IMAGE} true" in (finding.cure or "")
+    assert f"notebookctl image prepare {IMAGE}" == finding.cure
     images[0]["mapped-layers"] = ["c140"]
     (storage / "overlay-images/images.json").write_text(json.dumps(images))
     assert world.trouble() == {}
