@@ -66,4 +66,5 @@ async def test_a_file_is_edited_and_saved_and_a_terminal_runs_it(
     await page.keyboard.type("python3 hello.py | tee told.txt\n")
     await eventually_inside("cat told.txt", "42\nedited\n")
     if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
         await page.screenshot(path=pictures / "vscode.png")

@@ -258,3 +258,4 @@ def test_open_prints_the_url_where_there_is_no_browser(notebookctl, toy):
         text=True,
     )
     assert (done.returncode, done.stdout.strip()) == (0, f"http://{A}.localhost:8421/?token=secret")
+    assert "ssh -L 8421:127.0.0.1:8421 " in done.stderr

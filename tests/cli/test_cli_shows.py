@@ -124,6 +124,15 @@ def test_capabilities_filter(notebookctl, toy):
     assert toy.asked[0].query == {"compatibleWithFramework": ["conda"]}
 
 
+def test_capabilities_without_a_kind_are_what_a_notebook_is_made_of(notebookctl, toy):
+    for name in ("flavor", "framework", "editor"):
+        _, route, body = SHOWS[name]
+        toy.on(route, body)
+    shown = notebookctl("capabilities").stdout
+    assert shown == "\n".join(notebookctl("capabilities", kind).stdout for kind in ("flavor", "framework", "editor"))
+    assert notebookctl("capabilities", "-o", "json").exit_code == 2
+
+
 class TestNaming:
     """A notebook is named by id, unique prefix, or own unique name."""
 

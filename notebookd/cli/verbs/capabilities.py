@@ -11,27 +11,40 @@ from notebookd.cli.here import Here, Verb, output_option, pass_here
 from notebookd.cli.output import Table, emit, size
 from notebookd.client import Client, Reply
 
+_MADE_OF = ("flavor", "framework", "editor")
+
 
 @click.command("capabilities", cls=Verb)
-@click.argument("kind", type=click.Choice(["flavor", "framework", "editor", "quota"]))
+@click.argument("kind", type=click.Choice(["flavor", "framework", "editor", "quota"]), required=False)
 @click.argument("action", type=click.Choice(["list", "get"]), default="list")
 @click.argument("identity", metavar="ID", required=False)
 @click.option("--compatible-with", metavar="ID", help="Only frameworks for this editor, or editors for this framework.")
 @output_option
 @pass_here
-def verb(here: Here, *, kind: str, action: str, identity: str | None, compatible_with: str | None, output: str) -> None:
+def verb(
+    here: Here, *, kind: str | None, action: str, identity: str | None, compatible_with: str | None, output: str
+) -> None:
     """Show what notebooks can be made of.
 
-    That is flavors (kinds of GPU or CPU), frameworks and their versions, editors, and your quota. Versions in brackets
-    are deprecated: notebooks that have them go on, new ones take another.
+    That is flavors (kinds of GPU or CPU), frameworks and their versions, editors, and your quota; without a kind, the
+    first three. Versions in brackets are deprecated: notebooks that have them go on, new ones take another.
     """
+    if kind is None:
+        if output != "table" or compatible_with is not None:
+            raise click.UsageError("say of what: flavor, framework, editor or quota")
+        tables = [_table(each, _listed(_ask(here.client, each, None, None))).text() for each in _MADE_OF]
+        click.echo("\n\n".join(tables))
+        return
     if (action == "get") != (identity is not None) or (action == "get" and kind == "quota"):
         raise click.UsageError("get takes the ID of a flavor, framework or editor, list takes none")
     if compatible_with is not None and (kind in {"flavor", "quota"} or action == "get"):
         raise click.UsageError("--compatible-with goes with framework list and editor list")
     reply = _ask(here.client, kind, identity, compatible_with)
-    found = reply.value if isinstance(reply.value, list) else [reply.value]
-    emit(output, reply.body, _table(kind, found))
+    emit(output, reply.body, _table(kind, _listed(reply)))
+
+
+def _listed(reply: Reply[object]) -> list[object]:
+    return reply.value if isinstance(reply.value, list) else [reply.value]
 
 
 def _ask(client: Client, kind: str, identity: str | None, compatible_with: str | None) -> Reply[object]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import click
 
 from notebookd.cli.here import Here, Verb, notebook_argument, pass_here
@@ -21,5 +23,7 @@ def verb(here: Here, *, notebook: str) -> None:
 
     url = here.client.access(notebook_id(here, notebook)).value.url
     if not webbrowser.open(url):
-        here.terminal.note("note: no browser could be started here; from another machine, forward port 8421 by ssh -L")
+        port = urlsplit(url).port or 80
+        note = f"from another machine, forward it: ssh -L {port}:127.0.0.1:{port} HOST"
+        here.terminal.note(f"note: no browser could be started here; {note}")
         click.echo(url)
