@@ -23,7 +23,7 @@ check: prepare
 	shellcheck --external-sources --exclude=SC2034,SC2154 $(scripts)
 
 bench: prepare
-	contrib/quickstart --gpus 10 -- $(bin)/python -m tests.bench
+	contrib/quickstart --gpus 10 --image vscode -- $(bin)/python -m tests.bench
 
 docs: prepare
 	$(bin)/python -m tests.meta.lifecycle_doc

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``contrib/quickstart --gpus 10 -- .venv/bin/python -m tests.bench [MEASURE ...]``, as root; ``make bench`` does it.
+"""``contrib/quickstart --gpus 10 --image vscode -- .venv/bin/python -m tests.bench [MEASURE ...]``, as root.
 
-Prints one table. Exit status 1 when a target is missed.
+``make bench`` does it. Prints one table. Exit status 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.bench.resting import measure_rest
 from tests.bench.scale import measure_scale
 from tests.bench.scraping import measure_scraping
 from tests.bench.serving import measure_serving
-from tests.bench.starting import measure_many, measure_one
+from tests.bench.starting import measure_many, measure_one, measure_vscode
 from tests.bench.transfers import measure_transfers
 
 
@@ -40,6 +40,7 @@ def main() -> int:
 
     measures: dict[str, Callable[[], list[Figure]]] = {
         "one": lambda: beside_podman(measure_one),
+        "vscode": lambda: beside_podman(measure_vscode),
         "many": lambda: beside_podman(measure_many),
         "questions": lambda: measure_questions(daemon),
         "rest": lambda: measure_rest(daemon),

@@ -13,20 +13,18 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import time
-import tomllib
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
 from tests.bench.daemon import PATIENCE_S, POLL_S, service_pid
+from tests.bench.programs import IMAGES, JUPYTERLAB, LOCK, STOCK_RECIPE, Program
 
 ACCOUNT = "notebookd"
 UID = 42420
-IMAGE = "localhost/notebookd/jupyterlab:1"
-CATALOGUE = Path(__file__).parents[2] / "notebookd" / "catalogue.toml"
-EDITOR = tuple(tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))["image"][0]["command"])
 ENTER = """
 echo $$ >"/sys/fs/cgroup/notebookd-quickstart/$1/engine/cgroup.procs"
 cd /
@@ -42,6 +40,7 @@ class BareEditor:
 
     name: str
     folder: Path
+    program: Program
 
     @property
     def socket(self) -> Path:
@@ -86,10 +85,23 @@ class Bare:
             if not line:
                 raise RuntimeError(f"the shell in the engine's namespace ended at: {command}")
 
-    def prepare(self) -> BareEditor:
+    def build_stock(self) -> None:
+        """Make the image ``programs.STOCK`` runs, as quickstart makes ours, in this engine's storage."""
+        print("building the stock image ...", file=sys.stderr)
+        recipes, build_log = self._folders / "recipes", self._folders / "build.log"
+        shutil.copytree(STOCK_RECIPE, recipes / "stock")  # the account may not be able to enter the checkout
+        shutil.copy(LOCK, recipes / "stock")
+        shutil.copy(IMAGES / "build", recipes)
+        subprocess.run(["chmod", "-R", "a+rX", recipes], check=True)
+        settings = [f"{name}={value}" for name, value in os.environ.items() if _is_for_builds(name)]
+        line = shlex.join(["env", *settings, str(recipes / "build"), "stock"])
+        self.type(f"{line} >{build_log} 2>&1 || {{ tail {build_log} >&2; exit; }}")
+
+    def prepare(self, program: Program) -> BareEditor:
         """New folders, as notebookd makes them for a notebook."""
         account = pwd.getpwnam(ACCOUNT)
-        editor = BareEditor(name=f"bare-{uuid.uuid4()}", folder=self._folders / uuid.uuid4().hex[:8])
+        folder = self._folders / uuid.uuid4().hex[:8]
+        editor = BareEditor(name=f"bare-{uuid.uuid4()}", folder=folder, program=program)
         for folder in (editor.folder, editor.folder / "w", editor.folder / "e"):
             folder.mkdir(mode=0o700)
             os.chown(folder, account.pw_uid, account.pw_gid)
@@ -98,11 +110,12 @@ class Bare:
     def run_line(self, editor: BareEditor) -> str:
         """The ``podman run`` that makes what notebookd makes."""
         words = ["podman", "run", "--detach", "--name", editor.name, *self._options, *self._mounts(editor)]
-        return shlex.join([*words, "--entrypoint", EDITOR[0], IMAGE, *EDITOR[1:]]) + " >/dev/null"
+        program, *arguments = editor.program.command
+        return shlex.join([*words, "--entrypoint", program, editor.program.image, *arguments]) + " >/dev/null"
 
     def true_line(self) -> str:
         """The least container there is, with the same options."""
-        return shlex.join(["podman", "run", "--rm", *self._options, "--entrypoint", "true", IMAGE])
+        return shlex.join(["podman", "run", "--rm", *self._options, "--entrypoint", "true", JUPYTERLAB.image])
 
     def remove(self, *editors: BareEditor) -> None:
         self.type(
@@ -139,20 +152,25 @@ def options_of(shm_bytes: int, *, network: str = "slirp4netns:allow_host_loopbac
 
 
 def await_editor(editor: BareEditor) -> None:
-    """Poll until /api gives 200."""
+    """Poll until its program's probe gives 200."""
     deadline = time.monotonic() + PATIENCE_S
-    while not _answers(editor.socket):
+    while not _answers(editor.socket, editor.program.probe):
         if time.monotonic() > deadline:
             raise RuntimeError(f"no editor answers in {editor.folder}")
         time.sleep(POLL_S)
 
 
-def _answers(path: Path) -> bool:
+def _is_for_builds(name: str) -> bool:
+    """Whether contrib/images/build may want this of its caller's environment."""
+    return name.startswith("PIP_") or name == "SSL_CERT_FILE" or name.lower().endswith("_proxy")
+
+
+def _answers(path: Path, probe: str) -> bool:
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)
             connection.connect(str(path))
-            connection.sendall(b"GET /api HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            connection.sendall(f"GET {probe} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             return connection.recv(64).split(b" ")[1:2] == [b"200"]
     except OSError:
         return False

@@ -56,11 +56,11 @@ class Daemon:
             raise RuntimeError(f"{method} {path}: {answer.status} {content.decode()}")
         return content
 
-    def create(self, name: str) -> str:
+    def create(self, name: str, editor: str = "jupyterlab") -> str:
         """A notebook of one GPU; its id."""
         spec = {
             "name": name,
-            "env": {"editorId": "jupyterlab", "frameworkId": "conda"},
+            "env": {"editorId": editor, "frameworkId": "conda"},
             "resources": {"gpu": 1},
         }
         notebook: str = self.call("POST", "/v1/notebook", spec)["id"]
