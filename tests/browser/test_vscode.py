@@ -52,9 +52,12 @@ async def test_a_file_is_edited_and_saved_and_a_terminal_runs_it(
     await page.goto(notebook.url)
     await expect(page.locator(".explorer-viewlet")).to_be_visible(timeout=30_000)
     await page.get_by_role("treeitem", name="hello.py").dblclick()
-    await page.locator(".monaco-editor .view-lines").first.click()
+    lines = page.locator(".monaco-editor .view-lines").first
+    await expect(lines).to_contain_text("print(6", timeout=20_000)
+    await lines.click()
     await page.keyboard.press("Control+End")
-    await page.keyboard.type("print('edited')\n")
+    await page.keyboard.insert_text("print('edited')\n")  # typed, its brackets would close themselves
+    await expect(lines).to_contain_text("edited")
     await page.keyboard.press("Control+s")
     await eventually_inside("cat hello.py", "print(6 * 7)\nprint('edited')\n")
 
