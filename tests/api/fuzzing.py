@@ -22,7 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from notebookd.testing.house import World
 from tests.api.caller import SPEC, Api, open_api
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 BASE_URL = "http://localhost"
 
 

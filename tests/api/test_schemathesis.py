@@ -25,7 +25,7 @@ from notebookd.api.app import ROUTES
 from notebookd.api.openapi import document
 from notebookd.testing.house import make_world
 from tests.api.caller import SPEC
-from tests.api.fuzzing import BASE_URL, Served, Tally, served
+from tests.api.fuzzing import BASE_URL, PATIENCE_S, Served, Tally, served
 
 BOUNDED, LONG = 15, 650
 LEAST = {BOUNDED: 2_000, LONG: 20_000}
@@ -86,7 +86,7 @@ def check(case: schemathesis.Case, house: Served, tally: Tally) -> None:
     """Ask, and hold the answer against the description."""
     house.begin(case.operation.label)
     settle(case, house)
-    answer = case.call(base_url=BASE_URL, session=house.session)
+    answer = case.call(base_url=BASE_URL, session=house.session, timeout=PATIENCE_S)
     tally.count(case.operation.label, answer.status_code)
     partly = case.operation.body or case.operation.definition.raw["operationId"] in HERE
     excluded = NOT_SO_HERE if partly else NOT_SO
