@@ -189,18 +189,24 @@ async def test_no_line_is_split_and_no_session_is_set_by_an_editor(deck: Deck) -
         b"=notebookd-session=x",
         b"kept=1;Domain\t=\tlocalhost;domain=.localhost; Secure",
     )
-    folded = b"X-A: a\r\n Set-Cookie: notebookd-session=x\r\n"
     early = b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: notebookd-session=x\r\n\r\n"
     trailed = b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nSet-Cookie: notebookd-session=x\r\n\r\n"
     head = b"".join(b"Set-Cookie: %s\r\n" % cookie for cookie in cookies)
     async with (
-        _editor_that_says(deck, early + OK + folded + head + trailed),
+        _editor_that_says(deck, early + OK + head + trailed),
         deck.ask("GET", "/", headers=BEARER) as answer,
     ):
         assert answer.status == 200
         assert await answer.read() == b"ok"
         assert answer.headers.getall("Set-Cookie") == ["kept=1; Secure"]
-        assert answer.headers["X-A"] == "a Set-Cookie: notebookd-session=x"  # one line, folded or not
+
+
+async def test_a_folded_line_is_one_line_or_no_answer_at_all(deck: Deck) -> None:
+    """aiohttp unfolds it; with asyncio's debugging on it refuses it."""
+    folded = b"X-A: a\r\n Set-Cookie: notebookd-session=x\r\nContent-Length: 2\r\n\r\nok"
+    async with _editor_that_says(deck, OK + folded), deck.ask("GET", "/", headers=BEARER) as answer:
+        assert "Set-Cookie" not in answer.headers
+        assert answer.status == 502 or answer.headers["X-A"] == "a Set-Cookie: notebookd-session=x"
 
 
 @asynccontextmanager
