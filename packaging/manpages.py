@@ -35,10 +35,11 @@ def escape(text: str) -> str:
 
 
 def header(name: str, section: int, summary: str) -> list[str]:
-    """Title and name. The date is that of the source, so that two builds agree."""
+    """Title and name. The date is that of the source, so that two builds agree. Lines are not stretched: a long word,
+    such as a volume's grammar, leaves room that cannot be."""
     day = datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC).date().isoformat()
     title = f'.TH "{name.upper()}" {section} "{day}" "notebookd {__version__}"'
-    return [title, ".SH NAME", f"{escape(name)} \\- {escape(summary)}"]
+    return [title, ".ad l", ".SH NAME", f"{escape(name)} \\- {escape(summary)}"]
 
 
 def paragraphs(text: str) -> Iterator[str]:
