@@ -43,8 +43,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers must not meet at the engine, nor at the machine."""
+    """Two workers must not meet at the engine, nor at the machine; and of two tests of one id they would run one."""
+    ids: set[str] = set()
     for item in items:
+        if not item.nodeid.endswith(item.name):  # schemathesis gives all operations one id
+            item._nodeid = f"{item.nodeid.rpartition('::')[0]}::{item.name}"
+        if item.nodeid in ids:
+            raise pytest.UsageError(f"there are two tests {item.nodeid}")
+        ids.add(item.nodeid)
         for marker, part in ALONE.items():
             if item.get_closest_marker(marker) is not None and together(item.nodeid) != part:
                 raise pytest.UsageError(f"{item.nodeid} is marked {marker}: it belongs to the part {part} of TOGETHER")

@@ -19,11 +19,6 @@ from tests.cli.toy_server import Toy, toy_server
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def environment_of(**more):
-    """That of the tests and more; asyncio's complaints of a slow machine are not a program's words."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"} | more
-
-
 @dataclass
 class Notebookctl:
     """Runs the CLI against the toy."""
@@ -43,7 +38,7 @@ class Notebookctl:
             [sys.executable, "-c", "from notebookd.cli.main import main; main()", *args],
             input=keys,
             capture_output=True,
-            env=environment_of(NOTEBOOKD_SOCKET=self.toy.path),
+            env={**os.environ, "NOTEBOOKD_SOCKET": self.toy.path},
             timeout=60,
             check=False,
         )

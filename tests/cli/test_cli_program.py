@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -15,7 +16,6 @@ from aiohttp import WSMsgType, web
 
 from notebookd.cli.main import ALIASES, VERBS, cli
 from tests.cli import worlds
-from tests.cli.conftest import environment_of
 from tests.cli.worlds import A, me, notebook, page
 
 
@@ -64,7 +64,7 @@ def test_a_listing_loads_nothing_heavy(notebookctl, toy, verb):
     done = subprocess.run(
         [sys.executable, "-c", code, verb],
         capture_output=True,
-        env=environment_of(NOTEBOOKD_SOCKET=toy.path),
+        env={**os.environ, "NOTEBOOKD_SOCKET": toy.path},
         check=True,
         text=True,
     )
@@ -115,7 +115,7 @@ def test_doctor_becomes_notebookd_doctor(tmp_path, toy):
     done = subprocess.run(
         [sys.executable, "-c", "from notebookd.cli.main import main; main()", "doctor", "-o", "json", "--deep"],
         capture_output=True,
-        env=environment_of(PATH=str(tmp_path)),
+        env={**os.environ, "PATH": str(tmp_path)},
         check=False,
         text=True,
     )
@@ -126,7 +126,7 @@ def test_doctor_without_the_program_says_so(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", "from notebookd.cli.main import main; main()", "doctor"],
         capture_output=True,
-        env=environment_of(PATH=str(tmp_path)),
+        env={**os.environ, "PATH": str(tmp_path)},
         check=False,
         text=True,
     )
@@ -166,7 +166,7 @@ def exec_program(path, *args, keys=b""):
         [sys.executable, "-c", "from notebookd.cli.main import main; main()", "exec", A, *args],
         input=keys,
         capture_output=True,
-        env=environment_of(NOTEBOOKD_SOCKET=path),
+        env={**os.environ, "NOTEBOOKD_SOCKET": path},
         timeout=60,
         check=False,
     )

@@ -15,13 +15,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from notebookd import wire
-from notebookd.client import Client, Refused, Unreachable
+from notebookd.client import Client, NotFound, Refused, Unreachable
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 QUICKSTART = CHECKOUT / "contrib" / "quickstart"
@@ -202,10 +202,9 @@ class Machine:
         """notebookctl, from the path that quickstart gave."""
         program = shutil.which("notebookctl", path=self.environment["PATH"])
         assert program is not None
-        quiet = {name: value for name, value in self.environment.items() if name != "PYTHONASYNCIODEBUG"}
         return subprocess.run(
             [program, *arguments],
-            env=quiet,  # asyncio's complaints of a slow machine are not notebookctl's words
+            env=self.environment,
             capture_output=True,
             text=True,
             input=text,
@@ -275,7 +274,8 @@ class Machine:
             self.disturbed = False
         for notebook in self.made:
             if self.find_state(notebook) is not None:
-                self.client.delete_notebook(notebook, force=True)
+                with suppress(NotFound):  # gone meanwhile
+                    self.client.delete_notebook(notebook, force=True)
         for notebook in self.made:
             eventually(lambda it=notebook: self.find_state(it), lambda seen: seen is None, what="deletion")  # type: ignore[misc]
         self.made.clear()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import textwrap
@@ -114,9 +115,9 @@ def configured(live: Machine, folder: Path, **changes: str) -> Path:
         tables[section][key] = value
     lines: list[str] = []
     for section, values in tables.items():
-        lines += [f"[{section}]", *(f"{key} = {value!r}" for key, value in values.items())]
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
     path = folder / "notebookd.toml"
-    path.write_text("\n".join(lines).replace("'", '"') + "\n")
+    path.write_text("\n".join(lines) + "\n")
     path.chmod(0o644)
     return path
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import logging
 import os
@@ -125,7 +126,7 @@ print(sorted(key for key in os.environ if key.startswith("LISTEN_")), named_list
         for each, name in ((api, "one"), (other, "two")):
             each.bind(str(tmp_path / name))
             each.listen()
-        numbers = [os.dup2(each.fileno(), number) for each, number in ((api, 50), (other, 51))]
+        numbers = [fcntl.fcntl(each, fcntl.F_DUPFD, 50) for each in (api, other)]
         try:
             done = subprocess.run(
                 [sys.executable, "-c", program, *map(str, numbers)],
