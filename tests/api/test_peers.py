@@ -102,7 +102,11 @@ def orders_on(notebook: str) -> list[tuple[str, str, Any]]:
     """Every route of a notebook."""
     bodies = {"label": {"name": "a", "value": "b"}}
     return [
-        (route.method, route.path.replace("{id}", notebook).replace("{bid}", NOWHERE), bodies.get(route.path.rpartition("/")[2], {}))
+        (
+            route.method,
+            route.path.replace("{id}", notebook).replace("{bid}", NOWHERE),
+            bodies.get(route.path.rpartition("/")[2], {}),
+        )
         for route in ROUTES
         if "/notebook/{id}" in route.path and "capabilities" not in route.path
     ]
