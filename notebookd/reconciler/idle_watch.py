@@ -39,6 +39,10 @@ _SHORTEST_CPU_SPAN_S = 0.5
 """Over less, a clock tick alone would look like work."""
 
 
+_SAME_MOMENT = timedelta(seconds=1)
+"""A state is on record a little later than it was entered."""
+
+
 @dataclass(slots=True)
 class _Watched:
     """What is carried from look to look for one run. It is not kept over restarts: what is lost with it makes a
@@ -121,7 +125,8 @@ class IdleWatch:
         if watched is None or watched.touched_at != touched_at:
             now = self._moment()
             age_s = min(max((now.at - touched_at).total_seconds(), 0.0), now.boot_s)
-            why = "running since" if touched_at == run.state_since else "last changed by a person at"
+            by_start = touched_at - run.state_since < _SAME_MOMENT
+            why = "running since" if by_start else "last changed by a person at"
             since = Since(moment=Moment(at=touched_at, boot_s=now.boot_s - age_s), why=why)
             watched = replace(
                 watched or _Watched(touched_at=touched_at, since=since), touched_at=touched_at, since=since
