@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.sqlite.copies import Restored, restore_copy
+from notebookd.adapters.sqlite.schema import load_migrations
 from notebookd.adapters.state_folder import hold
 from notebookd.config import load_config
 from notebookd.errors import ConfigError, NotebookdError, RestoreRefused
@@ -50,6 +51,7 @@ def restore(file: Path, database: Path, *, force: bool) -> Restored:
         NotebookdError: it cannot be; nothing was changed.
     """
     with _opened(file) as source:
+        load_migrations()
         os.umask(0o077)
         _become_owner_of(database.parent)
         with hold(database.parent):

@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,10 +27,12 @@ def load_queries() -> dict[str, str]:
     return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def load_migrations() -> list[str]:
-    """The migrations, oldest first; number N brings ``user_version`` to N."""
+@cache
+def load_migrations() -> tuple[str, ...]:
+    """The migrations, oldest first; number N brings ``user_version`` to N. Read once: later the process may be somebody
+    who cannot enter the folder that the program lies in."""
     scripts = sorted((entry for entry in (_HERE / "migrations").iterdir() if entry.name.endswith(".sql")), key=_name)
-    return [script.read_text(encoding="utf-8") for script in scripts]
+    return tuple(script.read_text(encoding="utf-8") for script in scripts)
 
 
 def _name(entry: object) -> str:
