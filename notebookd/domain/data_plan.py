@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 
 from notebookd.domain.attached import Attached, Place
 from notebookd.domain.run import FINAL, Outcome, Run, RunState
-from notebookd.domain.snapshots import Snapshot, WorkspaceUse
+from notebookd.domain.snapshots import Snapshot
 from notebookd.domain.syncing import Sync, SyncCause, SyncKind, SyncState, Transfer
 
 USERS_FAULT = frozenset({"DATASYNC_SOURCE_NOT_FOUND", "DATASYNC_INVALID_SOURCE", "DATASYNC_TOO_LARGE"})
@@ -144,12 +144,6 @@ def snapshot_of(sync: Sync, owner: str) -> Snapshot | None:
 def kept_keys(sync: Sync) -> frozenset[str]:
     """The keys of the snapshots that retention left in the repository."""
     return frozenset(str((sync.transfers[0].facts or {}).get("kept", "")).split())
-
-
-def measured_by(sync: Sync) -> WorkspaceUse | None:
-    """How full the workspace is, as the taking of a snapshot saw it."""
-    snapshot = snapshot_of(sync, "")
-    return WorkspaceUse(used_bytes=snapshot.size_bytes, measured_at=snapshot.taken_at) if snapshot else None
 
 
 def outward(
