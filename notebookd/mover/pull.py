@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
+from notebookd.mover.abilities import Abilities
 from notebookd.mover.decide import PullPlan, decide_pull
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Entry, Incoming, Seen
-from notebookd.mover.rclone import Abilities, Rclone
+from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named
 from notebookd.mover.staging import Staged, fetch, sift
 from notebookd.mover.volume import Volume, digest_or_none
@@ -45,7 +46,7 @@ class _Pull:
         self._reporter = reporter
         self._reset = job.flag("reset")
         self._max_bytes = job.limit("max_bytes")
-        self._abilities = Abilities(whole=False, digest="", moves=False)
+        self._abilities = Abilities()
         self._entries: dict[str, Entry] = {}
         self._whole = False
         self._kept: set[str] = set()

@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from notebookd.mover.abilities import Abilities
 from notebookd.mover.decide import PushPlan, Upload, decide_push
 from notebookd.mover.faults import Side, code_of
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Entry, Seen, Sending
 from notebookd.mover.names import conflict_name, remote_name
-from notebookd.mover.rclone import Abilities, Outcome, Rclone
+from notebookd.mover.rclone import Outcome, Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named
 from notebookd.mover.staging import CHANGED
 from notebookd.mover.tree import Walk
@@ -66,7 +67,7 @@ class _Push:
         self._reporter = reporter
         self._deletes = job.text("permission") == "RWD"
         self._mark = f"{job.text('notebook', 'notebook')[:8]}-{job.stamp}"
-        self._abilities = Abilities(whole=False, digest="", moves=False)
+        self._abilities = Abilities()
         self._entries: dict[str, Entry] = {}
         self._sending: list[Sending] = []
         self._resumed = False

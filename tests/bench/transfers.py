@@ -38,7 +38,7 @@ def measure_transfers() -> list[Figure]:
             config = f"[dav]\ntype = webdav\nurl = http://127.0.0.1:{port}\nvendor = other\n"
             (root / "secrets" / "rclone.conf").write_text(config)
             return [
-                *_beside(root, "big", "1 GiB in one file", BIG_BYTES, rounds=5),
+                *_beside(root, "big", "1 GiB in one file", BIG_BYTES, rounds=9),
                 *_beside(root, "small", f"{SMALL_FILES:,} files of 4 KiB", SMALL_FILES * SMALL_BYTES, rounds=1),
             ]
 

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from notebookd.mover.abilities import Abilities
 from notebookd.mover.manifest import Seen
 from notebookd.mover.names import is_temporary
-from notebookd.mover.rclone import Abilities, Outcome, Rclone
+from notebookd.mover.rclone import Outcome, Rclone
 
 
 class Killed(BaseException):
