@@ -1,52 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which notebook a word means: its id, the name of one's own, or a unique prefix of an id."""
+"""Which thing a word means: its id, the name of one's own, or a unique prefix of an id."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import click
 
 from notebookd import wire
 from notebookd.cli.here import Here
+from notebookd.cli.output import clean
 from notebookd.client import Refused
 
-__all__ = ["every_notebook", "notebook_id"]
+__all__ = ["named_id", "notebook_id", "only"]
+
+Named = TypeVar("Named", wire.Notebook, wire.Token)
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def notebook_id(here: Here, word: str) -> str:
-    """The id that a word means. One's own name goes before a prefix; an ambiguous word is a usage error."""
+    """The id of the notebook that a word means."""
+    return named_id(here, "notebook", word, here.client.each_notebook, hint="notebookctl list shows yours")
+
+
+def named_id(here: Here, kind: str, word: str, visible: Callable[[], Iterable[Named]], *, hint: str) -> str:
+    """The id that a word means among what the caller can see, which is asked for only if the word is no whole id.
+    One's own name goes before a prefix; an ambiguous word is a usage error."""
     if _ID.fullmatch(word.lower()):
         return word.lower()
-    visible = every_notebook(here)
-    named = [each for each in visible if each.spec.name == word]
-    if named and len({each.user for each in visible}) > 1:
+    every = list(visible())
+    named = [each for each in every if each.spec.name == word]
+    if named and len({each.user for each in every}) > 1:
         me = here.client.me().value.name
         named = [each for each in named if each.user == me]
-    prefixed = [each for each in visible if word and each.id.startswith(word.lower())]
-    for found in (named, prefixed):
+    prefixed = [each for each in every if word and each.id.startswith(word.lower())]
+    matches = [[(each.id, f"{each.id} ({each.spec.name})") for each in found] for found in (named, prefixed)]
+    return only(kind, word, matches, missing="neither an id, nor the start of one, nor a name of yours", hint=hint)
+
+
+def only(kind: str, word: str, matches: Iterable[Sequence[tuple[str, str]]], *, missing: str, hint: str) -> str:
+    """The one match, an id and what people know it by, of the first matches that there are. Several are a usage
+    error, none is not found: ``missing`` says what the word would have to be."""
+    for found in matches:
         if len(found) == 1:
-            return found[0].id
+            return found[0][0]
         if found:
-            matches = ", ".join(f"{each.id} ({each.spec.name})" for each in found)
-            raise click.UsageError(f"{word!r} means more than one notebook: {matches}")
-    raise Refused(
-        status=404,
-        code="not-found",
-        message=f"cannot find notebook {word!r}: it is neither an id, nor the start of one, nor a name of yours",
-        hint="notebookctl list shows yours",
-    )
-
-
-def every_notebook(here: Here) -> list[wire.Notebook]:
-    """All notebooks that the caller can see, over all pages."""
-    found: list[wire.Notebook] = []
-    page = 1
-    while True:
-        answer = here.client.list_notebooks(page=page).value
-        found += answer.items
-        if page >= answer.metadata.page_count:
-            return found
-        page += 1
+            shown = ", ".join(name for _, name in found)
+            raise click.UsageError(clean(f"{word!r} means more than one {kind}: {shown}"))
+    message = f"cannot find {kind} {word!r}: it is {missing}"
+    raise Refused(status=404, code="not-found", message=message, hint=hint)

@@ -10,9 +10,10 @@ import click
 from notebookd import wire
 from notebookd.cli import board
 from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.naming import only
 from notebookd.cli.output import clean, emit
 from notebookd.cli.verbs.listing import CLEAR
-from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Refused, Reply
+from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Reply
 
 ABOUT_ONE = ("drain", "undrain", "clear")
 ABOUT_ALL = ("release", "acquire")
@@ -101,17 +102,12 @@ def gpu_uuid(here: Here, word: str) -> str:
     if _UUID.fullmatch(word):
         return word
     items = here.client.list_gpus().value.items
-    indexed = [each for each in items if str(each.index) == word]
     begun = [each for each in items if word and each.uuid.lower().startswith((word.lower(), f"gpu-{word.lower()}"))]
-    for found in ([each for each in begun if each.uuid == word], indexed, begun):
-        if len(found) == 1:
-            return found[0].uuid
-        if found:
-            matches = ", ".join(f"{each.uuid} (index {each.index})" for each in found)
-            raise click.UsageError(clean(f"{word!r} means more than one GPU: {matches}"))
-    raise Refused(
-        status=404,
-        code="not-found",
-        message=f"cannot find GPU {word!r}: it is neither an index, nor a UUID, nor the start of one",
-        hint="notebookctl gpu list shows them",
+    ways = (
+        [each for each in begun if each.uuid == word],
+        [each for each in items if str(each.index) == word],
+        begun,
     )
+    matches = [[(each.uuid, f"{each.uuid} (index {each.index})") for each in found] for found in ways]
+    missing = "neither an index, nor a UUID, nor the start of one"
+    return only("GPU", word, matches, missing=missing, hint="notebookctl gpu list shows them")

@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
 import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.naming import named_id
 from notebookd.cli.output import Table, age, clean, emit
-from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Refused, Reply
+from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Reply
 
 __all__ = ["verb"]
 
 ROLES = {"operator": "ai_training_operator", "read": "ai_training_read"}
 COLUMNS = ("ID", "NAME", "ROLE", "LABEL", "VERSION", "USER", "CREATED")
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -113,24 +112,10 @@ def _every_token(here: Here, first: wire.TokenList) -> list[wire.Token]:
 
 
 def _token_id(here: Here, word: str) -> str:
-    """The id that a word means. One's own name goes before the start of an id."""
-    if _ID.fullmatch(word.lower()):
-        return word.lower()
-    visible = _every_token(here, here.client.list_tokens().value)
-    named = [each for each in visible if each.spec.name == word]
-    if named and len({each.user for each in visible}) > 1:
-        me = here.client.me().value.name
-        named = [each for each in named if each.user == me]
-    begun = [each for each in visible if word and each.id.startswith(word.lower())]
-    for found in (named, begun):
-        if len(found) == 1:
-            return found[0].id
-        if found:
-            matches = ", ".join(f"{each.id} ({each.spec.name})" for each in found)
-            raise click.UsageError(clean(f"{word!r} means more than one token: {matches}"))
-    raise Refused(
-        status=404,
-        code="not-found",
-        message=f"cannot find token {word!r}: it is neither an id, nor the start of one, nor a name of yours",
+    return named_id(
+        here,
+        "token",
+        word,
+        lambda: _every_token(here, here.client.list_tokens().value),
         hint="notebookctl token list shows yours",
     )
