@@ -79,10 +79,15 @@ def examine(
 
 
 def run_doctor(
-    config: Config, *, json_output: bool = False, out: TextIO | None = None, machine: Machine | None = None
+    config: Config,
+    *,
+    file: Path | None = None,
+    json_output: bool = False,
+    out: TextIO | None = None,
+    machine: Machine | None = None,
 ) -> int:
-    """Print what was found; 0 when nothing fails, else 1."""
-    return _report(examine(config, machine), json_output=json_output, out=out or sys.stdout)
+    """Print what was found, with cures for the configuration in ``file``; 0 when nothing fails, else 1."""
+    return _report(_for_config(examine(config, machine), file), json_output=json_output, out=out or sys.stdout)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_config(file)
     except ConfigError as error:
         return _report(list(find_faults(error, file)), json_output=options.json, out=sys.stdout)
-    return _report(_for_config(examine(config), file), json_output=options.json, out=sys.stdout)
+    return run_doctor(config, file=file, json_output=options.json)
 
 
 def _for_config(findings: Sequence[Finding], file: Path | None) -> list[Finding]:
