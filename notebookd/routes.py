@@ -35,7 +35,6 @@ __all__ = [
     "is_notebook_id",
     "keep_activity",
     "list_activity",
-    "list_routes",
     "read_activity",
     "remove_activity",
     "remove_route",
@@ -187,12 +186,6 @@ def remove_route(directory: Path, notebook: str) -> bool:
 def list_published(directory: Path) -> list[str]:
     """The notebooks that have a route, whatever it says, by id."""
     return list(_notebooks(directory))
-
-
-def list_routes(directory: Path) -> list[Route]:
-    """Every route that can be understood, by id."""
-    found = (find_route(directory, notebook) for notebook in _notebooks(directory))
-    return [route for route in found if route is not None]
 
 
 def write_activity(directory: Path, notebook: str, activity: Activity) -> None:

@@ -89,11 +89,6 @@ def anew(attached: Sequence[Attached]) -> tuple[Attached, ...]:
     return tuple(replace(each, present=False, version=None) for each in attached)
 
 
-def unpushed(attached: Sequence[Attached]) -> list[Attached]:
-    """Those that hold the only copy of something."""
-    return [each for each in attached if each.dirty]
-
-
 def written(attached: Sequence[Attached]) -> tuple[Attached, ...]:
     """``attached`` from when a container can write to them."""
     return tuple(replace(each, dirty=True) if each.pushable else each for each in attached)

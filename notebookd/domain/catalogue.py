@@ -80,14 +80,6 @@ class Catalogue:
         cause = f"framework {framework!r} has no version {version!r} with editor {editor!r}"
         raise _missing("version", cause, version or "", versions)
 
-    def find_editor(self, editor: str) -> Editor | None:
-        """The editor of that id, if any."""
-        return next((each for each in self.editors if each.id == editor), None)
-
-    def find_framework(self, framework: str) -> Framework | None:
-        """The framework of that id, if any."""
-        return next((each for each in self.frameworks if each.id == framework), None)
-
     def versions(self, framework: str, *, editor: str | None = None) -> tuple[Version, ...]:
         """The versions of a framework on offer, the default first; with ``editor``, those that come with it."""
         editors: dict[str, list[str]] = {}

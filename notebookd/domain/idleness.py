@@ -112,12 +112,10 @@ class IdleRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One signal in words: active now, recently (within the window), quiet, or unknown. ``last_active_at`` None: it was
-    never read."""
+    """One signal in words: active now, recently (within the window), quiet, or unknown."""
 
     signal: Signal
     state: Literal["active", "recent", "quiet", "unknown"]
-    last_active_at: datetime | None
     sentence: str
 
 
@@ -335,7 +333,6 @@ def _person(since: Since, rule: IdleRule, now: Moment) -> Finding:
     return Finding(
         signal=Signal.PERSON,
         state=_recent_or_quiet(since.moment, rule, now),
-        last_active_at=since.moment.at,
         sentence=f"{since.why} {_clock(since.moment.at, now.at)}",
     )
 
@@ -344,16 +341,12 @@ def _finding(
     signal: Signal, reading: _Reading | Unknown, mark: Mark | None, since: Moment, rule: IdleRule, now: Moment
 ) -> Finding:
     if isinstance(reading, Unknown):
-        seen_at = mark.active.at if mark is not None and signal not in _SAMPLED else None
-        return Finding(
-            signal=signal, state="unknown", last_active_at=seen_at, sentence=f"cannot see {signal}: {reading.reason}"
-        )
+        return Finding(signal=signal, state="unknown", sentence=f"cannot see {signal}: {reading.reason}")
     assert mark is not None, "a signal that was read has a mark"
     active = _latest(since, mark.active)
     return Finding(
         signal=signal,
         state="active" if reading.busy is not None else _recent_or_quiet(active, rule, now),
-        last_active_at=active.at,
         sentence=reading.busy or f"{reading.quiet} {_clock(active.at, now.at)}",
     )
 

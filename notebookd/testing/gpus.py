@@ -110,10 +110,6 @@ class FakeGpus:
         self._boards[uuid].lost = False
         self._boards[uuid].health = HEALTHY
 
-    def unplug(self, uuid: str) -> None:
-        """Gone from the inventory, as after a boot without it."""
-        del self._boards[uuid]
-
     def reorder(self, uuids: Sequence[str]) -> None:
         """Give indices in that order, as a boot may."""
         self._boards = {uuid: self._boards[uuid] for uuid in uuids}

@@ -75,14 +75,12 @@ def test_compatible_means_that_there_is_an_image() -> None:
 
 
 def test_an_editor_that_only_an_image_names_goes_by_its_id() -> None:
-    editor = catalogue(VSCODE).find_editor("vscode")
-    assert editor is not None
-    assert editor.name == "vscode"
+    assert ("vscode", "vscode") in [(each.id, each.name) for each in catalogue(VSCODE).editors]
 
 
 def test_a_described_editor_without_an_image_is_not_on_offer() -> None:
     offer = catalogue(editor=[{"id": "rstudio", "name": "RStudio"}])
-    assert offer.find_editor("rstudio") is None
+    assert "rstudio" not in [each.id for each in offer.editors]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +122,7 @@ def test_a_deprecated_version_is_found_by_its_name_and_never_by_default() -> Non
 
 def test_what_is_deprecated_altogether_is_still_there_and_compatible_with_nothing() -> None:
     offer = catalogue(VSCODE | {"deprecated": "take jupyterlab"})
-    assert offer.find_editor("vscode") is not None
+    assert "vscode" in [each.id for each in offer.editors]
     assert offer.deprecation("vscode") == "take jupyterlab"
     assert offer.deprecation("jupyterlab") is None
     assert offer.compatible_frameworks("vscode") == ()
@@ -230,9 +228,7 @@ def test_files_of_the_folder_add_to_the_catalogue_by_name(etc: Path) -> None:
     offer = Catalogue.of(loaded(etc).images)
     assert [each.version for each in offer.versions("pytorch")] == ["2.5", "2.6"]
     assert offer.get("jupyterlab", "conda").version == "py311"
-    framework = offer.find_framework("pytorch")
-    assert framework is not None
-    assert framework.name == "PyTorch"
+    assert ("pytorch", "PyTorch") in [(each.id, each.name) for each in offer.frameworks]
 
 
 def test_the_folder_goes_over_the_built_in_and_the_configuration_over_both(etc: Path) -> None:
