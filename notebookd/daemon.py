@@ -48,6 +48,7 @@ from notebookd.domain.resources import HostCompute
 from notebookd.errors import ConfigError, NotebookdError
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
+from notebookd.ports.notifier import Notifier
 from notebookd.ports.store import Store
 from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S
@@ -130,7 +131,7 @@ def _told_by(*signals: signal.Signals) -> asyncio.Event:
     return told
 
 
-async def _reload_when(told: asyncio.Event, reload: Reload, notifier: SystemdNotifier, assembly: Assembly) -> None:
+async def _reload_when(told: asyncio.Event, reload: Reload, notifier: Notifier, assembly: Assembly) -> None:
     while True:
         await told.wait()
         told.clear()
@@ -156,7 +157,7 @@ def _make_folders(config: Config) -> None:
         ) from fault
 
 
-def _store_of(config: Config, clock: Clock, notifier: SystemdNotifier) -> AbstractAsyncContextManager[SqliteStore]:
+def _store_of(config: Config, clock: Clock, notifier: Notifier) -> AbstractAsyncContextManager[SqliteStore]:
     return SqliteStore.open(
         config.paths.database,
         clock.now(),
@@ -182,7 +183,7 @@ def host_compute() -> HostCompute:
 
 @asynccontextmanager
 async def _assembly(
-    config: Config, store: SqliteStore, clock: Clock, notifier: SystemdNotifier, gpus: Gpus
+    config: Config, store: SqliteStore, clock: Clock, notifier: Notifier, gpus: Gpus
 ) -> AsyncIterator[Assembly]:
     instance = await instance_of(store)
     telemetry = PrometheusTelemetry()
@@ -233,7 +234,7 @@ async def _assembly(
         yield replace(assembly, reload=reload)
 
 
-def _turned(notifier: SystemdNotifier, summary: str) -> None:
+def _turned(notifier: Notifier, summary: str) -> None:
     notifier.watchdog()
     notifier.status(summary)
 
