@@ -89,8 +89,6 @@ class EngineInfo:
     version: str
     controllers: frozenset[str]
     missing_controllers: frozenset[str]
-    storage_driver: str
-    rootless: bool
     storage_known: bool
 
 

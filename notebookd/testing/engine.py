@@ -51,8 +51,6 @@ class FakeEngine:
                 version="fake",
                 controllers=self.world.controllers,
                 missing_controllers=frozenset({"cpu", "memory", "pids"}) - self.world.controllers,
-                storage_driver="memory",
-                rootless=True,
                 storage_known=self.instance in self.world.marks,
             )
 

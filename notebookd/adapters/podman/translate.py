@@ -162,8 +162,6 @@ def info_of(body: Mapping[str, Any], *, storage_known: bool) -> EngineInfo:
         version=body["version"]["Version"],
         controllers=controllers,
         missing_controllers=LIMIT_CONTROLLERS - controllers,
-        storage_driver=body["store"]["graphDriverName"],
-        rootless=host["security"]["rootless"],
         storage_known=storage_known,
     )
 
