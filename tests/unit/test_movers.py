@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from notebookd.adapters.movers.jobs import Job, Jobs
 from notebookd.adapters.movers.remotes import cut_remote
 from notebookd.adapters.movers.rootfs import ensure_rootfs
 from notebookd.config import Config, parse_config
+from notebookd.domain.data_plan import USERS_FAULT
 from notebookd.domain.run import NotebookId
 from notebookd.domain.syncing import Progress
 from notebookd.domain.volumes import parse_volume
 from notebookd.errors import VolumeFault
+from notebookd.mover import report as mover
 from notebookd.ports.engine import Network
 from notebookd.ports.movers import Pull, Push, RestoreSnapshot, TakeSnapshot
 
@@ -236,6 +239,19 @@ def test_mover_begun_again_has_forgotten_what_it_said(folder: Path) -> None:
     begin(folder, Job(told={"task": "measure"}))
     assert read_result(folder) is None
     assert list((folder / "secrets").iterdir()) == []
+
+
+def test_every_number_that_a_mover_says_arrives(folder: Path) -> None:
+    """The program in the container has shapes of its own: it imports nothing of the rest."""
+    numbers = {each.name: number for number, each in enumerate(fields(Progress), start=1)}
+    reporter = mover.Reporter(folder / "job")
+    reporter.progress = mover.Progress(**numbers)
+    reporter.tick()
+    assert read_progress(folder).progress == Progress(**numbers)
+
+
+def test_a_users_fault_is_one_that_a_mover_can_name() -> None:
+    assert set(mover.Code) >= USERS_FAULT
 
 
 def test_result_is_read(folder: Path) -> None:
