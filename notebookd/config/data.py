@@ -8,12 +8,11 @@ from pathlib import Path
 
 from notebookd.config import shape
 from notebookd.config.reader import Table
+from notebookd.config.units import ACCOUNT, parse_name
 
 GIT_SCHEMES = ("https", "http", "git")
 
-
-_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
+_ACCOUNT = re.compile(ACCOUNT)
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*:[^:\0\n]*")
 
 
@@ -29,7 +28,7 @@ def read_datastores(root: Table) -> tuple[shape.Datastore, ...]:
 
 
 def _datastore(table: Table) -> shape.Datastore:
-    alias = table.required("alias", _alias, "")
+    alias = table.required("alias", parse_name, "")
     read, write = (_people(table, key) for key in ("read", "write"))
     if table.choice("type", ("directory", "rclone"), "directory") == "directory":
         path = table.required("path", _store_path, Path("/nonexistent"))
@@ -101,12 +100,6 @@ def _store_path(text: str) -> Path:
     if not path.is_absolute() or "\0" in text or ".." in path.parts or path == Path("/"):
         raise ValueError(f"{text!r} is not the absolute path of a folder below /")
     return path
-
-
-def _alias(text: str) -> str:
-    if not _ALIAS.fullmatch(text):
-        raise ValueError(f"{text!r} is not a name of letters, digits, - and _")
-    return text
 
 
 def _remote(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import cast, get_args
 
 from notebookd.config.reader import Table
 from notebookd.config.shape import ActivityApi, CatalogueEntry, Editor, Framework, Images
+from notebookd.config.units import matching
 
 USER_UID = 42420
 PROBE = "/api"
@@ -18,12 +19,17 @@ ACTIVITY_APIS: tuple[str, ...] = get_args(ActivityApi)
 
 WORKSPACE = "/workspace"
 
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_id = matching(r"[a-z0-9][a-z0-9._-]{0,62}", "an id: lower-case letters, digits, '.', '-' and '_', up to 63 of them")
+_version = matching(
+    r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}", "a version: letters, digits, '.', '-', '+' and '_', up to 63 of them"
+)
+_probe = matching(r"/[!-~]*", "a path that begins with /")
+_url = matching(r"https?://[!-~]+", "a http or https address")
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 REFERENCE = rf"{_DOMAIN}{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
-LONGEST_REFERENCE = 255
 """The shape of an image's name; a digest, ``sha256:<hex>``, has it too."""
+LONGEST_REFERENCE = 255
 _REFERENCE = re.compile(REFERENCE)
 _LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
 _LONGEST_LABEL = 255
@@ -190,28 +196,4 @@ def parse_reference(text: str) -> str:
 def _label_value(text: str) -> str:
     if len(text) > _LONGEST_LABEL:
         raise ValueError(f"a label's value has at most {_LONGEST_LABEL} characters")
-    return text
-
-
-def _id(text: str) -> str:
-    if not _ID.fullmatch(text):
-        raise ValueError(f"{text!r} is not an id: lower-case letters, digits, '.', '-' and '_', up to 63 of them")
-    return text
-
-
-def _version(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}", text):
-        raise ValueError(f"{text!r} is not a version: letters, digits, '.', '-', '+' and '_', up to 63 of them")
-    return text
-
-
-def _probe(text: str) -> str:
-    if not re.fullmatch(r"/[!-~]*", text):
-        raise ValueError(f"{text!r} is not a path that begins with /")
-    return text
-
-
-def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[!-~]+", text):
-        raise ValueError(f"{text!r} is not a http or https address")
     return text

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -18,7 +18,15 @@ from notebookd.config.effective import keys_of
 from notebookd.config.images import read_images
 from notebookd.config.reader import Problem, Table
 from notebookd.config.source import is_absent, read_folder, read_toml
-from notebookd.config.units import format_duration, parse_duration, parse_price, parse_size
+from notebookd.config.units import (
+    ACCOUNT,
+    format_duration,
+    matching,
+    parse_duration,
+    parse_name,
+    parse_price,
+    parse_size,
+)
 from notebookd.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/notebookd/notebookd.toml")
@@ -28,9 +36,12 @@ GPU_DRIVERS = ("nvml", "simulated")
 BILLABLE_STATES = ("INITIALIZING", "PENDING", "RUNNING", "RESTARTING", "INTERRUPTING", "FINALIZING")
 MOST_SIMULATED = 64
 
-_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
-_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
+_group = matching(ACCOUNT, "the name of a group")
+_currency = matching(r"[A-Z]{3}", "a currency code of three capital letters")
+_domain = matching(
+    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*",
+    "a domain in lower case, without a port",
+)
 
 
 def load_config(path: Path | None = None, *, catalogue: bool = True) -> shape.Config:
@@ -106,8 +117,8 @@ def _api(root: Table, paths: shape.Paths) -> shape.Api:
     with root.table("api") as table:
         return shape.Api(
             socket=table.path("socket", paths.runtime / "api.sock"),
-            group=table.text("group", "notebookd", _account),
-            admin_group=table.text("admin_group", "notebookd-admin", _account),
+            group=table.text("group", "notebookd", _group),
+            admin_group=table.text("admin_group", "notebookd-admin", _group),
         )
 
 
@@ -170,7 +181,7 @@ def _gateway(root: Table) -> shape.Gateway:
             listen_host=host,
             listen_port=port,
             domain=domain,
-            url=table.parsed("url", lambda text: _notebook_url(text, domain), f"http://{{id}}.{domain}:{port}/"),
+            url=table.parsed("url", _notebook_url(domain), f"http://{{id}}.{domain}:{port}/"),
             api=table.flag("api", default=False),
         )
 
@@ -216,7 +227,7 @@ def _flavors(root: Table) -> tuple[shape.FlavorOverride, ...]:
     flavors: list[shape.FlavorOverride] = []
     for table in root.tables("flavor"):
         flavor = shape.FlavorOverride(
-            id=table.required("id", _alias, ""),
+            id=table.required("id", parse_name, ""),
             description=table.parsed("description", str, None),
             cpus=table.optional_number("cpus"),
             memory_bytes=table.parsed("memory", parse_size, None),
@@ -247,35 +258,10 @@ def _recipes(root: Table) -> Path:
         return table.path("recipes", "/usr/share/notebookd/images")
 
 
-def _account(text: str) -> str:
-    if not _ACCOUNT.fullmatch(text):
-        raise ValueError(f"{text!r} is not the name of a group")
-    return text
-
-
-def _alias(text: str) -> str:
-    if not _ALIAS.fullmatch(text):
-        raise ValueError(f"{text!r} is not a name: letters, digits, '-' and '_', up to 63 of them")
-    return text
-
-
-def _domain(text: str) -> str:
-    if not _DOMAIN.fullmatch(text):
-        raise ValueError(f"{text!r} is not a domain in lower case, without a port")
-    return text
-
-
-def _notebook_url(text: str, domain: str) -> str:
+def _notebook_url(domain: str) -> Callable[[str], str]:
     """Where browsers find a notebook when something stands before the gateway, which knows a notebook by its host."""
-    if not re.fullmatch(rf"https?://\{{id\}}\.{re.escape(domain)}(:[1-9][0-9]{{0,4}})?/", text):
-        raise ValueError(f"{text!r} is not https://{{id}}.{domain}/, with a port or without")
-    return text
-
-
-def _currency(text: str) -> str:
-    if not re.fullmatch(r"[A-Z]{3}", text):
-        raise ValueError(f"{text!r} is not a currency code of three capital letters")
-    return text
+    pattern = rf"https?://\{{id\}}\.{re.escape(domain)}(:[1-9][0-9]{{0,4}})?/"
+    return matching(pattern, f"https://{{id}}.{domain}/, with a port or without")
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

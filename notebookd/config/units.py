@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Durations, sizes and prices as people write them. Every parser raises ValueError with a reason fit to show."""
+"""Durations, sizes, prices and names as people write them. Every parser raises ValueError with a reason fit to show."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 
 DURATION_UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
@@ -21,6 +22,9 @@ SIZE_UNITS = {
     "TB": 1000**4,
 }
 LARGEST_SIZE = 2**62
+
+ACCOUNT = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?"
+"""The name of a user or a group of the machine."""
 
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,3})?(?:ms|[dhms]))+")
 _DURATION_PART = re.compile(r"([0-9.]+)(ms|[dhms])")
@@ -88,3 +92,19 @@ def parse_price(text: str) -> int:
     if micros != micros.to_integral_value():
         raise ValueError(f"{text!r} is too fine a price: at most six decimals")
     return int(micros)
+
+
+def matching(pattern: str, what: str) -> Callable[[str], str]:
+    """A check that a text is ``what`` the pattern describes, whole; it raises ValueError with that reason."""
+    compiled = re.compile(pattern)
+
+    def checked(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(f"{text!r} is not {what}")
+        return text
+
+    return checked
+
+
+parse_name = matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a name: letters, digits, '-' and '_', up to 63 of them")
+"""A name that the configuration gives to something."""
