@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from notebookd import wire
 from notebookd.cli import notebooks
 from notebookd.cli.here import Here
 from notebookd.cli.output import emit
-from notebookd.client import Refused, Reply
+from notebookd.client import ClientError, Refused, Reply
 
-__all__ = ["show_changed", "show_entry", "show_notebook"]
+__all__ = ["note_where_nobody_answers", "show_changed", "show_entry", "show_notebook"]
+
+_SHUT = frozenset({"STOPPING", "STOPPED", "FAILED", "ERROR", "SYNC_FAILED"})
 
 
 def show_notebook(here: Here, reply: Reply[wire.Notebook], output: str) -> None:
@@ -36,3 +40,14 @@ def show_changed(here: Here, notebook: str, output: str) -> None:
     """Nothing for people, who know what they asked for; the notebook as it is now, for programs."""
     if output != "table":
         show_notebook(here, here.client.get_notebook(notebook), output)
+
+
+def note_where_nobody_answers(here: Here, notebook: str) -> None:
+    """Say on stderr that a URL leads to no editor now, and that its token is not the one of the next start."""
+    with suppress(ClientError):  # a remark, and no more
+        found = here.client.get_notebook(notebook).value
+        if found.status.state in _SHUT:
+            here.terminal.note(
+                f"note: {found.spec.name} is {found.status.state}: nobody answers there, and the next start "
+                f"makes a new token; notebookctl start {found.spec.name}, then ask again"
+            )

@@ -155,6 +155,15 @@ def test_run_shows_where_the_time_went_before_the_url(notebookctl, toy, golden):
     golden("run-timings.stderr", result.stderr)
 
 
+def test_a_start_that_fails_shows_how_far_it_got(notebookctl, toy):
+    toy.on("POST /v1/notebook", notebook())
+    toy.on(f"GET /v1/notebook/{A}", notebook(state="ERROR", info="no such image"))
+    toy.on(f"GET /v1/notebook/{A}/timings", wire.encode(TIMINGS))
+    result = notebookctl("run", "conda", "jupyterlab", "--timings")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr.index("container started") < result.stderr.rindex("no such image")
+
+
 def test_deprecated_versions_stand_in_brackets(notebookctl, toy):
     framework = wire.Framework(
         id="conda", name="Python", description="d", versions=["py312"], deprecated_versions={"py311": "take py312"}

@@ -168,3 +168,21 @@ class TestNaming:
         assert result.exit_code == 1
         assert "not-found" in result.stderr
         assert "hint: notebookctl list" in result.stderr
+
+
+@pytest.mark.parametrize("state", ["STOPPED", "FAILED", "SYNC_FAILED", "STOPPING"])
+@pytest.mark.parametrize("verb", ["url", "open"])
+def test_the_url_of_what_does_not_run_comes_with_a_note(notebookctl, toy, monkeypatch, verb, state):
+    monkeypatch.setattr("webbrowser.open", lambda url: False)
+    toy.on(f"GET /v1/notebook/{A}/access", worlds.access())
+    toy.on(f"GET /v1/notebook/{A}", notebook(state=state))
+    result = notebookctl(verb, A)
+    assert (result.exit_code, result.stdout) == (0, f"http://{A}.localhost:8421/?token=secret\n")
+    assert f"note: calm is {state}: nobody answers there" in result.stderr
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "STARTING", "RESTARTING"])
+def test_the_url_of_what_runs_or_will_comes_alone(notebookctl, toy, state):
+    toy.on(f"GET /v1/notebook/{A}/access", worlds.access())
+    toy.on(f"GET /v1/notebook/{A}", notebook(state=state))
+    assert notebookctl("url", A).stderr == ""

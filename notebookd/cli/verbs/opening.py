@@ -9,6 +9,7 @@ import click
 
 from notebookd.cli.here import Here, Verb, notebook_argument, pass_here
 from notebookd.cli.naming import notebook_id
+from notebookd.cli.result import note_where_nobody_answers
 
 
 @click.command("open", cls=Verb)
@@ -21,7 +22,9 @@ def verb(here: Here, *, notebook: str) -> None:
     """
     import webbrowser
 
-    url = here.client.access(notebook_id(here, notebook)).value.url
+    identity = notebook_id(here, notebook)
+    url = here.client.access(identity).value.url
+    note_where_nobody_answers(here, identity)
     if not webbrowser.open(url):
         port = urlsplit(url).port or 80
         note = f"from another machine, forward it: ssh -L {port}:127.0.0.1:{port} HOST"

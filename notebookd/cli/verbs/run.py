@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from notebookd.cli.here import Here, Verb, output_option, pass_here, wait_option
 from notebookd.cli.result import show_entry, show_notebook
 from notebookd.cli.timings import steps_of
 from notebookd.cli.waiting import wait_until_running
+from notebookd.client import Reply
 
 
 @click.command("run", cls=Verb, equals=("--restart-on-timeout",))
@@ -92,9 +94,14 @@ def verb(
     if timings or (wait if wait is not None else here.terminal.watched()):
         notebook = reply.value
         here.terminal.note(f"notebook {notebook.spec.name} ({notebook.id})")
-        running = wait_until_running(here, notebook.id, begun)
-        if timings:
-            here.terminal.note(steps_of(here.client.timings(notebook.id).value))
-        show_entry(here, running, output)
+        show_entry(here, _running(here, notebook.id, begun, timings=timings), output)
     else:
         show_notebook(here, reply, output)
+
+
+def _running(here: Here, notebook: str, begun: datetime, *, timings: bool) -> Reply[wire.Notebook]:
+    try:
+        return wait_until_running(here, notebook, begun)
+    finally:  # a start that fails got somewhere, too
+        if timings:
+            here.terminal.note(steps_of(here.client.timings(notebook).value))

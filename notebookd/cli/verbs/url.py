@@ -8,6 +8,7 @@ import click
 from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import Table, emit
+from notebookd.cli.result import note_where_nobody_answers
 
 
 @click.command("url", cls=Verb)
@@ -15,7 +16,12 @@ from notebookd.cli.output import Table, emit
 @output_option
 @pass_here
 def verb(here: Here, *, notebook: str, output: str) -> None:
-    """Print a notebook's URL, its token included."""
-    reply = here.client.access(notebook_id(here, notebook))
+    """Print a notebook's URL, its token included.
+
+    Each start makes a new token. Of a notebook that does not run, a note says so.
+    """
+    identity = notebook_id(here, notebook)
+    reply = here.client.access(identity)
+    note_where_nobody_answers(here, identity)
     access = reply.value
     emit(output, reply.body, Table(("URL", "TOKEN"), [(access.url, access.token)]), access.url)
