@@ -337,6 +337,7 @@ def _shares(config: Config) -> tuple[FlavorShare, ...]:
             description=each.description,
             cpus=round(each.cpus) if each.cpus else None,
             memory_bytes=each.memory_bytes,
+            shm_bytes=each.shm_bytes,
             limit=each.max_units,
             default=each.default,
         )

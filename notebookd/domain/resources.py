@@ -30,7 +30,7 @@ class HostCompute:
 class Flavor:
     """One unit of compute: a GPU of a model with its share of the host, or a CPU with its share of memory.
 
-    ``limit`` is the most units one notebook may ask for.
+    ``limit`` is the most units one notebook may ask for; ``shm_bytes`` None is as its memory has it.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Flavor:
     memory_bytes: int
     gpu_model: str | None = None
     gpu_memory_bytes: int | None = None
+    shm_bytes: int | None = None
     default: bool = False
 
     @property
@@ -56,6 +57,7 @@ class FlavorShare:
     description: str | None = None
     cpus: int | None = None
     memory_bytes: int | None = None
+    shm_bytes: int | None = None
     limit: int | None = None
     default: bool = False
 
@@ -125,6 +127,7 @@ def _with_share(flavor: Flavor, share: FlavorShare | None, *, default: bool) -> 
         description=share.description or flavor.description,
         cpus=share.cpus or flavor.cpus,
         memory_bytes=share.memory_bytes or flavor.memory_bytes,
+        shm_bytes=share.shm_bytes,
         limit=share.limit or flavor.limit,
     )
 
@@ -139,6 +142,7 @@ def amount(request: ResourceRequest, flavor: Flavor) -> Resources:
         memory_bytes=flavor.memory_bytes * request.units,
         gpu_model=flavor.gpu_model,
         gpu_memory_bytes=flavor.gpu_memory_bytes,
+        shm_bytes=flavor.shm_bytes and flavor.shm_bytes * request.units,
     )
 
 

@@ -172,6 +172,8 @@ class Resources:
     memory_bytes: int
     gpu_model: str | None = None
     gpu_memory_bytes: int | None = None
+    shm_bytes: int | None = None
+    """The size of /dev/shm where the flavor says one."""
 
     @property
     def gpus(self) -> int:

@@ -230,7 +230,7 @@ class Executor:
             hostname=notebook.spec.name[:63],
             cpus=float(run.resources.cpus),
             memory_bytes=run.resources.memory_bytes,
-            shm_bytes=run.resources.memory_bytes // _SHM_SHARE,
+            shm_bytes=run.resources.shm_bytes or run.resources.memory_bytes // _SHM_SHARE,
         )
 
     async def _await_editor(self, action: act.AwaitEditor, entry: Entry, disturbed: asyncio.Event) -> Run:

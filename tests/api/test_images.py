@@ -308,6 +308,14 @@ async def living(world: World, folder: Path) -> AsyncIterator[Api]:
         yield api
 
 
+@pytest.mark.parametrize(("flavor", "share"), [({}, 0.5), ({"memory": "1GiB", "shm": "768MiB"}, 0.75)])
+async def test_shared_memory_is_sized_by_the_flavor(tmp_path: Path, flavor: dict[str, str], share: float) -> None:
+    world = make_world(tmp_path, settings={"flavor": [{"id": "cpu", **flavor}]})
+    async for api in living(world, tmp_path):
+        spec = api.container(await api.create(resources={"cpu": 2})).spec
+        assert spec.shm_bytes == share * (spec.memory_bytes or 0)
+
+
 # Timings
 
 

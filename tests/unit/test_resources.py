@@ -70,6 +70,12 @@ def test_an_administrator_may_want_it_otherwise() -> None:
     assert flavors["a-1-gpu"].limit == 1
 
 
+def test_shared_memory_is_what_the_administrator_says_for_each_unit_or_follows_from_the_memory() -> None:
+    gpu, cpu = derive_flavors(gpus("A", "A"), HOST, [FlavorShare(id="a-1-gpu", shm_bytes=3 * GIB)])
+    assert amount(ResourceRequest(flavor=gpu.id, units=2, gpu=True), gpu).shm_bytes == 6 * GIB
+    assert amount(ResourceRequest(flavor=cpu.id, units=2, gpu=False), cpu).shm_bytes is None
+
+
 def test_a_request_comes_to_units_times_the_flavor() -> None:
     flavor = derive_flavors(gpus(*["NVIDIA A"] * 4), HOST)[0]
     held = amount(ResourceRequest(flavor=flavor.id, units=3, gpu=True), flavor)
