@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -24,13 +24,14 @@ from notebookd.adapters.datastores import Folder, find_folder, find_in_store, in
 from notebookd.config import Config, Paths
 from notebookd.domain.attached import Attached, Place
 from notebookd.domain.run import NotebookId
-from notebookd.domain.volumes import Source, StoreSource
+from notebookd.domain.volumes import WORKSPACE, Source, StoreSource
 from notebookd.ports.engine import Mount
 
 T = TypeVar("T")
 
 DATA, SCRATCH, VERSIONS, USED, ASKED, SOURCE = "data", "scratch", "versions", "used", "asked", "source"
 _FOLDER_MODE = 0o700
+_MOUNT_POINT_MODE = 0o755
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SOURCE_LIMIT = 4096
 
@@ -89,6 +90,9 @@ class LocalVolumes:
         volume = each.volume
         with volume_faults(f"cannot mount {volume.source} at {volume.mount_path}"):
             found = await in_time(lambda: self._find(notebook_id, each))
+            if volume.mount_path.startswith(f"{WORKSPACE}/"):
+                below = volume.mount_path.removeprefix(f"{WORKSPACE}/").split("/")
+                await asyncio.to_thread(_make_mount_point, self._paths.workspaces / notebook_id, below)
         return Mount(
             source=str(found.path),
             target=volume.mount_path,
@@ -110,6 +114,18 @@ class LocalVolumes:
 async def _in_thread(work: Callable[..., T], *what: object) -> T:
     with volume_faults("cannot see to volumes"):
         return await asyncio.to_thread(work, *what)
+
+
+def _make_mount_point(workspace: Path, below: Sequence[str]) -> None:
+    """Make the folders that something is to be mounted at in a workspace. What the runtime would make belongs to another
+    account: nobody could write beside the mount, and nobody remove it. A link or a shut folder on the way is left to
+    whoever looks at what was mounted."""
+    with ExitStack() as opened, suppress(FileNotFoundError, PermissionError, nofollow.UnexpectedKind):
+        folder = opened.enter_context(nofollow.open_directory(workspace))
+        for name in below:
+            with suppress(FileExistsError):
+                os.mkdir(name, _MOUNT_POINT_MODE, dir_fd=folder)
+            folder = opened.enter_context(nofollow.open_directory(folder, name))
 
 
 def _discard(folder: Path, keep: Collection[str], scratch: bool) -> None:

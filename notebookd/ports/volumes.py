@@ -27,7 +27,8 @@ class Volumes(Protocol):
     async def mounts(self, notebook_id: NotebookId, attached: Sequence[Attached]) -> tuple[Mount, ...]:
         """What to mount where, as it is found now, each with the identity of what was found; no link below the
         datastore's own folder is followed. The account must be able to read it, and write to it where that is asked. A
-        folder that does not answer in some seconds is a fault, too."""
+        folder that does not answer in some seconds is a fault, too. Where one is mounted in the workspace there is a
+        folder of the account's for it then."""
         ...
 
     async def discard(self, notebook_id: NotebookId, *, keep: Collection[str] = (), scratch: bool = False) -> None:

@@ -189,6 +189,30 @@ async def test_scratch_is_empty_at_each_start(volumes: LocalVolumes) -> None:
     assert list(Path(mount.source).iterdir()) == []
 
 
+async def test_mount_point_in_the_workspace_belongs_to_the_account(volumes: LocalVolumes, config: Config) -> None:
+    workspace = config.paths.workspaces / NOTEBOOK
+    workspace.mkdir(parents=True)
+    (workspace / "there").mkdir()
+    for path in ("deep/er/scratch", "there/it"):
+        each = attached(f"standalone:/workspace/{path}")
+        await volumes.prepare(NOTEBOOK, [each], now=NOW)
+        for _ in range(2):
+            await volumes.mounts(NOTEBOOK, [each])
+        assert (workspace / path).is_dir()
+        assert (workspace / path).stat().st_uid == workspace.stat().st_uid
+
+
+async def test_mount_point_is_not_made_through_a_link(volumes: LocalVolumes, config: Config, tmp_path: Path) -> None:
+    workspace = config.paths.workspaces / NOTEBOOK
+    workspace.mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (workspace / "deep").symlink_to(tmp_path / "outside")
+    each = attached("standalone:/workspace/deep/scratch")
+    await volumes.prepare(NOTEBOOK, [each], now=NOW)
+    await volumes.mounts(NOTEBOOK, [each])
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
 async def test_discard_removes_what_is_not_kept_and_nothing_outside(
     volumes: LocalVolumes, config: Config, tmp_path: Path
 ) -> None:

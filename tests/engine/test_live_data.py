@@ -106,8 +106,9 @@ async def test_each_volume_gives_back_what_its_permission_promises(live: Machine
     notebook = ask(
         live,
         "lab@S3/ro:/data/ro", "lab@S3/rw:/data/rw:rw", "lab@S3/rwd:/data/rwd:rwd", f"{sources.git_url}:/code:rw",
-        "sets@DIR:/sets:rw", "standalone:/scratch", "standalone:/srv",
+        "sets@DIR:/sets:rw", "standalone:/scratch", "standalone:/srv", "standalone:/workspace/deep/er",
     )  # fmt: skip
+    live.execute(notebook, "touch", "/workspace/deep/beside", "/workspace/deep/er/within")
     assert live.execute(notebook, "ls", "-A", "/srv") == "", "the volume stands where the image has a folder, too"
     writable = ["/data/rw", "/data/rwd", "/code", "/sets", "/scratch"]
     said = await run_cell(live, notebook, CELL.format(writable=writable, readable=["/data/ro"]))
