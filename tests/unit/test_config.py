@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,9 +25,11 @@ from notebookd.config import (
     parse_size,
 )
 from notebookd.config import load as loading
+from notebookd.config.effective import keys_of, settings_of
 from notebookd.config.reader import did_you_mean
 from notebookd.errors import ConfigError
 
+INSTALLED = Path(__file__).parents[2] / "packaging" / "notebookd.toml"
 EVERY_KEY = """
 [paths]
 state = "/srv/nb"
@@ -134,6 +139,20 @@ def test_an_empty_file_is_the_documented_defaults(tmp_path: Path) -> None:
     assert config.billing.states == ("RUNNING",)
     assert (config.quota.default.gpus, config.quota.default.notebooks) == (4, 20)
     assert config.datastores == ()
+
+
+def settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is in force with these values, but for the catalogue."""
+    every = settings_of(parse_config(values, source=None))
+    return {each.key: each.value for each in every if not each.key.startswith("image[")}
+
+
+def test_the_installed_file_has_every_key_with_its_default() -> None:
+    text = re.sub(r"^#(?! )", "", INSTALLED.read_text(), flags=re.MULTILINE)
+    values = tomllib.loads(text.partition("# Examples")[0])
+    assert set(keys_of(values)) == set(settings({}))
+    assert settings(values) == settings({})
+    assert {"flavor[0]", "datastore[1]", "quota.user.alice"} < set(settings(tomllib.loads(text)))
 
 
 def test_every_key_arrives(tmp_path: Path) -> None:
