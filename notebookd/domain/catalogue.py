@@ -66,19 +66,27 @@ class Catalogue:
         """Like :meth:`find`. Raises NotFound saying which of the three is at fault, with a hint."""
         if (entry := self.find(editor, framework, version)) is not None:
             return entry
-        for kind, asked, known in (
-            ("editor", editor, [each.id for each in self.editors]),
-            ("framework", framework, [each.id for each in self.frameworks]),
-        ):
-            if asked not in known:
-                raise _missing(kind, f"there is no {kind} {asked!r}", asked, known)
+        raise self.why_missing(editor, framework, version)[0]
+
+    def why_missing(self, editor: str, framework: str, version: str | None = None) -> list[NotFound]:
+        """What is at fault where there is no such entry, with a hint each: at least one thing."""
+        unknown = [
+            _missing(kind, f"there is no {kind} {asked!r}", asked, known)
+            for kind, asked, known in (
+                ("editor", editor, [each.id for each in self.editors]),
+                ("framework", framework, [each.id for each in self.frameworks]),
+            )
+            if asked not in known
+        ]
+        if unknown:
+            return unknown
         together = [each.id for each in self.compatible_frameworks(editor)]
         if not any((entry.editor, entry.framework) == (editor, framework) for entry in self.entries):
             cause = f"editor {editor!r} does not come with framework {framework!r}"
-            raise _missing("framework", cause, framework, together)
+            return [_missing("framework", cause, framework, together)]
         versions = [each.version for each in self.versions(framework, editor=editor)]
         cause = f"framework {framework!r} has no version {version!r} with editor {editor!r}"
-        raise _missing("version", cause, version or "", versions)
+        return [_missing("version", cause, version or "", versions)]
 
     def versions(self, framework: str, *, editor: str | None = None) -> tuple[Version, ...]:
         """The versions of a framework on offer, the default first; with ``editor``, those that come with it."""

@@ -12,7 +12,6 @@ from notebookd.domain.idleness import IDLE_STOP_LABEL, parse_window
 from notebookd.domain.notebook import NotebookSpec, ResourceRequest
 from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.domain.volumes import MAX_VOLUMES, Volume, normalised, volume_faults
-from notebookd.errors import NotFound
 
 NAME = re.compile(r"[a-z0-9-]{1,63}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -125,12 +124,11 @@ def volume_field_faults(found: Iterable[tuple[int, str, str]]) -> Iterator[Fault
 def _env_faults(wish: SpecWish, catalogue: Catalogue) -> Iterator[Fault]:
     if wish.editor is None or wish.framework is None:
         return
-    try:
-        entry = catalogue.get(wish.editor, wish.framework, wish.version)
-        if entry.deprecated is not None:
-            words = f"{entry.editor} with {entry.framework} {entry.version} is deprecated: {entry.deprecated}"
-            yield Fault(f"$.env.{'frameworkVersion' if wish.version else 'frameworkId'}", words)
-    except NotFound as fault:
+    entry = catalogue.find(wish.editor, wish.framework, wish.version)
+    if entry is not None and entry.deprecated is not None:
+        words = f"{entry.editor} with {entry.framework} {entry.version} is deprecated: {entry.deprecated}"
+        yield Fault(f"$.env.{'frameworkVersion' if wish.version else 'frameworkId'}", words)
+    for fault in catalogue.why_missing(wish.editor, wish.framework, wish.version) if entry is None else ():
         part = {"editor": "editorId", "framework": "frameworkId"}.get(fault.details["part"], "frameworkVersion")
         yield Fault(f"$.env.{part}", fault.message.removeprefix("cannot find an image: "))
 

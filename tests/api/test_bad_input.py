@@ -27,6 +27,7 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "empty env": ({"env": {}}, {"$.env.editorId", "$.env.frameworkId"}),
     "unknown editor": ({"env": {"editorId": "emacs", "frameworkId": "conda"}}, {"$.env.editorId"}),
     "unknown framework": ({"env": {"editorId": "jupyterlab", "frameworkId": "jax"}}, {"$.env.frameworkId"}),
+    "neither known": ({"env": {"editorId": "conda", "frameworkId": "vim"}}, {"$.env.editorId", "$.env.frameworkId"}),
     "not together": ({"env": {"editorId": "vscode", "frameworkId": "pytorch"}}, {"$.env.frameworkId"}),
     "unknown version": (
         {"env": {"editorId": "jupyterlab", "frameworkId": "conda", "frameworkVersion": "py27"}},
