@@ -56,9 +56,9 @@ class _Shelf:
 def read_images(root: Table, dropped: Sequence[Table], built_in: Table) -> Images:
     """The catalogue of the configuration, over that of catalogue.d's files, over the built-in one.
 
-    An ``[[image]]`` of the same editor, framework and version as one below takes from it whatever it does not say
-    itself; another one takes command, uid, probe and activity from an image of the same editor. An editor or framework
-    that only an image names goes by its id.
+    What is there below by the same name gives whatever is not said here; an ``[[image]]`` that is new takes command,
+    uid, probe and activity from an image of the same editor. An editor or framework that only an image names goes by
+    its id.
     """
     shelf = _read(built_in, _Shelf())
     built_in.close()
@@ -84,17 +84,18 @@ def _read(root: Table, below: _Shelf, shelf: _Shelf | None = None) -> _Shelf:
     """What one document says, laid on ``shelf``. What another file said there may be said again, and not otherwise."""
     shelf = shelf or _Shelf()
     begun = _Shelf(editors=dict(shelf.editors), frameworks=dict(shelf.frameworks), entries=dict(shelf.entries))
+    under = begun.over(below)
     for table in root.tables("editor"):
-        editor = _editor(table)
+        editor = _editor(table, under)
         _require_new(table, "id", repr(editor.id), editor, shelf.editors.get(editor.id), begun.editors.get(editor.id))
         shelf.editors[editor.id] = editor
     for table in root.tables("framework"):
-        framework = _framework(table)
+        framework = _framework(table, under)
         known = shelf.frameworks.get(framework.id)
         _require_new(table, "id", repr(framework.id), framework, known, begun.frameworks.get(framework.id))
         shelf.frameworks[framework.id] = framework
     for table in root.tables("image"):
-        entry = _entry(table, begun.over(below))
+        entry = _entry(table, under)
         key = (entry.editor, entry.framework, entry.version)
         if all(key):
             _require_new(table, "", " ".join(key), entry, shelf.entries.get(key), begun.entries.get(key))
@@ -109,27 +110,29 @@ def _require_new(table: Table, key: str, name: str, read: object, known: object,
         table.problem(key, f"{name} is there twice")
 
 
-def _editor(table: Table) -> Editor:
+def _editor(table: Table, below: _Shelf) -> Editor:
     editor_id = table.required("id", _id, "unnamed")
+    like = below.editors.get(editor_id) or Editor(id=editor_id, name=editor_id)
     return Editor(
         id=editor_id,
-        name=table.text("name", editor_id),
-        description=table.take("description", str, ""),
-        doc_url=table.parsed("doc_url", _url, None),
-        logo_url=table.parsed("logo_url", _url, None),
-        version=table.parsed("version", str, None),
-        incompatible_with=table.strings("incompatible_with"),
+        name=table.text("name", like.name),
+        description=table.take("description", str, like.description),
+        doc_url=table.parsed("doc_url", _url, like.doc_url),
+        logo_url=table.parsed("logo_url", _url, like.logo_url),
+        version=table.parsed("version", str, like.version),
+        incompatible_with=table.strings("incompatible_with", like.incompatible_with),
     )
 
 
-def _framework(table: Table) -> Framework:
+def _framework(table: Table, below: _Shelf) -> Framework:
     framework_id = table.required("id", _id, "unnamed")
+    like = below.frameworks.get(framework_id) or Framework(id=framework_id, name=framework_id)
     return Framework(
         id=framework_id,
-        name=table.text("name", framework_id),
-        description=table.take("description", str, ""),
-        doc_url=table.parsed("doc_url", _url, None),
-        logo_url=table.parsed("logo_url", _url, None),
+        name=table.text("name", like.name),
+        description=table.take("description", str, like.description),
+        doc_url=table.parsed("doc_url", _url, like.doc_url),
+        logo_url=table.parsed("logo_url", _url, like.logo_url),
     )
 
 

@@ -111,6 +111,15 @@ def test_an_image_named_as_one_below_changes_only_what_it_says() -> None:
     assert (new.image, new.command, new.uid) == (old.image, old.command, 1000)
 
 
+def test_an_editor_or_a_framework_named_as_one_below_changes_only_what_it_says() -> None:
+    offer = catalogue(
+        editor=[{"id": "jupyterlab", "version": "4.6"}], framework=[{"id": "conda", "name": "Python 3.11"}]
+    )
+    (editor,), (framework,) = offer.editors, offer.frameworks
+    assert (editor.name, editor.version, editor.doc_url is None) == ("JupyterLab", "4.6", False)
+    assert (framework.name, framework.description != "") == ("Python 3.11", True)
+
+
 def test_a_deprecated_version_is_found_by_its_name_and_never_by_default() -> None:
     old = OLD_TORCH | {"deprecated": "take pytorch 2.5"}
     offer = catalogue(old, TORCH)
