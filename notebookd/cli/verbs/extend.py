@@ -13,7 +13,7 @@ from notebookd.cli.result import show_changed
 @click.command("extend", cls=Verb)
 @notebook_argument
 @click.argument("duration", required=False, metavar="[DURATION]")
-@click.option("--until", metavar="TIME", help="the time itself, as 2026-11-29T10:00:00Z")
+@click.option("--until", metavar="TIME", help="The time itself, as 2026-11-29T10:00:00Z.")
 @output_option
 @pass_here
 def verb(here: Here, *, notebook: str, duration: str | None, until: str | None, output: str) -> None:

@@ -43,7 +43,7 @@ from notebookd.client import Reply
     metavar="FILE",
     help="SSH public keys, one a line. They are stored, and not served yet.",
 )
-@click.option("--framework-version", help="Version of the framework; the newest otherwise.")
+@click.option("--framework-version", help="Version of the framework; the catalogue's first otherwise.")
 @click.option("--unsecure-http", is_flag=True, help="Let in anybody who reaches the URL.")
 @click.option("--restart-on-timeout", type=bool, default=None, help="Restart when its time is up, instead of stopping.")
 @click.option("--timings", is_flag=True, help="Show where the time went, step by step. Waits.")
