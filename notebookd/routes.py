@@ -18,7 +18,6 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +34,7 @@ __all__ = [
     "is_notebook_id",
     "keep_activity",
     "list_activity",
+    "list_published",
     "read_activity",
     "remove_activity",
     "remove_route",
@@ -52,8 +52,7 @@ _FLOCK: Final = struct.Struct("hhqqi4x")
 _WHOLE_FILE: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the gateway needs to know of a notebook. A deleted notebook has no route."""
 
     notebook: str
@@ -70,29 +69,12 @@ class Route:
     """For people: why it is in this state."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
+class Activity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How a notebook is being used, as seen by the gateway. Times are Unix seconds, wall clock."""
 
     last_activity_at: float | None
     connections: int
     """Open websockets."""
-    updated_at: float
-
-
-class _RouteFile(msgspec.Struct, rename="camel", kw_only=True):
-    notebook: str
-    name: str
-    owner: str
-    state: str
-    unsecure_http: bool = False
-    token_hash: str | None = None
-    reason: str = ""
-
-
-class _ActivityFile(msgspec.Struct, rename="camel", kw_only=True):
-    last_activity_at: float | None
-    connections: int
     updated_at: float
 
 
@@ -145,16 +127,7 @@ def route_file(directory: Path, notebook: str) -> Path:
 
 def write_route(directory: Path, route: Route) -> None:
     """Publish a route, replacing the one before it in one step."""
-    content = _RouteFile(
-        notebook=route.notebook,
-        name=route.name,
-        owner=route.owner,
-        state=route.state,
-        unsecure_http=route.unsecure_http,
-        token_hash=route.token_hash,
-        reason=route.reason,
-    )
-    _write(directory, route.notebook, content)
+    _write(directory, route.notebook, route)
 
 
 def find_route(directory: Path, notebook: str) -> Route | None:
@@ -162,20 +135,10 @@ def find_route(directory: Path, notebook: str) -> Route | None:
     try:
         if (data := _read(directory, notebook)) is None:
             return None
-        content = msgspec.json.decode(data, type=_RouteFile)
+        route = msgspec.json.decode(data, type=Route)
     except (msgspec.DecodeError, nofollow.UnexpectedKind):
         return None
-    if content.notebook != notebook:
-        return None
-    return Route(
-        notebook=content.notebook,
-        name=content.name,
-        owner=content.owner,
-        state=content.state,
-        unsecure_http=content.unsecure_http,
-        token_hash=content.token_hash,
-        reason=content.reason,
-    )
+    return route if route.notebook == notebook else None
 
 
 def remove_route(directory: Path, notebook: str) -> bool:
@@ -190,12 +153,7 @@ def list_published(directory: Path) -> list[str]:
 
 def write_activity(directory: Path, notebook: str, activity: Activity) -> None:
     """Publish what is known of a notebook's use, replacing what was known before."""
-    content = _ActivityFile(
-        last_activity_at=activity.last_activity_at,
-        connections=activity.connections,
-        updated_at=activity.updated_at,
-    )
-    _write(directory, notebook, content)
+    _write(directory, notebook, activity)
 
 
 def read_activity(directory: Path, notebook: str) -> Activity | None:
@@ -203,12 +161,7 @@ def read_activity(directory: Path, notebook: str) -> Activity | None:
     :class:`~notebookd.nofollow.UnexpectedKind` when it is no file."""
     if (data := _read(directory, notebook)) is None:
         return None
-    content = msgspec.json.decode(data, type=_ActivityFile)  # its errors are ValueErrors
-    return Activity(
-        last_activity_at=content.last_activity_at,
-        connections=content.connections,
-        updated_at=content.updated_at,
-    )
+    return msgspec.json.decode(data, type=Activity)  # its errors are ValueErrors
 
 
 def find_activity(directory: Path, notebook: str) -> Activity | None:

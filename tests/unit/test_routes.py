@@ -4,10 +4,10 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from notebookd import routes
 from notebookd.routes import Activity, Route
