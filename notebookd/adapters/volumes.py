@@ -117,9 +117,9 @@ async def _in_thread(work: Callable[..., T], *what: object) -> T:
 
 
 def _make_mount_point(workspace: Path, below: Sequence[str]) -> None:
-    """Make the folders that something is to be mounted at in a workspace. What the runtime would make belongs to another
-    account: nobody could write beside the mount, and nobody remove it. A link or a shut folder on the way is left to
-    whoever looks at what was mounted."""
+    """Make the folders that something is to be mounted at in a workspace. What the runtime would make belongs to
+    another account: nobody could write beside the mount, and nobody remove it. A link or a shut folder on the way is
+    left to whoever looks at what was mounted."""
     with ExitStack() as opened, suppress(FileNotFoundError, PermissionError, nofollow.UnexpectedKind):
         folder = opened.enter_context(nofollow.open_directory(workspace))
         for name in below:

@@ -37,12 +37,15 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 def read(job: Job, reporter: Reporter) -> Result:
     """Send what lies at ``path``: a file or link by its own name, a folder with all below its name. Facts: ``files``.
 
-    What cannot be read is left out and counted as failed; what is no file, folder or link, as skipped.
+    What cannot be read is left out and counted as failed; what is no file, folder or link, as skipped. Of a folder that
+    is not sent whole a last entry, its own once more, says so as its comment. Raises Fault when ``path`` itself is none
+    of the three, or cannot be read.
     """
     with _peer(job.places.job) as peer:
         try:
             parts = parts_of(job.text("path"))
             folder = _parent(job.places.workspace, parts)
+            _require_readable(folder, parts)
         except Fault as fault:
             peer.sendall(b"\1" + json.dumps({"code": fault.code, "message": fault.message}).encode())
             raise
@@ -65,9 +68,9 @@ def write(job: Job, reporter: Reporter) -> Result:
     """
     with _peer(job.places.job) as peer:
         try:
-            limit = job.limit("max_bytes")
+            limit, closed = job.limit("max_bytes"), job.texts("closed")
             with (
-                Unpacker(job.places.workspace, job.text("path"), reporter, limit) as unpacker,
+                Unpacker(job.places.workspace, job.text("path"), reporter, limit, closed=closed) as unpacker,
                 peer.makefile("rb", buffering=BUFFER) as stream,
             ):
                 unpacker.unpack(cast(IO[bytes], stream))
@@ -140,6 +143,23 @@ def _parent(workspace: Path, parts: list[str]) -> int:
     return fd
 
 
+def _require_readable(folder: int, parts: list[str]) -> None:
+    """Raise Fault when the last of ``parts``, which is in ``folder``, cannot be sent; ``folder`` is closed then."""
+    name = parts[-1] if parts else "."
+    cause = ""
+    try:
+        kind = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        if stat.S_ISREG(kind) or stat.S_ISDIR(kind):
+            os.close(os.open(name, _READ, dir_fd=folder))
+        elif not stat.S_ISLNK(kind):
+            cause = "it is neither a file nor a folder nor a link"
+    except OSError as error:
+        cause = f"it cannot be opened ({error.strerror})"
+    if cause:
+        os.close(folder)
+        raise Fault(Code.ACCESS_DENIED, f"cannot read {shown('/'.join(parts))} of the workspace: {cause}")
+
+
 class _Packer:
     """Writes a tar stream. Owners are nobody's business; a file of several names is sent once."""
 
@@ -154,7 +174,10 @@ class _Packer:
     def pack(self, folder: int, name: str) -> None:
         """Send ``name`` of the folder, or the folder itself when it is empty, as ``workspace``."""
         try:
-            self._add_all(folder, name)
+            top = self._add_all(folder, name)
+            if self._left_out and top is not None:
+                top.pax_headers = {"comment": self.complaint()}
+                self._tar.addfile(top)
             self._tar.close()
         finally:
             with suppress(OSError):  # nobody to send the rest to
@@ -167,20 +190,22 @@ class _Packer:
             return ""
         return f"{len(self._left_out)} could not be read whole: {named(self._left_out)}"
 
-    def _add_all(self, folder: int, name: str) -> None:
-        if name:
-            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    def _add_all(self, folder: int, name: str) -> tarfile.TarInfo | None:
+        """Returns the entry of what was sent, if it is a folder."""
+        status = os.stat(name or ".", dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
             self._add(name, name, folder, status)
-            if not stat.S_ISDIR(status.st_mode):
-                return
-        else:
-            self._tar.addfile(_entry("workspace", os.fstat(folder), tarfile.DIRTYPE))
+            return None
+        own = _entry(name or "workspace", status, tarfile.DIRTYPE)
+        self._tar.addfile(own)
+        self._reporter.progress.processed += bool(name)
         top = os.open(name or ".", FOLDER, dir_fd=folder)
         try:
             for each in visit(top, f"{name or 'workspace'}/", unseen=self._left_out.append):
                 self._add(each.path, each.name, each.folder, each.status)
         finally:
             os.close(top)
+        return own
 
     def _add(self, path: str, name: str, folder: int, status: os.stat_result) -> None:
         progress = self._reporter.progress

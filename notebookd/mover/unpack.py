@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
 import tarfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tarfile import EOFHeaderError  # type: ignore[attr-defined]  # the stubs forget it
@@ -24,6 +26,7 @@ CHUNK = 1024 * 1024
 STREAM_CHUNK = 16 * 1024
 """tarfile copies all of one for every header that it takes out of it."""
 
+_FAULTS_OF_A_NAME = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EILSEQ}
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _EXTENDED = (
@@ -40,10 +43,20 @@ def parts_of(path: str) -> list[str]:
 
 
 class Unpacker:
-    """Unpacks into the folder ``path`` of a workspace. A context: it holds a descriptor of it."""
+    """Unpacks into the folder ``path`` of a workspace, and into none of its folders ``closed``. A context: it holds a
+    descriptor of it."""
 
-    def __init__(self, workspace: Path, path: str, reporter: Reporter, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        path: str,
+        reporter: Reporter,
+        max_bytes: int | None = None,
+        *,
+        closed: Sequence[str] = (),
+    ) -> None:
         self._above = parts_of(path)
+        self._closed = [parts_of(each) for each in closed]
         self._workspace = workspace
         self._left_bytes = max_bytes
         self._progress = reporter.progress
@@ -91,6 +104,7 @@ class Unpacker:
         *above, name = parts_of(entry.name) or [""]
         if not name or (name == MARKER and not above and not self._above):
             return
+        self._require_open([*self._above, *above, name], entry)
         try:
             folder = self._enter(self._root, above)
             try:
@@ -100,6 +114,16 @@ class Unpacker:
         except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
             cause = "a file, folder or link of another kind is in its way"
             raise Fault(Code.INVALID_SOURCE, f"cannot unpack {shown(entry.name)}: {cause}") from error
+        except OSError as error:
+            if error.errno not in _FAULTS_OF_A_NAME:
+                raise
+            raise Fault(Code.INVALID_SOURCE, f"cannot unpack {shown(entry.name)}: {error.strerror}") from error
+
+    def _require_open(self, whole: list[str], entry: tarfile.TarInfo) -> None:
+        for closed in self._closed:
+            if whole[: len(closed)] == closed and (whole != closed or not entry.isdir()):
+                cause = "a volume is mounted there, which would hide it"
+                raise Fault(Code.INVALID_SOURCE, f"cannot unpack {shown(entry.name)}: {cause}")
 
     def _place_in(self, folder: int, name: str, depth: int, archive: _Archive, entry: tarfile.TarInfo) -> None:
         if entry.isreg():

@@ -10,7 +10,7 @@ Implementations: :mod:`notebookd.adapters.movers` (real) and :mod:`notebookd.tes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -117,7 +117,9 @@ class Movers(Protocol):
         there is nothing), or after the last when the stream is not whole. Close it (``aclosing``) to end it early."""
         ...
 
-    async def write_archive(self, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes]) -> int:
-        """Unpack a tar stream into the folder ``path`` of a workspace, never out of it; returns how many files there
-        were. Raises VolumeFault; a file that was not whole is not there."""
+    async def write_archive(
+        self, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes], *, closed: Sequence[str] = ()
+    ) -> int:
+        """Unpack a tar stream into the folder ``path`` of a workspace, never out of it, nor into the workspace's folders
+        ``closed``; returns how many files there were. Raises VolumeFault; a file that was not whole is not there."""
         ...

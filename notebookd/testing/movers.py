@@ -17,7 +17,7 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -276,9 +276,12 @@ class FakeMovers:
             tar.add(place, arcname=place.name if path else ".")
         yield packed.getvalue()
 
-    async def write_archive(self, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes]) -> int:
+    async def write_archive(
+        self, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes], *, closed: Sequence[str] = ()
+    ) -> int:
         """See :meth:`Movers.write_archive`."""
         self.world.check()
+        folder = self._workspace(notebook_id)
         sent = b"".join([chunk async for chunk in tar])
         try:
             with tarfile.open(fileobj=io.BytesIO(sent)) as packed:
@@ -286,7 +289,10 @@ class FakeMovers:
                          if entry.isfile()}  # fmt: skip
         except tarfile.TarError as fault:
             raise VolumeFault("cannot unpack the archive: it is no tar", info_code="DATASYNC_INVALID_SOURCE") from fault
-        write_files(self.world.workspace(notebook_id) / path, files)
+        for name in files:
+            if any(f"{path}/{name}".lstrip("/").startswith(f"{each}/") for each in closed):
+                raise VolumeFault(f"cannot unpack {name}: a volume is there", info_code="DATASYNC_INVALID_SOURCE")
+        write_files(folder / path, files)
         return len(files)
 
     def _require(self, alias: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import io
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from notebookd.api.call import MAX_BODY
-from notebookd.errors import VolumeFault
+from notebookd.errors import EngineError, VolumeFault
 from notebookd.service.archives import Archives
 from tests.api.caller import NOWHERE, Api, Said
 from tests.api.people import People
@@ -164,3 +164,67 @@ async def test_a_stream_that_breaks_off_does_not_look_whole(api: Api, notebook: 
     with pytest.raises(aiohttp.ClientError):
         await get(api, notebook)
     assert await api.state(notebook) == "RUNNING"
+
+
+class _Meanwhile:
+    """Movers in whose work something happens meanwhile."""
+
+    def __init__(self, then: Callable[[], Awaitable[None]]) -> None:
+        self._then = then
+
+    async def write_archive(self, *_: object, closed: Sequence[str] = ()) -> int:
+        await self._then()
+        raise EngineError("cannot see to the files: the mover died without a word")
+
+    async def read_archive(self, *_: object) -> AsyncIterator[bytes]:
+        await self._then()
+        raise EngineError("cannot see to the files: the mover died without a word")
+        yield b""
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize("goes", [True, False])
+async def test_a_copy_that_meets_the_deletion_of_its_notebook_is_told_so(
+    api: Api, notebook: str, method: str, goes: bool
+) -> None:
+    async def delete() -> None:
+        if goes:
+            assert (await api.call("DELETE", f"/v1/notebook/{notebook}?force=true")).status == 204
+
+    api.house.services.archives._movers = _Meanwhile(delete)  # type: ignore[assignment]
+    said = await api.call(method, f"/v1/notebook/{notebook}/archive", raw=tar(a=b"a") if method == "PUT" else None)
+    assert said.status in ({404, 409} if goes else {500})
+    assert not goes or "DELETING" in said.body["message"] or "none of that id" in said.body["message"]
+
+
+async def test_what_belongs_to_a_volume_is_no_part_of_the_workspace(api: Api) -> None:
+    notebook = await api.create(volumes=["standalone:/workspace/deep/scratch", "standalone:/elsewhere"])
+    for path in ("deep/scratch", "./deep//scratch/below"):
+        for method in ("GET", "PUT"):
+            said = await api.call(method, f"/v1/notebook/{notebook}/archive?path={path}", raw=None)
+            assert (said.status, said.code) == (409, "conflict")
+            assert "standalone:/workspace/deep/scratch" in said.body["message"]
+    said = await put(api, notebook, "", tar(**{"deep/scratch/x": b"x"}))
+    assert (said.status, said.code) == (409, "conflict")
+    for path in ("deep", "deep/scratches"):
+        assert (await put(api, notebook, path, tar(a=b"a"))).status == 204
+
+
+async def test_one_person_has_so_many_copies_at_once(api: Api, notebook: str) -> None:
+    archives = api.house.services.archives
+    archives.patience_s = 0
+    api.house.services.syncs._porter.at_once = 1
+    await put(api, notebook, "", tar(large=b"x" * 8_000_000))
+    async with api.session.get(f"http://localhost/v1/notebook/{notebook}/archive?path=large") as answer:
+        assert len(await answer.content.readexactly(1000)) == 1000
+        for said in (
+            await put(api, notebook, "", tar(a=b"a")),
+            await api.call("GET", f"/v1/notebook/{notebook}/archive"),
+        ):
+            assert (said.status, said.code) == (503, "volume-unavailable")
+            assert "1 copies of yours are under way" in said.body["message"]
+            assert "at_once" in said.body["hint"]
+        answer.close()
+    await api.house.quiet()
+    archives.patience_s = 20
+    assert (await get(api, notebook, "large"))[0] == 200

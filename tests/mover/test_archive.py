@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from notebookd.mover.tree import DEEPEST
 from tests.mover.program import Ending, Mover
 
 Fill = Callable[[tarfile.TarFile], None]
@@ -354,3 +355,46 @@ def test_a_tree_deeper_than_descriptors_reach_ends_nothing(mover: Mover) -> None
     assert ending.ok
     assert ending.progress["failed"] == 1
     assert len(read_tar(mover, "")[0]) == 257
+
+
+def test_a_folder_that_is_not_sent_whole_says_so_in_its_last_entry(mover: Mover) -> None:
+    folder = mover.places.workspace / "top"
+    deep = folder.joinpath(*["d"] * (DEEPEST + 1))
+    deep.mkdir(parents=True)
+    (folder / "file").write_text("x")
+    sent, ending = read(mover, "top")
+    entries = list(open_tar(sent[1:]))
+    assert (entries[0].name, entries[-1].name) == ("top", "top")
+    assert entries[-1].pax_headers["comment"] == ending.message
+    assert "could not be read whole" in ending.message
+    assert ending.progress["failed"] == 1
+
+
+def test_what_is_named_and_cannot_be_sent_is_refused_before_the_first_byte(mover: Mover) -> None:
+    os.mkfifo(mover.places.workspace / "pipe")
+    (mover.places.workspace / "shut").write_text("x")
+    (mover.places.workspace / "shut").chmod(0)
+    for name, cause in (("pipe", "neither a file"), ("shut", "Permission denied")):
+        with mover.begin("archive-read", path=name), connect(mover) as peer, peer.makefile("rb") as stream:
+            sent = stream.read()
+        assert sent[:1] == b"\1"
+        assert cause in json.loads(sent[1:])["message"]
+        assert json.loads(sent[1:])["code"] == "DATASYNC_ACCESS_DENIED"
+
+
+def test_nothing_is_unpacked_where_a_volume_would_hide_it(mover: Mover) -> None:
+    (mover.places.workspace / "a" / "vol").mkdir(parents=True)
+    closed = ["a/vol", "b"]
+    for path, name in (("", "a/vol/x"), ("a", "vol/x"), ("a/vol", "x"), ("", "b/x"), ("", "b")):
+        answer = write(mover, path, tar_of((name, b"x")), closed=closed)
+        assert (answer["ok"], answer["code"]) == (False, "DATASYNC_INVALID_SOURCE")
+        assert "a volume is mounted there" in str(answer["message"])
+    good = tar_of(entry("a/vol", tarfile.DIRTYPE), ("a/volume", b"x"), ("bb", b"x"))
+    assert write(mover, "", good, closed=closed)["ok"]
+    assert tree(mover.places.workspace) == {"a", "a/vol", "a/volume", "bb"}
+
+
+def test_a_name_that_cannot_be_is_the_archives_fault(mover: Mover) -> None:
+    answer = write(mover, "", tar_of(("n" * 256, b"x")))
+    assert answer["code"] == "DATASYNC_INVALID_SOURCE"
+    assert "File name too long" in str(answer["message"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,11 +80,12 @@ class Jobs:
         workspace = self._workspace(notebook_id, read_only=True)
         return Job(told={"task": "measure"}, notebook_id=notebook_id, mounts=(workspace,))
 
-    def archive(self, task: str, notebook_id: NotebookId, path: str) -> Job:
-        """Reads (``archive-read``) or writes (``archive-write``) a part of a workspace."""
-        writes = task == "archive-write"
-        workspace = self._workspace(notebook_id, read_only=not writes, made=writes)
-        return Job(told={"task": task, "path": path}, notebook_id=notebook_id, mounts=(workspace,))
+    def archive(self, task: str, notebook_id: NotebookId, path: str, closed: Sequence[str] = ()) -> Job:
+        """Reads (``archive-read``) or writes (``archive-write``) a part of a workspace that is there."""
+        workspace = self._workspace(notebook_id, read_only=task != "archive-write")
+        return Job(
+            told={"task": task, "path": path, "closed": list(closed)}, notebook_id=notebook_id, mounts=(workspace,)
+        )
 
     def listing(self, store: RcloneDatastore, container: str, prefix: str) -> Job:
         """Lists what lies in a datastore."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -37,7 +37,7 @@ COMMAND = ("/usr/bin/python3", "-I", "-B", f"{PROGRAM}/__main__.py")
 ENVIRONMENT = {"HOME": "/tmp", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # noqa: S108 - in memory, and its own
 GRACE_S = 10.0
 ASKS_AT_ONCE = 8
-"""How many questions are put to movers at once, beside transfers."""
+"""How many questions are put to movers at once, beside transfers and archives."""
 _LOOK_EVERY_S = 0.02
 _LOOKS_BETWEEN_QUESTIONS = 25
 _PIDS = 512
@@ -122,7 +122,7 @@ class ContainerMovers:
 
     async def read_archive(self, notebook_id: NotebookId, path: str) -> AsyncIterator[bytes]:
         """See :meth:`Movers.read_archive`."""
-        async with self._asked(lambda jobs: jobs.archive("archive-read", notebook_id, path)) as mover_id:
+        async with self._sent(lambda jobs: jobs.archive("archive-read", notebook_id, path)) as mover_id:
             sock = await connect(self._folder / mover_id, self._clock, lambda: self._still_there(mover_id))
             with closing(sock):
                 async with aclosing(read_tar(sock)) as tar:  # type: ignore[type-var]
@@ -130,9 +130,11 @@ class ContainerMovers:
                         yield chunk
             _good("read the files", (await self._end_of(mover_id))[0])
 
-    async def write_archive(self, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes]) -> int:
+    async def write_archive(
+        self, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes], *, closed: Sequence[str] = ()
+    ) -> int:
         """See :meth:`Movers.write_archive`."""
-        async with self._asked(lambda jobs: jobs.archive("archive-write", notebook_id, path)) as mover_id:
+        async with self._sent(lambda jobs: jobs.archive("archive-write", notebook_id, path, closed)) as mover_id:
             sock = await connect(self._folder / mover_id, self._clock, lambda: self._still_there(mover_id))
             with closing(sock):
                 return await write_tar(sock, tar)
@@ -193,25 +195,24 @@ class ContainerMovers:
         )
 
     async def _ask(self, what: str, make: Callable[[Jobs], Job]) -> tuple[Report, list[StoredObject]]:
-        async with self._asked(make) as mover_id:
+        async with self._room, self._sent(make) as mover_id:
             report, objects = await self._end_of(mover_id)
         return _good(what, report), objects
 
     @asynccontextmanager
-    async def _asked(self, make: Callable[[Jobs], Job]) -> AsyncIterator[str]:
-        """A mover that answers one question, cleared whichever way this is left."""
-        async with self._room:
-            mover_id = str(uuid.uuid4())
-            self._asks.add(mover_id)
+    async def _sent(self, make: Callable[[Jobs], Job]) -> AsyncIterator[str]:
+        """A mover that somebody waits for, cleared whichever way this is left."""
+        mover_id = str(uuid.uuid4())
+        self._asks.add(mover_id)
+        try:
+            await self._begin(mover_id, make, owner="")
+            yield mover_id
+        finally:
+            self._asks.discard(mover_id)
             try:
-                await self._begin(mover_id, make, owner="")
-                yield mover_id
-            finally:
-                self._asks.discard(mover_id)
-                try:
-                    await self.clear(mover_id)
-                except (EngineError, VolumeFault) as fault:  # it is among those that nobody waits for now
-                    log.warning("mover %s is left behind: %s", mover_id, fault.message)
+                await self.clear(mover_id)
+            except (EngineError, VolumeFault) as fault:  # it is among those that nobody waits for now
+                log.warning("mover %s is left behind: %s", mover_id, fault.message)
 
     async def _end_of(self, mover_id: str) -> tuple[Report, list[StoredObject]]:
         """What a mover says in the end. Raises EngineError when it dies without a word."""
