@@ -15,10 +15,9 @@ from pathlib import Path
 
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Seen, place_durably
-from notebookd.mover.pull import ROUNDS
 from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named
-from notebookd.mover.staging import fetch, is_whole, sift
+from notebookd.mover.staging import ROUNDS, fetch, is_whole, sift
 from notebookd.mover.tree import Tree
 from notebookd.mover.volume import locked
 

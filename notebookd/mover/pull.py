@@ -16,11 +16,8 @@ from notebookd.mover.job import Job
 from notebookd.mover.manifest import Entry, Incoming, Seen
 from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named
-from notebookd.mover.staging import Staged, fetch, sift
+from notebookd.mover.staging import ROUNDS, Staged, fetch, sift
 from notebookd.mover.volume import Volume, digest_or_none
-
-ROUNDS = 3
-"""How often it is tried again when files change at the remote while they are copied."""
 
 
 def pull(job: Job, reporter: Reporter) -> Result:

@@ -20,6 +20,9 @@ from notebookd.mover.report import Code
 from notebookd.mover.tree import Tree
 from notebookd.mover.volume import require_room
 
+ROUNDS = 3
+"""How often it is listed and fetched again when files change at the remote while they are copied."""
+
 
 @dataclass(slots=True)
 class Staged:
