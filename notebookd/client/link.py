@@ -122,8 +122,7 @@ class Link:
 
     def _upload(self, path: str, query: Query, fill: Callable[[BinaryIO], None]) -> None:
         """Send what ``fill`` writes. A daemon that refuses says so before it has read all of it."""
-        connection = _Connection(self.path, None)
-        try:
+        with self._connection(None) as connection:
             connection.putrequest("PUT", target_of(path, query))
             for name, value in (*self.headers().items(), ("Transfer-Encoding", "chunked")):
                 connection.putheader(name, value)
@@ -135,18 +134,6 @@ class Link:
             response = connection.getresponse()
             if response.status // 100 != 2:
                 raise _refusal(response.status, response.read())
-        except http.client.HTTPException as error:
-            raise self._broken(error) from error
-        except OSError as error:
-            raise unreachable(self.path, error) from error
-        finally:
-            connection.close()
-
-    def _broken(self, error: Exception) -> Unreachable:
-        return Unreachable(
-            f"the connection to notebookd at {self.path} broke: {error or type(error).__name__}",
-            hint="look at its log: journalctl -u notebookd",
-        )
 
     @contextlib.contextmanager
     def _response(
@@ -158,16 +145,25 @@ class Link:
         timeout_s: float | None,
         also: tuple[int, ...] = (),
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = _Connection(self.path, timeout_s)
         kind = {} if body is None else {"Content-Type": "application/json"}
-        try:
+        with self._connection(timeout_s) as connection:
             connection.request(method, target, body, {**self.headers(), **kind, **headers})
             response = connection.getresponse()
             if response.status // 100 != 2 and response.status not in also:
                 raise _refusal(response.status, response.read())
             yield response
+
+    @contextlib.contextmanager
+    def _connection(self, timeout_s: float | None) -> Iterator[http.client.HTTPConnection]:
+        """A connection of its own. Whatever breaks it is Unreachable."""
+        connection = _Connection(self.path, timeout_s)
+        try:
+            yield connection
         except http.client.HTTPException as error:
-            raise self._broken(error) from error
+            raise Unreachable(
+                f"the connection to notebookd at {self.path} broke: {error or type(error).__name__}",
+                hint="look at its log: journalctl -u notebookd",
+            ) from error
         except OSError as error:
             raise unreachable(self.path, error) from error
         finally:
