@@ -114,7 +114,10 @@ class Images:
             for image in sorted(present, key=lambda each: each.names or ("\uffff", each.digest))
             for name in image.names or (None,)
         ]
-        return rows + [self._row(name, None, asked, records, runs) for name, image in asked.items() if image is None]
+        absent = [name for name, image in asked.items() if image is None]
+        listed = {*known, *map(_full, absent)}
+        absent += [name for name in self.busy if name not in listed and not _DIGEST.fullmatch(name)]
+        return rows + [self._row(name, None, asked, records, runs) for name in absent]
 
     async def rows_of(self, names: Iterable[str]) -> list[ImageRow]:
         """The rows of the images of these names or digests."""
@@ -147,7 +150,7 @@ class Images:
             entries=tuple(entry for entry in self.catalogue.entries if is_meant_by(entry.image)),
             users=tuple(each for each in entries if _uses(each.run, name, digest)),
             record=records.get(digest, Record()),
-            busy=self.busy.get(name or digest),
+            busy=self.busy.get(_full(name) if name else digest) or self.busy.get(digest),
         )
 
     # What is done
@@ -176,7 +179,8 @@ class Images:
     async def remove(self, actor: Actor, name: str) -> None:
         """Take a name away, and the image with its last one. Not while a notebook runs on it."""
         image = await self._get(name, "remove")
-        users = [each for each in self._store.list_unsettled() if _uses(each.run, name, image.digest)]
+        going = (_full(name),) if _full(name) in image.names else image.names
+        users = [each for each in self._store.list_unsettled() if await self._stands_on(each.run, image, going)]
         if users:
             listed = ", ".join(f"{each.notebook.spec.name} ({each.notebook.owner})" for each in users)
             raise Conflict(
@@ -196,6 +200,14 @@ class Images:
             except EngineError as fault:
                 raise Conflict(fault.message, hint=fault.hint) from fault
             await self._note(actor, "image.removed", [name], image)
+
+    async def _stands_on(self, run: Run, image: StoredImage, names: tuple[str, ...]) -> bool:
+        """Whether a run is on an image, or will be by one of these names of it."""
+        if not run.active or run.image_digest:
+            return _uses(run, None, image.digest)
+        found = await self._images.find_image(run.image)
+        full = _full(run.image)
+        return found is not None and found.digest == image.digest and (full in names or full not in image.names)
 
     async def _pull(self, actor: Actor, name: str) -> AsyncIterator[Progress]:
         async with aclosing(self._images.pull(name)) as steps:  # type: ignore[type-var]
@@ -268,7 +280,9 @@ class Images:
         """What is of this machine alone is asked of no registry: it must be there."""
         if base is None or not base.startswith(_LOCAL) or await self._images.find_image(base) is not None:
             return
-        makers = [each.name for each in await self._recipes.list_recipes() if base in each.images]
+        makers = [
+            each.name for each in await self._recipes.list_recipes() if base in each.images and each.name != recipe.name
+        ]
         hint = f"notebookctl image build {makers[0]}" if makers else "name another with --base, such as debian:12"
         raise Conflict(f"cannot build recipe {recipe.name}: its base {base} is not there", hint=hint)
 

@@ -132,6 +132,21 @@ async def test_a_base_of_this_machine_must_be_there_and_the_hint_says_how(api: A
     assert (await order(api, "build", "more"))[-1]["images"]
 
 
+async def test_no_recipe_is_told_to_build_itself_first(api: Api, recipes: Path) -> None:
+    (recipes / "tiny" / "Containerfile").write_text("ARG BASE=localhost/tiny:1\nFROM ${BASE}\n")
+    said = await api.call("POST", "/v1/image", {"action": "build", "name": "tiny"})
+    assert (said.status, "--base" in said.body["hint"]) == (409, True)
+
+
+async def test_an_image_that_is_being_prepared_says_so_by_its_name(api: Api) -> None:
+    held = api.world.engine.hold("prepare")
+    ours = asyncio.ensure_future(order(api, "prepare", LAB))
+    await held.entered.wait()
+    assert (await rows(api))[LAB]["busy"] == "prepare"
+    held.release()
+    await ours
+
+
 async def test_preparing_goes_by_the_uids_of_the_catalogue(api: Api) -> None:
     api.world.engine.put_image(Image(digest=f"sha256:{'7' * 64}", names=("mine:latest",), size_bytes=1))
     api.world.engine.images.pop("mine")
@@ -195,6 +210,7 @@ async def test_one_order_at_a_time_for_a_name_and_hanging_up_gives_it_up(api: Ap
     held = api.world.engine.hold("pull")
     ours = asyncio.ensure_future(order(api, "pull", PULLED))
     await held.entered.wait()
+    assert (await rows(api))[PULLED]["busy"] == "pull"
     assert await refused(api, {"action": "pull", "name": PULLED}) == (409, "conflict")
     ours.cancel()
     await asyncio.gather(ours, return_exceptions=True)
@@ -219,6 +235,16 @@ async def test_an_image_that_notebooks_run_on_stays(api: Api) -> None:
     assert (await api.call("DELETE", f"/v1/image?name={LAB}")).status == 204
     assert not (await rows(api))[LAB]["present"]
     assert [each[0] for each in events(api)] == ["image.removed"]
+
+
+async def test_an_image_that_notebooks_wait_to_run_on_stays_by_whatever_name_it_is_asked_for(api: Api) -> None:
+    await api.create(resources={"gpu": 2})
+    waiting = await api.create(name="waiting", env={**SPEC["env"], "frameworkId": "mine"}, resources={"gpu": 1})
+    assert await api.state(waiting) == "STARTING"
+    digest = (await rows(api))["mine"]["digest"]
+    for name in ("mine", digest):
+        said = await api.call("DELETE", f"/v1/image?name={name}")
+        assert (said.status, said.body["details"]) == (409, {"notebooks": [waiting]})
 
 
 async def test_what_the_engine_refuses_to_remove_is_a_conflict(api: Api) -> None:

@@ -120,6 +120,15 @@ def test_what_makes_no_sense_is_a_usage_error(notebookctl, toy, words):
     assert toy.asked == []
 
 
+def test_what_is_being_built_is_not_said_to_be_missing(notebookctl, toy):
+    building = image(name="localhost/mine:1", present=False, busy="build")
+    recipe = wire.ImageRecipe(name="mine", images=["localhost/mine:1"])
+    toy.on("GET /v1/image", wire.encode(wire.ImageList(items=[building], recipes=[recipe])))
+    told = notebookctl("image").stdout
+    assert "localhost/mine:1: somebody's build goes on" in told
+    assert "not built" not in told
+
+
 @pytest.mark.parametrize(
     ("action", "wanted"),
     [("build", ["jupyterlab", "odd", "pytorch"]), ("remove", [LAB]), ("pull", ["lab/torch:2.6"]), ("prepare", [LAB])],

@@ -99,7 +99,7 @@ def _remarks(found: wire.ImageList) -> Iterator[str]:
     for each in found.items:
         if each.busy:
             yield f"{each.name or each.digest}: somebody's {each.busy} goes on"
-    made = {each.name for each in found.items if each.present}
+    made = {each.name for each in found.items if each.present or each.busy == "build"}
     for recipe in found.recipes:
         if recipe.fault:
             yield f"recipe {recipe.name} cannot be used: {recipe.fault}"
