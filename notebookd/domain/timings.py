@@ -14,6 +14,7 @@ PREPARED = "files prepared"
 CREATED = "container created"
 STARTED = "container started"
 ASKED = "editor asked first"
+_STARTING = frozenset({RunState.QUEUED, RunState.INITIALIZING, RunState.PENDING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +49,5 @@ def _steps(run: Run) -> Iterator[tuple[str, datetime]]:
     yield from run.trace
     if (answered := run.first(RunState.RUNNING)) is not None:
         yield "editor answered", answered
+    elif (given_up := next((at for at, state in run.history if state not in _STARTING), None)) is not None:
+        yield "given up", given_up

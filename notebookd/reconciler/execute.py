@@ -54,6 +54,7 @@ _STARTING = frozenset({RunState.INITIALIZING, RunState.PENDING, RunState.RESTART
 _REFUSALS = (ImageMissing, DeviceUnresolvable, VolumeFault)
 """Faults after which there surely is no container."""
 _HINT = "; see `notebookctl logs` and `notebookctl bugreport`"
+_ABSENT = "; an admin pulls or builds it with `notebookctl image`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +112,13 @@ class Executor:
         except (EngineError, WorkspaceFault, VolumeFault) as fault:
             if entry.run.state not in _STARTING:
                 raise EngineUnavailable(fault.message) from fault
-            message = fault.message + (f" ({fault.hint})" if fault.hint else "") + _HINT
+            hints = (f" ({fault.hint})" if fault.hint else "") + (_ABSENT if isinstance(fault, ImageMissing) else "")
+            message = fault.message + hints + _HINT
             refused = isinstance(action, act.CreateContainer) and isinstance(fault, _REFUSALS)
             unmade = refused or isinstance(action, act.PrepareFiles)
             why = Outcome(state=_blamed(fault), code=_info_code(fault), message=message)
-            return start_failed(entry.run, why, self._ports.clock.now(), nothing_made=unmade)
+            failed = start_failed(entry.run, why, self._ports.clock.now(), nothing_made=unmade)
+            return self._trace.onto(failed)
 
     async def _execute(self, action: act.RunAction, entry: Entry, disturbed: asyncio.Event) -> Run:
         run, ports = entry.run, self._ports

@@ -233,6 +233,8 @@ async def test_a_missing_image_is_an_error_that_says_so_and_makes_nothing(world:
         found = run_of(house, notebook).outcome
         assert found is not None
         assert "bugreport" in found.message
+        assert "notebookctl image" in found.message
+        assert [step for step, _ in run_of(house, notebook).trace] == ["files prepared"]
         assert leased(house, notebook) == []
         assert_sound(house)
 

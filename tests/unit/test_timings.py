@@ -51,6 +51,12 @@ def test_a_run_that_got_nowhere_was_accepted() -> None:
     assert [each.step for each in timings(RUN)] == ["accepted"]
 
 
+def test_a_start_that_failed_tells_when_it_was_given_up() -> None:
+    ended = ((T, RunState.PENDING), (at(900), RunState.INTERRUPTING), (at(950), RunState.ERROR))
+    run = replace(RUN, granted_at=at(5), history=ended)
+    assert [(each.step, each.at) for each in timings(run)][1:] == [("compute granted", at(5)), ("given up", at(900))]
+
+
 def test_bringing_data_in_is_a_step_of_its_own() -> None:
     run = replace(RUN, history=((T, RunState.QUEUED), (at(1), RunState.INITIALIZING), (at(9), RunState.PENDING)))
     assert [(each.step, each.at) for each in timings(run)] == [("accepted", T), ("data in place", at(9))]
