@@ -67,7 +67,8 @@ class Starts:
         if image is None:
             raise Conflict(
                 f"cannot start notebook {notebook.id}: {spec.editor} with {spec.framework} {spec.framework_version} "
-                "is no longer in the catalogue"
+                "is no longer in the catalogue",
+                hint="its workspace is kept: `notebookctl cp` reads it; what there is: `notebookctl capabilities`",
             )
         known = earlier.volumes if earlier is not None else ()
         volumes = attach(notebook.id, spec.volumes, known, self.rules.directories)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from notebookd.config import parse_config
+from notebookd.domain.catalogue import Catalogue
 from notebookd.errors import EngineError, ImageInUse
 from notebookd.ports.engine import Image
 from notebookd.testing.house import World, make_world
@@ -327,6 +329,16 @@ async def test_of_what_is_deprecated_no_new_notebook_is_made_and_an_old_one_goes
         assert (editor["deprecated"], editor["incompatibleWith"]) == ("take py312", ["conda"])
         for path in ("editor?compatibleWithFramework=conda", "framework?compatibleWithEditor=jupyterlab"):
             assert (await api.call("GET", f"/v1/capabilities/notebook/{path}")).body == []
+
+
+async def test_what_left_the_catalogue_runs_on_and_is_not_started_again(api: Api) -> None:
+    notebook = await api.create(env={**SPEC["env"], "frameworkId": "mine"})
+    api.house.notebooks.starts.catalogue = Catalogue.of(parse_config({}, source=None).images)
+    assert (await api.order(notebook, "restart")).status == 204
+    await api.order(notebook, "stop")
+    said = await api.order(notebook, "start")
+    assert (said.status, said.code) == (409, "conflict")
+    assert "notebookctl cp" in said.body["hint"]
 
 
 async def living(world: World, folder: Path) -> AsyncIterator[Api]:
