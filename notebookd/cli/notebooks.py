@@ -8,7 +8,7 @@ from datetime import datetime
 
 from notebookd import wire
 from notebookd.cli.output import Table, age, clean, size, until
-from notebookd.cli.transfers import count, reason, word
+from notebookd.cli.transfers import count, reason, remarks, word
 
 __all__ = ["table", "view"]
 
@@ -107,7 +107,9 @@ def _synced(state: wire.VolumeStatus | None, now: datetime) -> str:
 
 def _standing(sync: wire.DataSync) -> str:
     amount = count(sync.status.progress or [])
-    return amount if sync.status.state == "DONE" else f"{sync.status.state}, {amount}: {reason(sync)}"
+    if sync.status.state == "DONE":
+        return amount + remarks(sync)
+    return f"{sync.status.state}, {amount}: {reason(sync)}"
 
 
 def _volume(volume: wire.answers.Volume) -> str:

@@ -11,7 +11,7 @@ from notebookd import wire
 from notebookd.cli.output import clean, size
 from notebookd.cli.progress import Rate
 
-__all__ = ["SYNC_FAILED", "Transfers", "Underway", "count", "reason", "word"]
+__all__ = ["SYNC_FAILED", "Transfers", "Underway", "count", "reason", "remarks", "word"]
 
 SYNC_FAILED = frozenset({"FAILED", "INTERRUPTED"})
 _OVER = SYNC_FAILED | {"DONE"}
@@ -35,6 +35,14 @@ def reason(sync: wire.DataSync) -> str:
     """How it stands, with the code."""
     info = sync.status.info
     return f"{info.message} ({info.code})" if info else sync.status.state
+
+
+def remarks(sync: wire.DataSync) -> str:
+    """What its movers have to say beside numbers: names in conflict, names that were left out. Begins with ``: ``, or
+    is empty."""
+    usual = sync.status.info.message if sync.status.info else ""
+    said = [row.reason.message for row in sync.status.progress or [] if row.state == "DONE" and row.reason]
+    return "".join(f": {each}" for each in dict.fromkeys(said) if each != usual)
 
 
 def count(rows: list[wire.DataSyncProgress]) -> str:
@@ -79,7 +87,7 @@ class Transfers:
                 continue
             self._told.add(sync.id)
             if sync.status.state == "DONE":
-                yield f"{word(sync):<14}{_seconds(sync):7.1f} s  {count(sync.status.progress or [])}"
+                yield f"{word(sync):<14}{_seconds(sync):7.1f} s  {count(sync.status.progress or [])}{clean(remarks(sync))}"
             else:
                 yield clean(f"{word(sync):<14}{_seconds(sync):7.1f} s  {sync.status.state}: {reason(sync)}")
 

@@ -120,6 +120,6 @@ class Movers(Protocol):
     async def write_archive(
         self, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes], *, closed: Sequence[str] = ()
     ) -> int:
-        """Unpack a tar stream into the folder ``path`` of a workspace, never out of it, nor into the workspace's folders
+        """Unpack a tar stream into the folder ``path`` of a workspace, never out of it, nor into its folders
         ``closed``; returns how many files there were. Raises VolumeFault; a file that was not whole is not there."""
         ...

@@ -73,7 +73,8 @@ class Syncs:
 def _chosen(entry: Entry, kind: SyncKind, volume: str | None, what: str) -> Sequence[Attached]:
     moved = [each for each in entry.run.volumes if (each.place.pulled if kind is SyncKind.PULL else each.pushable)]
     if volume is not None:
-        named = [each for each in entry.run.volumes if volume in {each.id, each.volume.mount_path}]
+        path = volume.rstrip("/")
+        named = [each for each in entry.run.volumes if path in {each.id, each.volume.mount_path}]
         if not named:
             raise invalid(what, [Fault("$.volume", f"it has no volume {volume}")])
         if named[0] not in moved:

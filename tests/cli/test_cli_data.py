@@ -57,6 +57,14 @@ def sync(
     )
 
 
+def remarking(said):
+    """A transfer that was done, whose mover has that to say."""
+    done = sync("DONE", **ALL)
+    (row,) = done.status.progress
+    row = msgspec.structs.replace(row, reason=wire.Info(code="DATASYNC_DONE", message=said))
+    return msgspec.structs.replace(done, status=msgspec.structs.replace(done.status, progress=[row]))
+
+
 def with_syncs(*syncs, volumes=(), **more):
     """A notebook with transfers, the newest first."""
     found = msgspec.json.decode(notebook(**more), type=wire.Notebook)
@@ -80,6 +88,12 @@ def world(toy):
 
 class TestTransfers:
     """push-data and pull-data ask, and stay until it is over."""
+
+    def test_a_conflict_is_told_at_once_and_afterwards(self, notebookctl, toy):
+        said = "1 files were changed at the remote, too; ours was laid beside: a -> a.conflict-1"
+        toy.on(GET, with_syncs(remarking(said)))
+        assert said in notebookctl("push-data", "calm").stderr
+        assert said in notebookctl("get", "calm").stdout
 
     @pytest.mark.parametrize(
         ("args", "body"),
