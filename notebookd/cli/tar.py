@@ -36,6 +36,8 @@ class Tally:
 
     on_change: Callable[[Tally], None] = lambda _: None
     note: Note = lambda _: None
+    missing: str = ""
+    """What the other end could not send."""
     files: int = 0
     bytes: int = 0
 
@@ -101,6 +103,8 @@ def _pack_file(tar: tarfile.TarFile, path: Path, name: str, tally: Tally) -> Non
         member = _member(name, kind, tarfile.REGTYPE)
         member.size = kind.st_size
         tar.addfile(member, _Reader(file, str(path), kind.st_size, tally))
+        if file.read(1):
+            tally.note(f"{path} became longer meanwhile: its first {kind.st_size} bytes were copied")
     tally.add(0, files=1)
 
 
@@ -183,6 +187,7 @@ class _Target:
             if parts[:depth] != incoming.parts:
                 raise BadAnswer(f"the daemon sent more than was asked for: {member.name!r}")
             self._take(incoming.tar, member, parts[depth:], incoming.parts)
+            self._tally.missing = member.pax_headers.get("comment", "")
             member = incoming.tar.next()
 
     def _take(
@@ -195,6 +200,8 @@ class _Target:
                 os.close(self._folder(path, member.mode))
             elif not path:
                 raise ClientError(f"cannot write {shown}: it is a folder here")
+            elif member.issym() and not inner:
+                raise ClientError(f"cannot copy {shown}: it is a link to {member.linkname!r}, which is not followed")
             elif member.isreg():
                 self._file(tar, member, path)
             elif member.issym() and _stays_inside(inner, member.linkname):

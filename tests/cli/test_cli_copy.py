@@ -7,6 +7,7 @@ import io
 import os
 import stat
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -161,6 +162,7 @@ class TestIntoTheNotebook:
             ("here.txt", "calm:../x"),
             ("here.txt", "calm:gone/"),
             ("./calm:a", "b"),
+            ("/dev/null", "calm:b"),
         ],
     )
     def test_what_cannot_be_meant_is_a_usage_error(self, notebookctl, toy, here, source, target):
@@ -185,6 +187,11 @@ class TestIntoTheNotebook:
         result = notebookctl("cp", "a", "calm:")
         assert result.exit_code == 1
         assert "cannot read a: Permission denied" in result.stderr
+
+    def test_what_has_more_in_it_than_its_size_says_is_told(self, notebookctl, toy):
+        result = notebookctl("cp", "/proc/version", "calm:b")
+        assert sent(toy) == ("", {"b": b""})
+        assert "/proc/version became longer meanwhile" in result.stderr
 
 
 def _denied(*_args, **_more):
@@ -268,6 +275,30 @@ class TestOutOfTheNotebook:
         result = notebookctl("cp", "calm:x", ".")
         assert result.exit_code == 1
         assert "there is nothing of that name" in result.stderr
+
+    def test_what_could_not_be_sent_is_told(self, notebookctl, toy, here):
+        last = special(tarfile.DIRTYPE)
+        last.pax_headers = {"comment": "1 could not be read whole: 'd/\x1b[2J'"}
+        toy.on(f"GET {ARCHIVE}", tar(("d", None), ("d/f", b"x"), ("d", last)))
+        result = notebookctl("cp", "calm:d", "d")
+        assert result.exit_code == 1
+        assert "cannot copy all of it: 1 could not be read whole" in result.stderr
+        assert "\x1b" not in result.stderr
+        assert (here / "d" / "f").read_bytes() == b"x"
+
+    def test_a_link_alone_is_refused_and_not_followed(self, notebookctl, toy, here):
+        toy.on(f"GET {ARCHIVE}", tar(("l", "/etc/passwd")))
+        result = notebookctl("cp", "calm:l", "l")
+        assert result.exit_code == 1
+        assert "is a link to '/etc/passwd'" in result.stderr
+        assert list(here.iterdir()) == []
+
+    def test_a_shut_folder_here_is_no_fault_of_the_daemon(self, notebookctl, toy, here, monkeypatch):
+        monkeypatch.setattr(Path, "is_dir", _denied)
+        toy.on(f"GET {ARCHIVE}", tar(("f", b"x")))
+        result = notebookctl("cp", "calm:f", "shut/f")
+        assert result.exit_code == 1
+        assert "cannot write shut/f: Permission denied" in result.stderr
 
     def test_a_folder_does_not_replace_a_file(self, notebookctl, toy, here):
         (here / "f").write_bytes(b"")

@@ -52,7 +52,7 @@ def verb(here: Here, *, source: str, target: str) -> None:
     """Copy files into a notebook's workspace, or out of it.
 
     One of SRC and DST is NOTEBOOK:PATH, with PATH relative to /workspace; the notebook may be stopped. A folder is
-    copied whole, links in it as links. Where DST is a folder, SRC comes into it by its own name; where there is no DST,
+    copied whole, links in it as links; volumes are no part of the workspace. Where DST is a folder, SRC comes into it by its own name; where there is no DST,
     it becomes DST. "SRC/." is what is in SRC. "-" is a tar stream on stdin or stdout.
     """
     from_there, to_there = _there(here, source), _there(here, target)
@@ -67,6 +67,10 @@ def verb(here: Here, *, source: str, target: str) -> None:
             _out_of(here, from_there, target, tally)
     if "-" not in (source, target):
         here.terminal.note(f"copied {tally.files} files, {size(tally.bytes)}")
+    if tally.missing:
+        raise ClientError(
+            f"cannot copy all of it: {clean(tally.missing)}", hint="the modes of files say who may read them"
+        )
 
 
 def _there(here: Here, word: str) -> There | None:
@@ -114,6 +118,8 @@ def _into(here: Here, source: str, target: There, tally: Tally) -> None:
         is_folder = path.is_dir() if path.stat() else False
     except OSError as error:
         raise click.UsageError(f"cannot read {source}: {error.strerror or error}") from error
+    if not is_folder and not path.is_file():
+        raise click.UsageError(f"{source} is neither a file nor a folder")
     folder, name = _place(client, path, target, is_folder=is_folder)
     if is_folder and re.search(r"(^|/)\.$", source) and name == path.resolve().name:
         name = ""
@@ -178,6 +184,10 @@ def _spill(stream: BinaryIO) -> None:
 def _landing(source: There, incoming: Incoming, target: str) -> tuple[Path, str]:
     """The folder here that it comes into, and its name there."""
     path, own = Path(target), posixpath.basename(source.path) or posixpath.basename(_HOME)
+    try:
+        path.is_dir()
+    except OSError as error:
+        raise ClientError(f"cannot write {target}: {error.strerror or error}") from error
     if path.is_dir():
         return path, "" if source.inside and incoming.is_folder else own
     if incoming.is_folder and path.exists():
