@@ -47,7 +47,6 @@ class _Pull:
         self._entries: dict[str, Entry] = {}
         self._whole = False
         self._kept: set[str] = set()
-        self._failed: dict[str, str] = {}
 
     def run(self) -> Result:
         volume, progress = self._volume, self._reporter.progress

@@ -31,7 +31,6 @@ class Signs:
     strange: str
     track: str
     branch: str
-    dot: str
     more: str
     ill: str
     states: dict[str, str] = field(default_factory=dict)
@@ -42,7 +41,6 @@ UNICODE = Signs(
     strange="═",
     track="─",
     branch="└",
-    dot="·",
     more="…",
     ill="✕",
     states={
@@ -60,7 +58,6 @@ ASCII = Signs(
     strange="%",
     track=".",
     branch="`",
-    dot="-",
     more="...",
     ill="x",
     states={
