@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from notebookd.config.load import CATALOGUE_FOLDER
 from notebookd.doctor.data import check_datastores, check_movers
 from notebookd.doctor.engine import (
     check_cgroups,
@@ -16,7 +17,7 @@ from notebookd.doctor.engine import (
     check_images,
     check_runtime_program,
 )
-from notebookd.doctor.finding import Check, Finding, ok
+from notebookd.doctor.finding import Check, Finding, fail, ok
 from notebookd.doctor.gpus import check_gpus
 from notebookd.doctor.listeners import check_gateway
 from notebookd.doctor.machine import Patient
@@ -28,6 +29,7 @@ from notebookd.doctor.surroundings import (
     check_units,
 )
 from notebookd.doctor.system import (
+    account_may_read,
     check_api,
     check_disk,
     check_engine_socket,
@@ -40,8 +42,13 @@ from notebookd.doctor.system import (
 
 
 def check_configuration(patient: Patient) -> Iterator[Finding]:
-    """Where the configuration came from (it is good, or we were not here)."""
-    yield ok("configuration", str(patient.config.source or "built-in defaults, there is no file"))
+    """Where the configuration came from (it is good, or we were not here), and whether the service may read it, too."""
+    source = patient.config.source
+    yield ok("configuration", str(source or "built-in defaults, there is no file"))
+    for file in () if source is None else (source, *sorted((source.parent / CATALOGUE_FOLDER).glob("*.toml"))):
+        if not account_may_read(patient.machine, file):
+            said = f"{file}: {patient.machine.account} may not read it, and neither starts nor reloads with it"
+            yield fail("configuration", said, f"chmod a+r {file}")
 
 
 CHECKS: tuple[Check, ...] = (

@@ -246,3 +246,13 @@ def group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+def account_may_read(machine: Machine, file: Path) -> bool:
+    """Whether the mode of a file lets the service's account read it. Raises OSError."""
+    seen = file.stat()
+    if seen.st_uid == machine.account_uid:
+        return bool(seen.st_mode & 0o400)
+    if group_name(seen.st_gid) == machine.account_group:
+        return bool(seen.st_mode & 0o040)
+    return bool(seen.st_mode & 0o004)

@@ -331,6 +331,19 @@ def test_a_folder_of_somebody_else_fails(world: World) -> None:
     assert any("run/activity" in seen and "nobody-we-know" in seen for seen in troubled)
 
 
+def test_a_configuration_that_the_service_may_not_read_fails(world: World) -> None:
+    """Root may, and so may check-config."""
+    for name in ("notebookd.toml", "catalogue.d/mine.toml"):
+        world.write(f"etc/{name}", "")
+    config = replace(world.config, source=world.root / "etc/notebookd.toml")
+    entry = world.root / "etc/catalogue.d/mine.toml"
+    entry.chmod(0o440)
+    assert not [each for each in examine(config, world.machine) if each.name == "configuration" and each.cure]
+    other = replace(world.machine, account="nobody-we-know", account_group="nor-them")
+    found = [each for each in examine(config, other) if each.name == "configuration" and each.status is Status.FAIL]
+    assert [each.cure for each in found] == [f"chmod a+r {entry}"]
+
+
 def test_a_full_disk_fails(world: World) -> None:
     world.settings["store"] = {"min_free": "4000000TiB"}
     assert world.trouble()["disk of state"].status is Status.FAIL
