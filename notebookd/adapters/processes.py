@@ -62,6 +62,11 @@ def parse_stat(stat: bytes) -> ProcStat:
     )
 
 
+def pids(proc: Path = PROC) -> Iterator[int]:
+    """The processes that /proc shows now."""
+    return (int(each.name) for each in proc.iterdir() if each.name.isdecimal())
+
+
 class SystemProcesses:
     """The processes that /proc shows to this account. The names of accounts are looked up once."""
 

@@ -6,15 +6,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
+import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from notebookd.adapters.podman import PodmanEngine
-from notebookd.errors import EngineUnavailable, NotebookdError
+from notebookd.errors import EngineUnavailable, MountMoved, NotebookdError
 from notebookd.ports.engine import EVENTS_CONNECTED, Container, ContainerStatus
 from tests.contract.podman_world import PodmanWorld, eventually, wait_gone
 
@@ -148,6 +151,60 @@ async def test_conmon_that_dies_under_a_stop_does_not_hold_it(podman: PodmanWorl
     assert stopped.status in (ContainerStatus.LOST, ContainerStatus.EXITED)
     await podman.engine.remove(running.name)
     assert await podman.engine.find(running.name) is None
+
+
+async def test_checked_start_waits_for_what_clears_up_after_the_run_before(podman: PodmanWorld) -> None:
+    mount = podman.folder("/data")
+    spec = podman.spec("sh", "-c", "exec sleep 300", mounts=(mount,))
+    await podman.engine.create(spec)
+    await podman.engine.start(spec.name, checked=[mount])
+    podman.swap(mount)
+    with hold_cleanup(podman.inspect(spec.name)) as held:
+        await podman.engine.stop(spec.name, grace_s=0)
+        await held.wait()
+        starting = asyncio.create_task(podman.engine.start(spec.name, checked=[mount]))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(starting), 0.5)
+        assert podman.inspect(spec.name)["State"]["Status"] == "exited"
+    with pytest.raises(MountMoved):
+        await starting
+
+
+class Held:
+    """The program by which Podman clears up after a container, stopped as soon as it is there."""
+
+    def __init__(self, container: dict[str, Any]) -> None:
+        self._id = container["Id"].encode()
+        self._conmon = container["State"]["ConmonPid"]
+        self.pid = 0
+
+    async def wait(self) -> None:
+        async with asyncio.timeout(15):
+            while not self.pid:
+                await asyncio.sleep(0.01)
+
+    def watch(self) -> None:
+        deadline = time.monotonic() + 15
+        while not self.pid and time.monotonic() < deadline:
+            with suppress(OSError):
+                for word in Path(f"/proc/{self._conmon}/task/{self._conmon}/children").read_text().split():
+                    command = Path(f"/proc/{word}/cmdline").read_bytes().split(b"\0")
+                    if b"cleanup" in command and self._id in command:
+                        os.kill(int(word), signal.SIGSTOP)
+                        self.pid = int(word)
+
+
+@contextmanager
+def hold_cleanup(container: dict[str, Any]) -> Iterator[Held]:
+    held = Held(container)
+    watcher = threading.Thread(target=held.watch)
+    watcher.start()
+    try:
+        yield held
+    finally:
+        watcher.join()
+        if held.pid:
+            os.kill(held.pid, signal.SIGCONT)
 
 
 async def test_large_streams_pass_whole(podman: PodmanWorld) -> None:

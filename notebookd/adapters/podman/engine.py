@@ -37,6 +37,8 @@ INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
 END_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4)
 """How long a dead process under a living conmon may take to become an exit code."""
 REMOVE_ATTEMPTS = 3
+CLEAR_WITHIN_S, CLEAR_PAUSE_S = 15.0, 0.02
+"""For Podman to clear up after a container that ended. It does so in a program of its own, some 0.1 s later."""
 RACE_PAUSES_S = (0.02, 0.05, 0.1, 0.2)
 """Between creates that failed in Podman's reading of the subordinate ids."""
 ANSWER_TIMEOUT_S = 30.0
@@ -52,6 +54,7 @@ class PodmanEngine:
         self._streams = streams
         self._liveness = Liveness()
         self._ids: dict[str, str] = {}
+        self._unused: set[str] = set()
         self._host: tuple[frozenset[str], str] | None = None
 
     @classmethod
@@ -99,7 +102,9 @@ class PodmanEngine:
             controllers, network_command = self._host
             body = create_body(spec, controllers=controllers, network_command=network_command)
             body["labels"][INSTANCE_LABEL] = self.instance
-            return self._must_look(session, self._create(session, action, body), action)
+            container_id = self._create(session, action, body)
+            self._unused.add(container_id)
+            return self._must_look(session, container_id, action)
 
         return await self._calls.run(create)
 
@@ -125,7 +130,11 @@ class PodmanEngine:
         def start(session: Session) -> Container:
             container_id = self._ids.get(name) or self._ours(session, name, action)
             try:
+                first = container_id in self._unused
+                self._unused.discard(container_id)
                 if told:
+                    if not first:
+                        self._await_clear(session, container_id, action)
                     self._check(session, container_id, told, action)
                 session.post(f"/containers/{container_id}/start", action)
             except ContainerMissing:
@@ -247,6 +256,7 @@ class PodmanEngine:
 
     def _forget(self, name: str, container_id: str) -> None:
         self._ids.pop(name, None)
+        self._unused.discard(container_id)
         self._liveness.forget(container_id)
 
     def _inspect(self, session: Session, key: str, action: str) -> Inspected | None:
@@ -283,12 +293,29 @@ class PodmanEngine:
         """Make the container ready to run and look what stands at its mounts. One that is ready or runs stays so."""
         session.post(f"/containers/{container_id}/init", action)
         found = self._inspect(session, container_id, action)
-        if found is None or not found.is_ready:
+        if found is None:
+            raise ContainerMissing(f"cannot {action}: it is gone")
+        if found.claims_process:
             return
+        if not found.is_ready:
+            raise EngineError(f"cannot {action}: its mounts cannot be looked at: Podman made it ready, yet it is not")
         moved = moved_mount(found.pid, mounts, action)
         if moved is not None:
             session.post(f"/containers/{container_id}/stop", action, params={"timeout": 0, "ignore": "true"})
             raise MountMoved(f"cannot {action}: what is mounted at {moved.target} is not what was at {moved.source}")
+
+    def _await_clear(self, session: Session, container_id: str, action: str) -> None:
+        """Until nobody attends to an earlier run of the container: clearing up after that would undo its being ready,
+        and Podman's start would make it ready once more, unchecked."""
+        deadline = time.monotonic() + CLEAR_WITHIN_S
+        while time.monotonic() < deadline:
+            found = self._inspect(session, container_id, action)
+            if found is None or found.claims_process:
+                return
+            if not self._liveness.attended(container_id, but_by=found.conmon_pid if found.is_ready else 0):
+                return
+            time.sleep(CLEAR_PAUSE_S)
+        raise EngineError(f"cannot {action}: Podman has not cleared up after its last run", hint="try again")
 
     def _must_look(self, session: Session, key: str, action: str) -> Container:
         container = self._look(session, key, action)

@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from notebookd.adapters.podman.translate import Inspected
-from notebookd.adapters.processes import PROC, ProcStat, parse_stat
+from notebookd.adapters.processes import PROC, ProcStat, parse_stat, pids
 from notebookd.errors import EngineUnavailable
 
 TOLERANCE_S = 5.0
@@ -80,6 +80,19 @@ class Liveness:
             return False
         command = self._read(inspected.conmon_pid, "cmdline").split(b"\0")
         return command[0].rpartition(b"/")[2] == b"conmon" and inspected.id.encode() in command
+
+    def attended(self, container_id: str, *, but_by: int = 0) -> bool:
+        """Whether somebody is still there to record an end of the container, or to clear up after it, other than
+        process ``but_by``. What runs in containers does not count, whatever it calls itself."""
+        wanted = container_id.encode()
+        for pid in pids(self._proc):
+            command = self._read(pid, "cmdline").split(b"\0") if pid != but_by else []
+            if wanted not in command or read_stat(pid, self._proc) is None:
+                continue
+            attends = command[0].rpartition(b"/")[2] == b"conmon" or b"cleanup" in command
+            if attends and not self.in_container(pid):
+                return True
+        return False
 
     def _belongs(self, inspected: Inspected, stat: ProcStat) -> bool:
         if stat.ppid == inspected.conmon_pid and self.conmon_alive(inspected):
