@@ -87,7 +87,8 @@ class Transfers:
                 continue
             self._told.add(sync.id)
             if sync.status.state == "DONE":
-                yield f"{word(sync):<14}{_seconds(sync):7.1f} s  {count(sync.status.progress or [])}{clean(remarks(sync))}"
+                amount = count(sync.status.progress or [])
+                yield clean(f"{word(sync):<14}{_seconds(sync):7.1f} s  {amount}{remarks(sync)}")
             else:
                 yield clean(f"{word(sync):<14}{_seconds(sync):7.1f} s  {sync.status.state}: {reason(sync)}")
 

@@ -52,8 +52,9 @@ def verb(here: Here, *, source: str, target: str) -> None:
     """Copy files into a notebook's workspace, or out of it.
 
     One of SRC and DST is NOTEBOOK:PATH, with PATH relative to /workspace; the notebook may be stopped. A folder is
-    copied whole, links in it as links; volumes are no part of the workspace. Where DST is a folder, SRC comes into it by its own name; where there is no DST,
-    it becomes DST. "SRC/." is what is in SRC. "-" is a tar stream on stdin or stdout.
+    copied whole, links in it as links; volumes are no part of the workspace. Where DST is a folder, SRC comes into it
+    by its own name; where there is no DST, it becomes DST. "SRC/." is what is in SRC. "-" is a tar stream on stdin or
+    stdout.
     """
     from_there, to_there = _there(here, source), _there(here, target)
     if (from_there is None) == (to_there is None):
