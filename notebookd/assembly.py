@@ -277,7 +277,7 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         notebooks=notebooks,
         machine=rooms.machine,
         gpus=gpus,
-        reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, rooms.porter, policy),
+        reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, rooms.porter, notebooks.allowance, policy),
         tokens=Tokens(store, clock),
         usage=Usage(store, rooms.meter),
         images=Images(

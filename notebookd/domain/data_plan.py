@@ -121,7 +121,8 @@ def failed_out(sync: Sync) -> Outcome:
     return Outcome(
         state=RunState.SYNC_FAILED,
         code=code,
-        message=f"cannot carry back {what}: {message}; the local copy is kept: `notebookctl push-data` tries again",
+        message=f"cannot carry back {what}: {message}; the local copy is kept: `notebookctl push-data` tries again, "
+        "`notebookctl start --discard` gives it up",
     )
 
 

@@ -56,12 +56,19 @@ class Allowance:
 
     def require_workspace(self, notebook_id: NotebookId, verb: str) -> None:
         """Raise QuotaExceeded where a workspace takes more room than one may."""
-        use = self._store.find_workspace_use(notebook_id)
-        if self.workspace_bytes is not None and use is not None and use.used_bytes > self.workspace_bytes:
+        if excess := self.workspace_excess(notebook_id):
             raise QuotaExceeded(
-                f"cannot {verb}: its workspace takes {use.used_bytes} bytes, {self.workspace_bytes} are allowed",
-                hint="fetch what you need with `notebookctl cp`, or ask an admin for a larger [workspace] quota",
+                f"cannot {verb}: {excess}",
+                hint="fetch what you need with `notebookctl cp` and copy an empty file over what is large, or ask an "
+                "admin for a larger [workspace] quota",
             )
+
+    def workspace_excess(self, notebook_id: NotebookId) -> str | None:
+        """How a workspace takes more room than one may; None when it does not, as far as it was measured."""
+        use = self._store.find_workspace_use(notebook_id)
+        if self.workspace_bytes is None or use is None or use.used_bytes <= self.workspace_bytes:
+            return None
+        return f"its workspace takes {use.used_bytes} bytes, {self.workspace_bytes} are allowed"
 
     def _rule(self, actor: Actor) -> QuotaRule:
         return UNBOUND if actor.admin else self._quota(actor.name)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from notebookd.domain.actor import Actor
 from notebookd.domain.event import Event
 from notebookd.domain.run import NotebookId
+from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.spec import Fault
 from notebookd.domain.volumes import WORKSPACE, Volume
 from notebookd.errors import Conflict, EngineError, NotFound, TooLarge, VolumeFault
@@ -21,6 +23,8 @@ from notebookd.reconciler.porter import Porter
 from notebookd.service.datastores import SOURCE_NOT_FOUND
 from notebookd.service.faults import invalid
 from notebookd.service.notebooks import Notebooks
+
+log = logging.getLogger(__name__)
 
 LONGEST_PATH = 4096
 PATIENCE_S = 20.0
@@ -78,8 +82,20 @@ class Archives:
                 await tx.append(happened)
             with self._refusals(actor, notebook_id, verb):
                 written = await self._movers.write_archive(notebook_id, whole, tar, closed=closed)
-            self._present(actor, notebook_id, verb)
+            entry = self._present(actor, notebook_id, verb)
+            if not entry.run.active and self._notebooks.allowance.workspace_excess(notebook_id):
+                await self._measure(notebook_id)
             return written
+
+    async def _measure(self, notebook_id: NotebookId) -> None:
+        """Look again at what was too much, which nobody does while the notebook is stopped."""
+        try:
+            used = await self._movers.measure(notebook_id)
+        except (EngineError, VolumeFault) as fault:
+            log.warning("cannot measure the workspace of notebook %s: %s", notebook_id, fault)
+            return
+        async with self._store.transaction() as tx:
+            await tx.put_workspace_use(notebook_id, WorkspaceUse(used_bytes=used, measured_at=self._clock.now()))
 
     def _checked(self, actor: Actor, notebook_id: NotebookId, path: str, verb: str) -> str:
         entry = self._present(actor, notebook_id, verb)

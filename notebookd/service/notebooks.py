@@ -57,6 +57,7 @@ from notebookd.service.starts import Starts
 _S = NotebookState
 STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
 _UNPUSHED = "its local copy holds what was not carried back: `notebookctl push-data`, or `start --discard`"
+_STOPPING = "it still ends, and carries its data back: `notebookctl why` says how far, `notebookctl stop` waits for it"
 ACTIVE = frozenset({_S.STARTING, _S.RUNNING, _S.RESTARTING})
 
 
@@ -371,6 +372,8 @@ def _extension(entry: Entry, moved: Run, actor: Actor, at: datetime) -> Event:
 
 
 def _refuse(verb: str, entry: Entry, state: NotebookState, *, hint: str | None = None) -> NoReturn:
+    if state is _S.STOPPING and hint is None:
+        hint = _STOPPING
     fault: NotebookdError = Conflict(
         f"cannot {verb} notebook {entry.notebook.id}: it is {state}", hint=hint, details={"state": str(state)}
     )

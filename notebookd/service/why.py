@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from notebookd.domain.deadlines import Deadline, Patience, deadline_of
 from notebookd.domain.observed import Unknown
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
+from notebookd.domain.syncing import Sync, SyncKind, SyncState
 from notebookd.ports.store import Entry
 from notebookd.reconciler.idle_watch import IdleWatch, idle_deadline
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.porter import Porter
+from notebookd.service.allowance import Allowance
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import entry_state
 
@@ -20,9 +25,16 @@ class Reasons:
     """The answers to "why?"."""
 
     def __init__(
-        self, machine: Machine, inventory: Inventory, idle: IdleWatch, porter: Porter, patience: Patience
+        self,
+        machine: Machine,
+        inventory: Inventory,
+        idle: IdleWatch,
+        porter: Porter,
+        allowance: Allowance,
+        patience: Patience,
     ) -> None:
         self._porter = porter
+        self._allowance = allowance
         self._idle = idle
         self._machine = machine
         self._inventory = inventory
@@ -53,7 +65,7 @@ class Reasons:
                 sentences = ["Its container is being restarted as it is."]
             case _:
                 sentences = _ending(run)
-        return [*sentences, *self._data(run), *self._gpus(run), *self._idleness(run)]
+        return [*sentences, *self._data(run), *self._room(run), *self._gpus(run), *self._idleness(run)]
 
     def _data(self, run: Run) -> list[str]:
         """What there is to say of data under way, and of data that could not be carried back."""
@@ -62,7 +74,9 @@ class Reasons:
             if (run.unsynced is not None)
             else []
         )
-        for sync in map(self._porter.live, self._porter.list_syncs(run)):
+        syncs = [self._porter.live(each) for each in self._porter.list_syncs(run)]
+        sentences += _ended(syncs, alive=run.outcome is None)
+        for sync in syncs:
             for transfer in () if sync.over else sync.transfers:
                 what = transfer.volume or "the workspace"
                 done = transfer.progress
@@ -70,7 +84,13 @@ class Reasons:
                     f"The {sync.kind} of {what} is {transfer.state}: {done.processed} of {done.total} files, "
                     f"{done.transferred_bytes} bytes."
                 )
+        if run.active and run.outcome is not None and any(not each.over for each in syncs):
+            sentences.append("It can be started again when that is done.")
         return sentences
+
+    def _room(self, run: Run) -> list[str]:
+        excess = self._allowance.workspace_excess(run.notebook_id)
+        return [f"{excess[:1].upper()}{excess[1:]}: it does not start while that is so."] if excess else []
 
     def _idleness(self, run: Run) -> list[str]:
         """What there is to say of a run that may not idle: every signal with its last-seen time."""
@@ -98,6 +118,25 @@ class Reasons:
         if run.state in _OVER:
             sentences += [f"GPU {uuid} is not given back: {words}." for uuid, words in seen.value.lingering]
         return sentences
+
+
+def _ended(syncs: Sequence[Sync], *, alive: bool) -> list[str]:
+    """What came of the last transfer of each kind, where that is more than that all was carried. Of data that was to
+    come in or go back when the run was over, its outcome tells."""
+    sentences = []
+    for kind in SyncKind:
+        last = max((each for each in syncs if each.over and each.kind is kind), key=_queued_at, default=None)
+        for transfer in last.transfers if last is not None else ():
+            what = transfer.volume or "the workspace"
+            if transfer.state is SyncState.DONE and transfer.message:
+                sentences.append(f"The last {kind} of {what} was done; {transfer.message}.")
+            elif transfer.state is SyncState.FAILED and (alive or kind is SyncKind.SNAPSHOT):
+                sentences.append(f"The last {kind} of {what} failed: {transfer.message} ({transfer.code}).")
+    return sentences
+
+
+def _queued_at(sync: Sync) -> datetime:
+    return sync.queued_at
 
 
 def _ending(run: Run) -> list[str]:

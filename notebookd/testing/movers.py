@@ -74,14 +74,15 @@ class FakeMoversWorld:
         """It says how far it is."""
         self.movers[mover_id].report = Report(over=False, progress=progress)
 
-    def finish(self, mover_id: str) -> None:
-        """It does its work and ends as that has it."""
+    def finish(self, mover_id: str, message: str = "") -> None:
+        """It does its work and ends as that has it; what it has to say of that."""
         try:
             facts, progress = self._carry(self.movers[mover_id].work)
         except _Fails as fault:
             self.fail(mover_id, fault.code, fault.message)
         else:
-            self._end(mover_id, Report(over=True, ok=True, code="DATASYNC_DONE", progress=progress, facts=facts))
+            done = Report(over=True, ok=True, code="DATASYNC_DONE", message=message, progress=progress, facts=facts)
+            self._end(mover_id, done)
 
     def fail(self, mover_id: str, code: str, message: str = "it could not be done") -> None:
         """It ends badly, with nothing done."""

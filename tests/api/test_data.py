@@ -61,6 +61,11 @@ def copy_of(api: Api, notebook: str) -> Path:
     return api.world.config.paths.copy(notebook, entry.run.volumes[0].id) / "data"
 
 
+async def why(api: Api, notebook: str) -> str:
+    said = await api.call("GET", f"/v1/notebook/{notebook}/why")
+    return "\n".join(said.body["sentences"])
+
+
 class TestTransfers:
     """POST /v1/notebook/{id}/datasync, and what a notebook says of its data."""
 
@@ -137,12 +142,40 @@ class TestTransfers:
         found = await api.get(notebook)
         assert found["status"]["state"] == "SYNC_FAILED"
         assert "the remote is full" in str(found["status"])
+        assert "`notebookctl start --discard` gives it up" in await why(api, notebook)
         assert (await api.order(notebook, "start")).status == 409
         assert (await api.call("PUT", f"/v1/notebook/{notebook}/start?discard=maybe")).status == 400
         assert (copy_of(api, notebook) / "new").exists()
         assert (await api.call("PUT", f"/v1/notebook/{notebook}/start?discard=true")).status == 204
         assert await api.state(notebook) == "RUNNING"
         assert not (copy_of(api, notebook) / "new").exists()
+
+    async def test_why_tells_of_what_went_wrong_on_the_way_and_of_conflicts(self, api: Api) -> None:
+        notebook = await api.create(volumes=[DATA])
+        movers = api.world.movers
+        movers.held = True
+        for said in ("a bucket is away", "", "1 files are laid beside"):
+            await api.house.pass_time(1)
+            await api.call("POST", f"/v1/notebook/{notebook}/datasync", {"direction": "push"})
+            (mover,) = movers.movers
+            if said == "a bucket is away":
+                movers.fail(mover, "DATASYNC_UNREACHABLE", said)
+            else:
+                movers.finish(mover, said)
+            await api.house.quiet()
+            assert said in await why(api, notebook)
+            assert said or "The last push" not in await why(api, notebook)
+
+    async def test_why_tells_what_a_stop_waits_for(self, api: Api) -> None:
+        notebook = await api.create()
+        api.world.movers.held = True
+        await api.order(notebook, "stop")
+        assert "The snapshot of the workspace is RUNNING" in await why(api, notebook)
+        assert "It can be started again when that is done." in await why(api, notebook)
+        (mover,) = api.world.movers.movers
+        api.world.movers.fail(mover, "DATASYNC_DAMAGED", "the repository is damaged")
+        await api.house.quiet()
+        assert "The last snapshot of the workspace failed: the repository is damaged" in await why(api, notebook)
 
 
 class TestSnapshots:

@@ -7,6 +7,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from notebookd.domain.quota import QuotaRule
 from tests.api.caller import SPEC, Api
@@ -73,6 +74,7 @@ async def test_orders_are_legal_where_the_table_says(api: Api, state: str, order
         assert said.code == "conflict"
         assert state in said.body["message"]
         assert said.body["details"]["state"] == state
+        assert state != "STOPPING" or order == "delete" or "`notebookctl stop` waits for it" in said.body["hint"]
     if status == 409 or (order, state) in CHANGES_NOTHING:
         assert api.house.store.last_event_id() == mark
         assert (await api.get(notebook))["status"]["lastJobStatus"] == before["status"]["lastJobStatus"]
@@ -230,6 +232,16 @@ async def test_a_change_of_an_old_version_is_refused(api: Api) -> None:
     assert (await api.call("PUT", path, {"labels": {"a": "4"}}, headers={"If-Match": later})).status == 204
 
 
+async def test_a_weak_tag_is_no_version_and_several_headers_are_one_list(api: Api) -> None:
+    path = f"/v1/notebook/{await api.create()}"
+    tag = (await api.call("GET", path)).headers["ETag"]
+    change = {"labels": {"a": "1"}}
+    assert (await api.call("PUT", path, change, headers={"If-Match": f"W/{tag}"})).status == 412
+    assert (await api.call("PUT", path, change, headers={"If-Match": ""})).status == 412
+    several = CIMultiDict([("If-Match", '"of another time"'), ("If-Match", tag)])
+    assert (await api.call("PUT", path, change, headers=several)).status == 204
+
+
 async def test_the_tag_changes_with_the_state(api: Api) -> None:
     notebook = await api.create()
     tags = {(await api.call("GET", f"/v1/notebook/{notebook}")).headers["ETag"]}
@@ -322,8 +334,8 @@ async def test_the_key_of_a_deleted_notebook_makes_no_other(api: Api) -> None:
     assert (await api.call("GET", "/v1/notebook")).body["metadata"]["total"] == 0
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256])
-async def test_a_key_of_no_or_great_length_is_refused(api: Api, key: str) -> None:
+@pytest.mark.parametrize("key", ["", "x" * 256, "\udcff", "clé"], ids=ascii)
+async def test_a_key_of_no_or_great_length_or_odd_characters_is_refused(api: Api, key: str) -> None:
     assert (await api.call("POST", "/v1/notebook", SPEC, headers={"Idempotency-Key": key})).status == 400
 
 

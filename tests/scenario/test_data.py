@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import tarfile
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -415,6 +417,16 @@ async def test_a_deleted_notebook_leaves_no_data_and_pushes_none(tmp_path: Path)
         assert notebook not in world.movers.snapshots
 
 
+async def tar_of(**files: bytes) -> AsyncIterator[bytes]:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    yield packed.getvalue()
+
+
 async def test_a_full_workspace_is_told_and_not_started_again(tmp_path: Path) -> None:
     world = data_world(tmp_path, workspace={"quota": "1KiB", "measure_every": "1m"})
     async with open_house(world) as house:
@@ -426,6 +438,11 @@ async def test_a_full_workspace_is_told_and_not_started_again(tmp_path: Path) ->
         await stop(house, notebook)
         with pytest.raises(QuotaExceeded, match="its workspace takes"):
             await house.notebooks.start(ALICE, notebook)
+        entry = house.store.find_entry(notebook)
+        assert entry is not None
+        assert any("does not start while that is so" in each for each in house.services.reasons.sentences(entry))
+        await house.services.archives.write(ALICE, notebook, "", tar_of(big=b""))
+        await house.notebooks.start(ALICE, notebook)
 
 
 async def test_an_engine_that_is_away_changes_nothing_of_a_transfer(world: World) -> None:
