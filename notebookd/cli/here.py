@@ -17,15 +17,20 @@ __all__ = [
     "Here",
     "Verb",
     "complete_notebook",
+    "look",
     "notebook_argument",
     "output_option",
     "pass_here",
     "stay_option",
     "volume_argument",
     "wait_option",
+    "watch_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+WATCH_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,23 @@ def output_option(command: F) -> F:
         show_default=True,
         help="How to write the result; json is exactly the daemon's answer.",
     )(command)
+
+
+def watch_option(command: F) -> F:
+    """``--watch``: for :func:`look`."""
+    return click.option("--watch", is_flag=True, help="Show it again every two seconds.")(command)
+
+
+def look(here: Here, ask: Callable[[], T], show: Callable[[T], None], *, watch: bool) -> None:
+    """Show what is answered; to ``watch``, every two seconds anew on an empty screen."""
+    while True:
+        answer = ask()
+        if watch:
+            click.clear()
+        show(answer)
+        if not watch:
+            return
+        here.terminal.sleep(WATCH_EVERY_S)
 
 
 def wait_option(command: F) -> F:

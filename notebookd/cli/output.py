@@ -15,7 +15,7 @@ import msgspec
 
 from notebookd import wire
 
-__all__ = ["Table", "age", "ahead", "clean", "emit", "size", "until"]
+__all__ = ["Table", "age", "ahead", "asked_for", "clean", "emit", "size", "until"]
 
 # What moves the cursor, and what turns the direction of writing: both make a line look like another one.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -106,6 +106,12 @@ def _span(span: timedelta, *, units: int) -> str:
         if len(words) == units:
             break
     return "".join(words) or "0s"
+
+
+def asked_for(resources: wire.Resources) -> str:
+    """What somebody asks for: ``2 GPU h100-1-gpu``."""
+    amount = f"{resources.gpu} GPU" if resources.gpu else f"{resources.cpu} CPU" if resources.cpu else ""
+    return " ".join(word for word in (amount, resources.flavor or "") if word)
 
 
 def size(count: int) -> str:

@@ -12,12 +12,11 @@ from rich.text import Text
 
 from notebookd import wire
 from notebookd.cli import board
-from notebookd.cli.output import age, ahead, clean
+from notebookd.cli.output import age, ahead, asked_for, clean
 from notebookd.cli.top import gpus
 from notebookd.cli.top.gpus import Sheet
 from notebookd.cli.top.ink import Signs, cell, line
 from notebookd.cli.top.sight import Seen
-from notebookd.cli.verbs.queue import asks_for
 
 __all__ = ["draw"]
 
@@ -145,7 +144,7 @@ def _section(head: Text, cards: Sequence[list[Text]], room: int, sheet: Sheet) -
 
 def _waiting(entry: wire.QueueEntry, sheet: Sheet) -> Text:
     latest = ahead(entry.latest_start_at, sheet.now) if entry.latest_start_at else "not known"
-    words = (str(entry.position), entry.name, entry.owner, asks_for(entry), latest, entry.waits_for)
+    words = (str(entry.position), entry.name, entry.owner, asked_for(entry.asks_for), latest, entry.waits_for)
     return line(*_cells(words, sheet), gap=2)
 
 

@@ -9,10 +9,9 @@ import click
 
 from notebookd import wire
 from notebookd.cli import board
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Here, Verb, look, output_option, pass_here, watch_option
 from notebookd.cli.naming import only
 from notebookd.cli.output import clean, emit
-from notebookd.cli.verbs.listing import CLEAR
 from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Reply
 
 ABOUT_ONE = ("drain", "undrain", "clear")
@@ -36,7 +35,7 @@ def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> l
 @click.command("gpu", cls=Verb)
 @click.argument("action", type=click.Choice(["list", *ABOUT_ONE, *ABOUT_ALL]), default="list")
 @click.argument("gpu", required=False, shell_complete=_complete)
-@click.option("--watch", is_flag=True, help="Show the list again every two seconds.")
+@watch_option
 @output_option
 @pass_here
 def verb(here: Here, *, action: str, gpu: str | None, watch: bool, output: str) -> None:
@@ -57,22 +56,11 @@ def verb(here: Here, *, action: str, gpu: str | None, watch: bool, output: str) 
     if watch and action != "list":
         raise click.UsageError("--watch goes with list")
     if action == "list":
-        _list(here, watch, output)
+        look(here, here.client.list_gpus, lambda reply: _show(here, reply, output), watch=watch)
         return
     _act(here, action, gpu or "")
     if output != "table":
         _show(here, here.client.list_gpus(), output)
-
-
-def _list(here: Here, watch: bool, output: str) -> None:
-    while True:
-        reply = here.client.list_gpus()
-        if watch and output == "table" and here.terminal.watched():
-            click.echo(CLEAR, nl=False)
-        _show(here, reply, output)
-        if not watch:
-            return
-        here.terminal.sleep(2.0)
 
 
 def _show(here: Here, reply: Reply[wire.GpuList], output: str) -> None:

@@ -8,17 +8,15 @@ import msgspec
 
 from notebookd import wire
 from notebookd.cli import notebooks
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Here, Verb, look, output_option, pass_here, watch_option
 from notebookd.cli.output import emit
 from notebookd.client import Reply
-
-CLEAR = "\x1b[H\x1b[2J"
 
 
 @click.command("list", cls=Verb)
 @click.option("--states", metavar="A,B", help="Only those in one of these states.")
 @click.option("--all", "everybody", is_flag=True, help="Every owner's (admins).")
-@click.option("--watch", is_flag=True, help="Show it again every two seconds.")
+@watch_option
 @output_option
 @pass_here
 def verb(here: Here, *, states: str | None, everybody: bool, watch: bool, output: str) -> None:
@@ -28,14 +26,12 @@ def verb(here: Here, *, states: str | None, everybody: bool, watch: bool, output
     if not everybody:  # only an admin is shown other people's, and has to be asked to
         me = here.client.me().value
         user = me.name if me.role == "administrator" else None
-    while True:
-        reply = _all_pages(here, wanted, user)
-        if watch and output == "table" and here.terminal.watched():
-            click.echo(CLEAR, nl=False)
-        emit(output, reply.body, notebooks.table(reply.value.items, here.terminal.now()))
-        if not watch:
-            return
-        here.terminal.sleep(2.0)
+    look(
+        here,
+        lambda: _all_pages(here, wanted, user),
+        lambda reply: emit(output, reply.body, notebooks.table(reply.value.items, here.terminal.now())),
+        watch=watch,
+    )
 
 
 def _all_pages(here: Here, states: list[str], user: str | None) -> Reply[wire.NotebookList]:

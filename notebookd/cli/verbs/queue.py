@@ -9,9 +9,7 @@ import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, output_option, pass_here
-from notebookd.cli.output import Table, ahead, emit
-
-__all__ = ["asks_for", "verb"]
+from notebookd.cli.output import Table, ahead, asked_for, emit
 
 COLUMNS = ("POSITION", "NOTEBOOK", "NAME", "OWNER", "ASKS FOR", "WAITS FOR", "LATEST START")
 
@@ -37,14 +35,7 @@ def _row(entry: wire.QueueEntry, now: datetime | None) -> tuple[str, ...]:
         entry.notebook,
         entry.name,
         entry.owner,
-        asks_for(entry),
+        asked_for(entry.asks_for),
         entry.waits_for,
         ahead(latest, now) if latest and now else latest,
     )
-
-
-def asks_for(entry: wire.QueueEntry) -> str:
-    """What it asks for: ``2 GPU h100-1-gpu``."""
-    asked = entry.asks_for
-    amount = f"{asked.gpu} GPU" if asked.gpu else f"{asked.cpu} CPU" if asked.cpu else ""
-    return " ".join(word for word in (amount, asked.flavor or "") if word)
