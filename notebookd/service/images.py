@@ -139,7 +139,7 @@ class Images:
     ) -> ImageRow:
         def is_meant_by(word: str) -> bool:
             found = asked.get(word)
-            if image is None or name is None or found is None:
+            if image is None or found is None:
                 return word == name and image is None
             return found.digest == image.digest and (_full(word) == name or _full(word) not in image.names)
 
@@ -234,17 +234,21 @@ class Images:
             yield step
 
     async def _prepare(self, image: StoredImage) -> AsyncIterator[Progress]:
-        for uid in self._uids(image):
+        for uid in await self._uids(image):
             yield Progress(text=f"preparing the layers for uid {uid}")
             await self._images.prepare(image.digest, uid=uid)
             record = self._records().get(image.digest, Record())
             prepared = tuple(sorted({*record.prepared_for, uid}))
             await self._keep({**self._records(), image.digest: replace(record, prepared_for=prepared)})
 
-    def _uids(self, image: StoredImage) -> list[int]:
-        """The uids that notebooks of it run as."""
-        found = {entry.uid for entry in self.catalogue.entries if _full(entry.image) in image.names}
-        return sorted(found) or [USER_UID]
+    async def _uids(self, image: StoredImage) -> list[int]:
+        """The uids that notebooks of it run as, by whatever name or digest the catalogue has it."""
+        uids = set()
+        for entry in self.catalogue.entries:
+            found = image if _full(entry.image) in image.names else await self._images.find_image(entry.image)
+            if found is not None and found.digest == image.digest:
+                uids.add(entry.uid)
+        return sorted(uids) or [USER_UID]
 
     # What stands behind it
 

@@ -21,6 +21,7 @@ from tests.api.people import People
 
 LAB = "localhost/notebookd/jupyterlab:1"
 PULLED = "registry.example.org/lab/tiny:2"
+PINNED = f"sha256:{'8' * 64}"
 CATALOGUE = '[[image]]\neditor = "jupyterlab"\nframework = "tiny"\nversion = "1"\nimage = "localhost/tiny:1"\n'
 
 
@@ -39,6 +40,7 @@ def world(tmp_path: Path, recipes: Path) -> World:
     image = [
         {**old, "deprecated": "take py311"},
         {**old, "framework": "mine", "version": "1", "image": "mine", "uid": 7},
+        {**old, "framework": "pinned", "version": "1", "image": PINNED, "uid": 9},
     ]
     made = make_world(tmp_path, settings={"image": image, "images": {"recipes": str(recipes)}})
     made.engine.registry[PULLED] = Image(digest=f"sha256:{'5' * 64}", names=(), size_bytes=1000)
@@ -154,6 +156,12 @@ async def test_preparing_goes_by_the_uids_of_the_catalogue(api: Api) -> None:
     api.world.engine.images.pop("mine")
     (row,) = (await order(api, "prepare", "mine:latest"))[-1]["images"]
     assert (row["name"], row["preparedFor"], row["catalogue"][0]["framework"]) == ("mine:latest", [7], "mine")
+
+
+async def test_an_image_that_the_catalogue_has_by_its_digest_is_listed_and_prepared_as_such(api: Api) -> None:
+    api.world.engine.put_image(Image(digest=PINNED, names=(), size_bytes=1))
+    (row,) = (await order(api, "prepare", PINNED))[-1]["images"]
+    assert ("name" in row, row["preparedFor"], row["catalogue"][0]["framework"]) == (False, [9], "pinned")
 
 
 async def test_an_order_that_fails_says_so_on_its_last_line(api: Api) -> None:
