@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from notebookd.domain.activity import ActivityApi, CpuTime, GpuLoad, Moment, Signals, cpu_load
 from notebookd.domain.deadlines import Deadline, Patience, Reason, notice, warning_times
-from notebookd.domain.event import Event
 from notebookd.domain.idleness import (
     IdleRecord,
     IdleRule,
@@ -31,7 +30,7 @@ from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.execute import Ports
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.metering import Meter
-from notebookd.reconciler.record import Stale, commit
+from notebookd.reconciler.record import Stale, commit, warning_event
 
 log = logging.getLogger(__name__)
 
@@ -199,20 +198,7 @@ class IdleWatch:
         if not due or (watched.warned is not None and watched.warned[1] <= due[-1]):
             return
         async with self._store.transaction() as tx:
-            await tx.append(
-                Event(
-                    type="notebook.warning",
-                    at=now,
-                    notebook_id=entry.notebook.id,
-                    run_id=entry.run.id,
-                    owner=entry.notebook.owner,
-                    data={
-                        "reason": str(deadline.reason),
-                        "at": deadline.at.isoformat(),
-                        "leftSeconds": max(0, round((deadline.at - now).total_seconds())),
-                    },
-                )
-            )
+            await tx.append(warning_event(entry.notebook, entry.run, deadline.reason, deadline.at, now))
         watched.warned = (counted_from, due[-1])
         await self._leave_notice(entry.notebook.id, notice(entry.notebook, deadline))
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from notebookd.domain.data_plan import kept_keys, snapshot_of
+from notebookd.domain.deadlines import Reason
 from notebookd.domain.event import PLATFORM, Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import FINAL, Run, RunId, RunState, notebook_state, successor
@@ -64,7 +65,8 @@ async def write_entry(
             )
         )
     if run.warned is not None and before is not None and run.warned != before.run.warned:
-        await tx.append(_warning_event(notebook, run, at))
+        restarts = notebook.spec.timeout_auto_restart
+        await tx.append(warning_event(notebook, run, Reason.TIMEOUT, run.timeout_at or at, at, restarts=restarts))
     if run.granted_at is not None and (before is None or before.run.granted_at is None):
         await tx.append(_lease_event("lease.granted", notebook, run, at))
     if run.released_at is not None and before is not None and before.run.holds:
@@ -146,29 +148,17 @@ def _data(run: Run) -> dict[str, Any]:
     return data
 
 
-def _warning_event(notebook: Notebook, run: Run, at: datetime) -> Event:
-    deadline_at = run.timeout_at or at
-    return Event(
-        type="notebook.warning",
-        at=at,
-        notebook_id=notebook.id,
-        run_id=run.id,
-        owner=notebook.owner,
-        data={
-            "reason": "timeout",
-            "at": deadline_at.isoformat(),
-            "leftSeconds": max(0, round((deadline_at - at).total_seconds())),
-            "restarts": notebook.spec.timeout_auto_restart,
-        },
-    )
+def warning_event(notebook: Notebook, run: Run, reason: Reason, due_at: datetime, at: datetime, **more: Any) -> Event:
+    """Somebody is told ``at`` a time what will happen to his notebook ``due_at`` another."""
+    left_s = max(0, round((due_at - at).total_seconds()))
+    data = {"reason": str(reason), "at": due_at.isoformat(), "leftSeconds": left_s, **more}
+    return _run_event("notebook.warning", notebook, run, at, data)
 
 
 def _lease_event(kind: str, notebook: Notebook, run: Run, at: datetime) -> Event:
-    return Event(
-        type=kind,
-        at=at,
-        notebook_id=notebook.id,
-        run_id=run.id,
-        owner=notebook.owner,
-        data={"gpus": list(run.gpus), "flavor": run.resources.flavor, "units": run.resources.units},
-    )
+    data = {"gpus": list(run.gpus), "flavor": run.resources.flavor, "units": run.resources.units}
+    return _run_event(kind, notebook, run, at, data)
+
+
+def _run_event(kind: str, notebook: Notebook, run: Run, at: datetime, data: dict[str, Any]) -> Event:
+    return Event(type=kind, at=at, notebook_id=notebook.id, run_id=run.id, owner=notebook.owner, data=data)
