@@ -24,7 +24,6 @@ from notebookd.ports.engine import EVENTS_CONNECTED, Container, ContainerStatus,
 from tests.contract.engine_worlds import EngineWorld, FakeWorld
 from tests.contract.podman_world import ABSENT_DEVICE, IMAGE, eventually, podman_world
 
-SLEEPER = ("sh", "-c", "trap 'exit 0' TERM; sleep 300")
 IMMORTAL = ("sh", "-c", "exec sleep 300")
 POLITE = ("sh", "-c", "trap 'exit 5' TERM; sleep 1; sleep 1; sleep 1; sleep 1; sleep 1; sleep 1; sleep 1; sleep 1")
 

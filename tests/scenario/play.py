@@ -20,7 +20,6 @@ ALICE = Actor(name="alice", role=Role.OPERATOR)
 BOB = Actor(name="bob", role=Role.OPERATOR)
 ADMIN = Actor(name="root", role=Role.ADMIN)
 
-QUEUED_UP = ["PENDING"]
 STARTED = ["PENDING", "RUNNING"]
 STOPPED = ["PENDING", "RUNNING", "INTERRUPTING", "FINALIZING", "INTERRUPTED"]
 
