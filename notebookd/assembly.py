@@ -161,7 +161,7 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
     config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
     meter = Meter(store, clock, tariff_of(config.billing))
     allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter)
-    machine = Machine(store, parts.engine, inventory, watch, allocator)
+    machine = Machine(store, parts.engine, inventory, watch, allocator, clock)
     ports = _ports(parts)
     transfers = config.transfers
     porter = Porter(

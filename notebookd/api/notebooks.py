@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 
 from aiohttp import web
@@ -18,7 +19,7 @@ from notebookd.ports.store import Entry
 from notebookd.service.faults import invalid
 from notebookd.service.notebooks import IdempotencyKey, entry_tag
 
-_LONGEST_KEY = 255
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 def shape(call: Call, entry: Entry) -> wire.Notebook:
@@ -52,8 +53,8 @@ def _idempotency(call: Call, raw: bytes) -> IdempotencyKey | None:
     key = call.request.headers.get("Idempotency-Key")
     if key is None:
         return None
-    if not key or len(key) > _LONGEST_KEY:
-        raise InvalidRequest(f"cannot use the Idempotency-Key: it must have 1 to {_LONGEST_KEY} characters")
+    if not _KEY.fullmatch(key):
+        raise InvalidRequest("cannot use the Idempotency-Key: it must have 1 to 255 characters of ASCII")
     return IdempotencyKey(key=key, digest=hashlib.sha256(raw).hexdigest())
 
 
@@ -103,18 +104,20 @@ async def update(call: Call) -> web.Response:
     body, faults = wishes.decode(wire.NotebookPatch, raw)
     if body is None:
         raise invalid(f"change notebook {notebook_id}", faults)
-    tags = _wanted_tags(call.request.headers.get("If-Match"))
+    tags = _wanted_tags(call.request.headers.getall("If-Match", []))
     await call.services.notebooks.update(
         call.actor, notebook_id, wishes.patch(body, faults), if_match=tags, faults=faults
     )
     return done()
 
 
-def _wanted_tags(header: str | None) -> frozenset[str] | None:
-    """The versions of which one must still be current; None where any will do."""
-    if header is None or header.strip() == "*":
+def _wanted_tags(headers: list[str]) -> frozenset[str] | None:
+    """The versions of which one must still be current; None where any will do. A weak tag is none of them: that two
+    answers mean the same is not that nothing was changed (RFC 9110, 13.1.1)."""
+    listed = [each.strip() for header in headers for each in header.split(",")]
+    if not headers or listed == ["*"]:
         return None
-    return frozenset(each.strip().removeprefix("W/").strip('"') for each in header.split(","))
+    return frozenset(each.strip('"') for each in listed if not each.startswith("W/"))
 
 
 async def delete(call: Call) -> web.Response:

@@ -22,7 +22,7 @@ _Tail = Annotated[int, Meta(ge=0, le=1_000_000)]
 _Selector = Annotated[str, Meta(pattern="^[^=]+=")]
 # As notebookd.service.archives has it: relative, without `..` and NUL.
 _Path = Annotated[str, Meta(max_length=4096, pattern=r"^(?!/)(?!([\s\S]*/)?\.\.(/|$))[^\x00]*$")]
-_Key = Annotated[str, Meta(min_length=1, max_length=255)]
+_Key = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
 _GROUP = f" *({'|'.join(GroupKey)})? *"
 _Groups = Annotated[str, Meta(pattern=f"^{_GROUP}(,{_GROUP})*$")]
 _Image = Annotated[str, Meta(max_length=LONGEST_REFERENCE, pattern=f"^{REFERENCE}$")]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +12,16 @@ from notebookd.domain.leasing import Wait, WaitReason
 from notebookd.domain.observed import Known, Unknown
 from notebookd.domain.resources import Flavor
 from notebookd.domain.run import NotebookState
-from notebookd.errors import EngineUnavailable, StoreUnavailable
+from notebookd.errors import EngineError, StoreUnavailable
+from notebookd.ports.clock import Clock
 from notebookd.ports.engine import Engine
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
+
+Health = tuple[str, str | None]
+HEALTH_LIFE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +47,12 @@ class Machine:
     """Reads of the machine as a whole."""
 
     def __init__(
-        self, store: Store, engine: Engine, inventory: Inventory, watch: GpuWatch, allocator: Allocator
+        self, store: Store, engine: Engine, inventory: Inventory, watch: GpuWatch, allocator: Allocator, clock: Clock
     ) -> None:
         self._store = store
+        self._clock = clock
+        self._asking = asyncio.Lock()
+        self._answers: tuple[float, Mapping[str, Health]] | None = None
         self._watch = watch
         self._engine = engine
         self._inventory = inventory
@@ -85,25 +93,28 @@ class Machine:
             for wait in queue.decision.waits
         ]
 
-    async def health(self) -> dict[str, tuple[str, str | None]]:
-        """Every dependency with its state (ok, degraded, failed) and, where it is not ok, a sentence."""
-        found: dict[str, tuple[str, str | None]] = {"store": self._store_health()}
-        found["engine"] = await self._engine_health()
-        seen = await self._watch.look()
-        found["gpus"] = ("failed", seen.reason) if isinstance(seen, Unknown) else ("ok", None)
-        return found
+    async def health(self) -> Mapping[str, Health]:
+        """Every dependency with its state (ok, degraded, failed) and, where it is not ok, a sentence. The answers of
+        engine and driver, which take time, are those of a second ago at the most; who asks meanwhile waits for them."""
+        async with self._asking:
+            if self._answers is None or self._clock.awake() - self._answers[0] >= HEALTH_LIFE_S:
+                engine = await self._engine_health()
+                seen = await self._watch.look()
+                gpus: Health = ("failed", seen.reason) if isinstance(seen, Unknown) else ("ok", None)
+                self._answers = (self._clock.awake(), {"engine": engine, "gpus": gpus})
+            return {"store": self._store_health(), **self._answers[1]}
 
-    def _store_health(self) -> tuple[str, str | None]:
+    def _store_health(self) -> Health:
         try:
             self._store.last_event_id()
         except StoreUnavailable as fault:
             return "failed", fault.message
         return "ok", None
 
-    async def _engine_health(self) -> tuple[str, str | None]:
+    async def _engine_health(self) -> Health:
         try:
             info = await self._engine.info()
-        except EngineUnavailable as fault:
+        except EngineError as fault:
             return "failed", fault.message
         if not info.storage_known:
             return "degraded", "the engine's storage bears no mark of this instance"

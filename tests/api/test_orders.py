@@ -400,3 +400,26 @@ async def test_what_never_changes_is_refused_with_another_value(api: Api, path: 
     said = await api.call("PUT", f"/v1/notebook/{notebook}", {**change, "labels": {"a": "b"}})
     assert (said.status, list(said.faults)) == (400, [path])
     assert (await api.get(notebook))["spec"]["labels"] == {}
+
+
+async def test_health_is_asked_once_a_second_whoever_asks_and_no_later(api: Api) -> None:
+    asked = 0
+
+    def count() -> None:
+        nonlocal asked
+        asked += 1
+        api.world.engine.before("info", count)
+
+    async def engine() -> str:
+        return str((await api.call("GET", "/v1/health")).body["dependencies"]["engine"]["status"])
+
+    await api.house.pass_time(2)
+    api.world.engine.before("info", count)
+    assert set(await asyncio.gather(*(engine() for _ in range(8)))) == {"ok"}
+    assert asked == 1
+    api.world.engine.reachable = False
+    await api.house.pass_time(1)
+    assert await engine() == "failed"
+    api.world.engine.reachable = True
+    await api.house.pass_time(1)
+    assert await engine() == "ok"
