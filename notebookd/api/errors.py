@@ -26,6 +26,8 @@ STATUS: dict[type[errors.NotebookdError], int] = {
     errors.GpusUnavailable: 503,
     errors.VolumeFault: 503,
     errors.EngineUnavailable: 503,
+    errors.EngineError: 503,
+    errors.WorkspaceFault: 503,
 }
 
 _PLAIN = {400: "invalid-request", 403: "forbidden", 404: "not-found", 405: "invalid-request", 413: "too-large"}
@@ -33,21 +35,21 @@ _PLAIN = {400: "invalid-request", 403: "forbidden", 404: "not-found", 405: "inva
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def refusal_of(error: errors.NotebookdError, *, internal: bool = False) -> wire.Refusal:
-    """An error of ours as it is told; what is ``internal`` has no code of its own."""
+def refusal_of(error: errors.NotebookdError, *, code: str | None = None) -> wire.Refusal:
+    """An error of ours as it is told; ``code`` where that is not its own."""
     return wire.Refusal(
         message=error.message,
-        code="internal-error" if internal else error.code,
+        code=code or error.code,
         hint=error.hint or wire.UNSET,
         details=error.details or wire.UNSET,
     )
 
 
 def refusal(error: errors.NotebookdError) -> web.Response:
-    """The answer to an error of ours."""
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-    body = refusal_of(error, internal=status == 500)
-    return web.Response(status=status, body=wire.encode(body), content_type="application/json")
+    """The answer to an error of ours: with the code of what it is a kind of, if that is known here."""
+    kind = next((kind for kind in type(error).__mro__ if kind in STATUS), errors.NotebookdError)
+    body = refusal_of(error, code=kind.code)
+    return web.Response(status=STATUS.get(kind, 500), body=wire.encode(body), content_type="application/json")
 
 
 @web.middleware
@@ -65,6 +67,8 @@ async def map_errors(request: web.Request, handler: Handler) -> web.StreamRespon
         body = wire.encode(wire.Refusal(message=message, code=code))
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return web.Response(status=error.status, body=body, content_type="application/json", headers=allow)
+    except web.RequestPayloadError as error:
+        return refusal(errors.InvalidRequest(f"cannot read the body: {error}"))
     except ConnectionError:
         raise
     except Exception:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from notebookd import wire
 from notebookd.domain.spec import Fault
 from notebookd.domain.volumes import (
+    MAX_VOLUMES,
     PERMISSIONS,
     GitSource,
     Permission,
@@ -37,10 +38,10 @@ _NAMES = {
 
 def read_volumes(wishes: Sequence[Wish] | None, faults: list[Fault]) -> tuple[Volume, ...] | None:
     """The volumes that are wished for; what cannot be read of them is added to ``faults``. Each keeps its place, so
-    that what is found wrong with it later has the right path."""
+    that what is found wrong with it later has the right path. Of too many no more are read than show that."""
     if wishes is None:
         return None
-    return tuple(_read(wish, index, faults) for index, wish in enumerate(wishes))
+    return tuple(_read(wish, index, faults) for index, wish in enumerate(wishes[: MAX_VOLUMES + 1]))
 
 
 def _read(wish: Wish, index: int, faults: list[Fault]) -> Volume:

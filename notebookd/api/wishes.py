@@ -161,7 +161,7 @@ class Query:
         text = self._values.get(name)
         if text is None:
             return default
-        if not text.lstrip("-").isdecimal() or len(text) > 16 or not least <= int(text) <= most:
+        if not text.removeprefix("-").isdecimal() or len(text) > 16 or not least <= int(text) <= most:
             self.faults.append(Fault(f"$query.{name}", f"must be a whole number from {least} to {most}"))
             return default
         return int(text)
@@ -189,7 +189,7 @@ class Query:
         if text is None:
             return None
         try:
-            if text.lstrip("-").replace(".", "", 1).isdecimal():
+            if text.removeprefix("-").replace(".", "", 1).isdecimal():
                 return datetime.fromtimestamp(float(text), UTC)
             if text[-1:] in {"s", "m", "h", "d"}:
                 return now - timedelta(seconds=parse_duration(text))

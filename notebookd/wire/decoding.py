@@ -22,6 +22,9 @@ __all__ = ["DecodeFaults", "Fault", "decode"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+MOST_FAULTS = 1000
+"""Of a body with more nothing more is looked at: to name them all would keep everybody else waiting."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
@@ -51,11 +54,29 @@ def decode(shape: type[T], raw: bytes) -> T:
         return msgspec.json.decode(raw, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
-    faults: list[Fault] = []
-    value = _walk(shape, _parse(raw), "$", faults)
+    faults = _Faults()
+    try:
+        value = _walk(shape, _parse(raw), "$", faults)
+    except _TooMany:
+        value = UNSET
     if not faults:  # the two roads disagree: an answer without a reason would be worse than a vague one
         faults.append(Fault(path="$", message="The body does not fit the shape"))
     raise DecodeFaults(faults, None if value is UNSET else value)
+
+
+class _TooMany(Exception):
+    """There are more faults than anybody reads."""
+
+
+class _Faults(list[Fault]):
+    """The faults so far."""
+
+    def append(self, fault: Fault) -> None:
+        """Note one; raises _TooMany behind the last that is named."""
+        if len(self) >= MOST_FAULTS:
+            super().append(Fault(path="$", message=f"More than {MOST_FAULTS} faults: only these are named"))
+            raise _TooMany
+        super().append(fault)
 
 
 def _parse(raw: bytes) -> Any:

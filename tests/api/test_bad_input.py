@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from notebookd.domain.resources import GIB
+from notebookd.errors import NameTaken
 from tests.api.caller import NOWHERE, SPEC, Api
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1dCBub3QgYSByZWFsIGtleQ== me@home"
@@ -185,6 +187,7 @@ async def test_an_id_that_is_none_is_not_found(api: Api, route: str, notebook: s
     [
         "page=0",
         "page=-1",
+        "page=--1",
         "page=x",
         "page=1.5",
         "page=",
@@ -199,6 +202,7 @@ async def test_an_id_that_is_none_is_not_found(api: Api, route: str, notebook: s
         "labelSelector=team",
         "labelSelector==x",
         "updatedAfter=yesterday",
+        "updatedAfter=--1",
         "updatedAfter=1e400",
         "updatedBefore=99999999999999999999",
         f"page={'9' * 5000}",
@@ -278,3 +282,33 @@ async def test_another_derived_value_is_refused(api: Api, field: str, value: obj
     said = await api.call("POST", "/v1/notebook", {**SPEC, "resources": {"gpu": 1, field: value}})
     assert said.status == 400
     assert said.faults.keys() == {f"$.resources.{field}"}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_coded_as_it_says_is_refused(api: Api, coding: str) -> None:
+    said = await api.call("POST", "/v1/notebook", SPEC, headers={"Content-Encoding": coding})
+    assert (said.status, said.code) == (400, "invalid-request"), said.body
+
+
+CROWDS: dict[str, Any] = {
+    "no volumes": [{"a": 1}] * 40_000,
+    "volumes": [f"DATA:/d{each}" for each in range(50_000)],
+    "words": ["x"] * 100_000,
+}
+
+
+@pytest.mark.parametrize("case", CROWDS)
+async def test_a_body_of_ever_so_many_volumes_keeps_nobody_waiting(api: Api, case: str) -> None:
+    begun = time.thread_time()
+    said = await api.call("POST", "/v1/notebook/command", {**SPEC, "volumes": CROWDS[case]})
+    assert time.thread_time() - begun < 1
+    assert (said.status, said.code) == (400, "invalid-request")
+    assert len(said.faults) <= 1001
+
+
+async def test_a_refusal_of_the_engine_is_told_as_such(api: Api) -> None:
+    notebook = await api.create()
+    api.world.engine.fail("logs", NameTaken("cannot read the log: the engine says no"))
+    said = await api.call("GET", f"/v1/notebook/{notebook}/log")
+    assert (said.status, said.code) == (503, "engine-error")
+    assert said.body["message"] == "cannot read the log: the engine says no"
