@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from notebookd import wire
 from notebookd.api import shapes, wishes
@@ -22,6 +22,7 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.engine import ContainerStatus, ExecSession, LogLine
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.execute import container_name
+from notebookd.service.commands import record_command
 
 logger = logging.getLogger(__name__)
 
@@ -181,9 +182,12 @@ class JsonLines:
             await self.send(b"")
 
 
+_Cells = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
 class _Resize(msgspec.Struct):
-    width: int
-    height: int
+    width: _Cells
+    height: _Cells
 
 
 async def run_in_notebook(call: Call) -> web.StreamResponse:
@@ -195,18 +199,21 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
     query.done()
     if not command:
         raise InvalidRequest("cannot run a command: there is no `command` in the query")
+    if any("\0" in word for word in command):
+        raise InvalidRequest("cannot run a command: there is a NUL in it")
     if entry.run.container_pid is None or not entry.run.active:
         raise Conflict(f"cannot run a command in notebook {entry.notebook.id}: it does not run")
     socket = web.WebSocketResponse(max_msg_size=_LARGEST_FRAME, compress=False, heartbeat=30)
     if not socket.can_prepare(call.request):
         raise InvalidRequest("cannot run a command: this is a websocket, ask with Upgrade")
     name = container_name(entry.run)
+    await record_command(call.services.store, call.services.clock.now(), call.actor, entry, command)
     async with AsyncExitStack() as stack:
         session = await _begin(call, stack, name, call.services.engine.exec(name, command, tty=tty, stdin=stdin))
         await socket.prepare(call.request)
         try:
             async with asyncio.TaskGroup() as tasks:
-                typing = tasks.create_task(_take(socket, session))
+                typing = tasks.create_task(_take(socket, session, stdin=stdin))
                 async for output in session.output():
                     await socket.send_bytes(bytes([output.stream]) + output.data)
                 code = await session.exit_code()
@@ -214,6 +221,9 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
                 typing.cancel()
         except* (_Left, ConnectionError):
             pass
+        except* Exception as faults:  # no refusal can follow the upgrade: that it breaks off must say it
+            logger.warning("a command in notebook %s broke off", entry.notebook.id, exc_info=faults)
+            await socket.close(code=WSCloseCode.INTERNAL_ERROR)
         await socket.close()
     return socket
 
@@ -237,18 +247,17 @@ class _Left(Exception):
     """The client is gone: nobody waits for the command's end."""
 
 
-async def _take(socket: web.WebSocketResponse, session: ExecSession) -> None:
+async def _take(socket: web.WebSocketResponse, session: ExecSession, *, stdin: bool) -> None:
+    """Pass on what the client sends. What comes behind the end of the input, or where there is none, is passed over."""
     async for message in socket:
         if message.type is not WSMsgType.BINARY or not message.data:
             continue
         kind, data = message.data[0], message.data[1:]
-        if kind == _STDIN and data:
-            await session.write(data)
-        elif kind == _STDIN:
-            await session.close_stdin()
-        elif kind == _RESIZE:
-            size = _size(data)
-            if size is not None:
+        if kind == _STDIN and stdin:
+            stdin = bool(data)
+            await (session.write(data) if data else session.close_stdin())
+        elif kind == _RESIZE and (size := _size(data)) is not None:
+            with suppress(EngineError):  # it has no terminal, or it has just ended: that its output tells
                 await session.resize(width=size.width, height=size.height)
     raise _Left
 

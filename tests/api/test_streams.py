@@ -7,11 +7,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import pytest
 
+from notebookd.errors import EngineError
+from notebookd.ports.engine import ExecSession
+from notebookd.testing.engine import FakeEngine
 from tests.api.caller import Api
 
 PATIENCE_S = 10
@@ -338,3 +342,84 @@ async def test_a_container_that_ends_as_the_command_begins_is_a_conflict(api: Ap
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await api.session.ws_connect(f"http://localhost/v1/notebook/{notebook}/exec?command=ls")
     assert refused.value.status == 409
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [
+        (["git", "clone", "https://me:hunter2@example.org"], {"program": "git"}),
+        (["/opt/tools/bin/train.py", "--key=hunter2"], {"program": "train.py"}),
+        (["KEY=hunter2 train"], {}),
+        (["hunter2/"], {}),
+    ],
+)
+async def test_a_command_is_on_record_by_who_ran_it_and_its_programs_name_alone(
+    api: Api, words: list[str], program: dict[str, str]
+) -> None:
+    notebook = await api.create(envVars=[{"name": "SECRET", "value": "hunter2"}])
+    newest = api.house.store.last_event_id()
+    async with command(api, notebook, *words) as socket:
+        await frames(socket)
+    async with stream(api, f"/v1/event?after={newest}") as lines:
+        (event,) = await lines.rest()
+    assert (event["type"], event["actor"], event["notebook"]) == ("notebook.command", "root", notebook)
+    assert event.get("details", {}) == program
+    assert "hunter2" not in json.dumps(event)
+
+
+async def test_a_command_that_is_refused_is_not_on_record(api: Api) -> None:
+    notebook = await api.create()
+    newest = api.house.store.last_event_id()
+    for query in ("command=ls", "command=a%00b"):
+        assert (await api.call("GET", f"/v1/notebook/{notebook}/exec?{query}")).status == 400
+    assert api.house.store.last_event_id() == newest
+
+
+async def test_input_where_there_is_none_or_behind_its_end_is_passed_over(api: Api) -> None:
+    notebook = await api.create()
+    async with command(api, notebook, "cat") as socket:
+        await socket.send_bytes(b"\x00nobody reads this")
+        assert await frames(socket) == ({}, 0)
+    async with command(api, notebook, "cat", stdin="true") as socket:
+        for data in (b"all", b"", b"too late", b""):
+            await socket.send_bytes(b"\x00" + data)
+        assert await frames(socket) == ({1: b"all"}, 0)
+
+
+@pytest.mark.parametrize("size", ['{"width": 0, "height": 5}', '{"width": 70000, "height": 5}', '{"width": 5}', "null"])
+async def test_a_size_that_no_terminal_has_is_passed_over(api: Api, size: str) -> None:
+    notebook = await api.create()
+    async with command(api, notebook, "sh", "-c", "read x; stty size", stdin="true", tty="true") as socket:
+        await socket.send_bytes(b'\x04{"width": 90, "height": 30}')
+        await socket.send_bytes(b"\x04" + size.encode())
+        await socket.send_bytes(b"\x00\n")
+        written, _ = await frames(socket)
+        assert b"30 90" in written[1]
+
+
+@dataclass
+class _Forgotten:
+    session: ExecSession
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    async def exit_code(self) -> int:
+        raise EngineError("cannot look at a command: the engine has forgotten it")
+
+
+class Forgetful(FakeEngine):
+    """An engine that knows nothing of a command once it has ended."""
+
+    @asynccontextmanager
+    async def exec(self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool) -> AsyncIterator[ExecSession]:
+        async with super().exec(name, command, tty=tty, stdin=stdin) as session:
+            yield _Forgotten(session)  # type: ignore[misc]
+
+
+async def test_an_engine_that_fails_while_a_command_runs_ends_the_websocket_with_1011(api: Api) -> None:
+    notebook = await api.create()
+    api.house.services.engine = Forgetful(api.world.engine, api.house.services.instance)
+    async with command(api, notebook, "true") as socket:
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 1011

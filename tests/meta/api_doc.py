@@ -38,7 +38,8 @@ Every refusal is a [Refusal](#refusal) with a code that stays the same:
 | 412 | `precondition-failed` |
 | 413 | `too-large` |
 | 500 | `internal-error` |
-| 503 | `engine-unavailable`, `gpus-unavailable`, `store-unavailable` |
+| 503 | `engine-unavailable`, `gpus-unavailable`, `store-unavailable`: no answer |
+| 503 | `engine-error`, `volume-unavailable`, `workspace-unavailable`: the answer was no |
 
 Any route may answer 401, 403, 500 and 503; what else it may refuse with stands beside it.
 
@@ -52,7 +53,9 @@ takes nothing for 10 s is cut off; nobody is ever skipped a line. Ask again with
 that some of what followed it is not kept any more (`events.keep`).
 
 `exec` is a websocket of binary frames. The first byte says what the rest is: 0 input (empty: its end), 1 output, 2
-errors, 3 the end (`{"exitCode": 0}`), 4 the terminal's size (`{"width": 80, "height": 24}`).
+errors, 3 the end (`{"exitCode": 0}`), 4 the terminal's size (`{"width": 80, "height": 24}`). Where no end can be told,
+it closes with 1011. That a command is run is an event, `notebook.command`, with who runs it and the program's name: no
+arguments, which may be secrets, and nothing of what it reads or writes.
 """
 _EVERYWHERE = {401, 403, 500, 503}
 

@@ -139,8 +139,28 @@ async def open_exec(
         await running.aclose()
 
 
+class _Reader(asyncio.StreamReader):
+    """The engine closes the connection of a command that ended with input unread, and the kernel calls that a reset:
+    it is an end like any other, before which everything is read that came."""
+
+    def set_exception(self, exc: Exception) -> None:
+        """The connection broke."""
+        if isinstance(exc, ConnectionResetError):
+            self.feed_eof()
+        else:
+            super().set_exception(exc)
+
+
+async def _connect(socket: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = _Reader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.create_unix_connection(lambda: protocol, str(socket))
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
 async def _upgrade(socket: Path, exec_id: str, *, tty: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_unix_connection(str(socket))
+    reader, writer = await _connect(socket)
     try:
         body = json.dumps({"Detach": False, "Tty": tty}).encode()
         head = (
