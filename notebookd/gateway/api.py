@@ -72,7 +72,8 @@ async def pass_on(
         refusal.force_close()
         return refusal
     except aiohttp.WSServerHandshakeError as error:
-        return _refusal(error.status, "the websocket is refused", "ask without `Upgrade` to read why")
+        status = error.status if 400 <= error.status < 600 else 400  # an answer that is none: there is no websocket
+        return _refusal(status, "the websocket is refused", "ask without `Upgrade` to read why")
     except UNREACHABLE:
         return _refusal(503, "notebookd does not answer", "try again in a moment")
 

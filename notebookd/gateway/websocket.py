@@ -19,8 +19,9 @@ from yarl import URL
 
 __all__ = ["MAX_MESSAGE_BYTES", "forward_websocket"]
 
-MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
-"""A message is held whole while it passes. Larger ones end the connection with 1009."""
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+"""A message is held whole while it passes. Larger ones end the connection with 1009. A figure in a notebook is a few
+megabytes; files that people load come as requests, which stream."""
 
 _CLOSE_TIMEOUT_S: Final = 5.0
 _NEVER_SENT: Final = frozenset({0, 1005, 1006, 1015})

@@ -120,6 +120,9 @@ async def test_a_command_runs_through_it(door: Door) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await door.client.ws_connect(target, headers={**sent, "Origin": "http://evil.example"})
     assert refused.value.status == 403
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await door.client.ws_connect(target.replace(f"notebook/{notebook}/exec", "me"), headers=sent)
+    assert refused.value.status == 400
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
+from notebookd.gateway.websocket import MAX_MESSAGE_BYTES
 from notebookd.routes import remove_route
 
 from .conftest import ALICE, BEARER, BOB, Deck, ToyEditor
@@ -23,6 +24,26 @@ async def test_messages_go_both_ways_at_any_size(deck: Deck, editor: ToyEditor) 
             data = os.urandom(size)
             await ws.send_bytes(data)
             assert await ws.receive_bytes(timeout=20) == data
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+async def test_a_message_that_is_too_long_ends_its_connection_and_no_other(
+    deck: Deck, editor: ToyEditor, frames: int
+) -> None:
+    async with deck.ws(headers=BEARER) as other, deck.ws(headers=BEARER, autoclose=False) as ws:
+        part = bytes(MAX_MESSAGE_BYTES // frames + 1)
+        for each in range(frames):
+            last = each == frames - 1
+            opcode = (WSMsgType.BINARY if each == 0 else WSMsgType.CONTINUATION) | (0x80 if last else 0)
+            head = bytes((opcode, 0x80 | 127)) + len(part).to_bytes(8, "big") + bytes(4)
+            assert ws._response.connection is not None
+            ws._response.connection.transport.writelines((head, part))
+        message = await ws.receive(timeout=10)
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 1009)
+        async with asyncio.timeout(5):
+            await editor.gone.wait()
+        await other.send_str("still here")
+        assert await other.receive_str(timeout=5) == "still here"
 
 
 async def test_subprotocol_is_the_editors_choice(deck: Deck, editor: ToyEditor) -> None:
