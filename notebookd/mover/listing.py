@@ -12,5 +12,7 @@ MOST_OBJECTS = 10_000
 
 def list_objects(job: Job, reporter: Reporter) -> Result:
     """The task ``list``. The fact ``cut`` says that there is more than is told."""
-    found, cut = Rclone(job, reporter).objects(MOST_OBJECTS)
+    rclone = Rclone(job, reporter)
+    found, cut = rclone.objects(MOST_OBJECTS)
+    rclone.require_folder([str(each["path"]) for each in found if not each["folder"]] if len(found) == 1 else ())
     return Result(objects=found, facts={"cut": 1} if cut else {})

@@ -42,6 +42,7 @@ class _Pull:
         self._rclone = rclone
         self._reporter = reporter
         self._reset = job.flag("reset")
+        self._writable = job.flag("writable")
         self._max_bytes = job.limit("max_bytes")
         self._abilities = Abilities()
         self._entries: dict[str, Entry] = {}
@@ -52,6 +53,8 @@ class _Pull:
         volume, progress = self._volume, self._reporter.progress
         self._abilities = self._rclone.abilities()
         there, strange = self._rclone.listing(self._abilities.digest)
+        if self._writable:
+            self._rclone.require_folder(there)
         if self._reset:
             volume.notes.forget()
             volume.data.clear()

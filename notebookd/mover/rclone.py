@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from notebookd.mover.faults import Side, code_of
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Seen
 from notebookd.mover.names import is_temporary, local_name, remote_name
-from notebookd.mover.report import Code, Fault, Reporter, scrub
+from notebookd.mover.report import Code, Fault, Reporter, scrub, shown
 
 NOT_FOUND = 3
 """rclone's exit status for a folder that is not there."""
@@ -147,6 +147,17 @@ class Rclone:
         elif ended.status:
             raise _fault(ended.errors, "list what is at the remote")
         return found, cut
+
+    def require_folder(self, names: Collection[str]) -> None:
+        """Raise Fault INVALID_SOURCE when the path, at which those names were found, is a file: rclone lists one as if
+        it were a folder with nothing but itself in it."""
+        name = self.path.rpartition("/")[2]
+        if not name or list(names) != [name]:
+            return
+        ended = self._run(["lsjson", "--stat", *LOOKING, "--", self.where()])
+        said = json.loads(ended.output or b"null") if ended.status == 0 else None
+        if said is not None and not said.get("IsDir"):
+            raise Fault(Code.INVALID_SOURCE, f"{shown(self.path)} is a file at the remote, and no folder")
 
     def require_container(self) -> None:
         """Raise Fault SOURCE_NOT_FOUND unless the first part of the path is there. Whoever may not look at it as a

@@ -201,6 +201,19 @@ def test_a_listing_says_what_is_one_level_below(any_lab: Lab) -> None:
     assert (found["a.txt"]["folder"], found["sub"]["folder"]) == (False, True)
 
 
+def test_a_file_is_no_folder_to_write_into_or_to_list(any_lab: Lab) -> None:
+    any_lab.put({"a.txt": b"one", "sub/sub": b"two"})
+    folder = any_lab.path
+    any_lab.path = f"{folder}/a.txt"
+    for said in (any_lab.run("list"), any_lab.pull(writable=True)):
+        assert (said["ok"], said["code"]) == (False, "DATASYNC_INVALID_SOURCE")
+        assert "a.txt' is a file at the remote, and no folder" in said["message"]
+    any_lab.path = f"{folder}/sub"
+    assert any_lab.run("list")["ok"]
+    assert any_lab.pull(writable=True)["ok"]
+    assert any_lab.local_files() == {"sub": b"two"}
+
+
 def test_a_prefix_where_nothing_is_comes_in_empty_and_can_be_filled(lab: Lab) -> None:
     assert lab.pull()["facts"] == {"bytes": 0, "files": 0}
     lab.edit("first", "1")

@@ -107,10 +107,10 @@ class Jobs:
         volume, transfers = work.volume, self._config.transfers
         with volume_faults(f"cannot pull {volume.source}"):
             told: dict[str, object] = {"notebook": work.notebook_id, "cache": volume.cache, "reset": work.reset}
+            told |= {"writable": volume.permission.writable}
             if isinstance(volume.source, GitSource):
                 told |= {"task": "git-pull", "url": volume.source.git_url, "schemes": list(transfers.git_schemes)}
                 told |= {"max_bytes": transfers.git_max_bytes, "timeout_s": int(transfers.git_timeout_s)}
-                told |= {"writable": volume.permission.writable}
                 network, known = Network.PRIVATE, dict[str, bytes]()
             else:
                 store, path = self._store(volume.source)
