@@ -32,6 +32,7 @@ SYSTEM_FOLDERS = (
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_NO_VOLUME = "is no volume: write container@alias/prefix:/mount, https://….git:/mount or standalone:/mount"
 
 
 class Permission(StrEnum):
@@ -132,10 +133,12 @@ def usual_permission(source: Source) -> Permission:
 
 def parse_volume(text: str) -> Volume:
     """The volume that ``text`` means. Raises :class:`ValueError` with a sentence for people."""
+    if ":/" not in text:
+        raise ValueError(_NO_VOLUME)
     rest, permission, cache = _options(text)
     place, colon, mount_path = rest.rpartition(":/")
-    if not colon:
-        raise ValueError("is no volume: write container@alias/prefix:/mount, https://….git:/mount or standalone:/mount")
+    if not colon or (_URL.match(text) and not _URL.match(place)):  # a URL has a colon and a slash of its own
+        raise ValueError(_NO_VOLUME)
     return Volume.of(_source(place), f"/{mount_path}", permission, cache=bool(cache))
 
 
@@ -165,6 +168,8 @@ def _source(place: str) -> Source:
     if not at:
         raise ValueError(f"{place!r} is no source: write container@alias, a Git URL or standalone")
     alias, _, prefix = rest.partition("/")
+    if ":" in alias:
+        raise ValueError(f"{place!r} is no source: write a Git repository with its URL, https://….git")
     return StoreSource(alias=alias, container=container, prefix=prefix)
 
 

@@ -224,3 +224,18 @@ def test_a_generated_name_is_a_name() -> None:
     for choice in range(100):
         accepted(replace(WISH, name=generated_name("jupyterlab", choice)))
     assert generated_name("jupyterlab", 0) == "jupyterlab-amber"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("https://h.example/x.git", "is no volume: write"),
+        ("standalone:data", "is no volume: write"),
+        ("lab@S3", "is no volume: write"),
+        ("git@h.example:me/x.git:/code", "write a Git repository with its URL"),
+        ("lab@S3:/d:rwx", "'rwx' is none of ro, rw, rwd"),
+    ],
+)
+def test_what_is_no_volume_is_told_how_to_write_one(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_volume(text)
