@@ -153,7 +153,7 @@ def _pinned(root: Path, names: Sequence[str], kept_out: Sequence[Path]) -> Itera
     try:
         with nofollow.pin(above, *names) as fd:
             if not stat.S_ISDIR(os.fstat(fd).st_mode):
-                raise VolumeFault("it is no folder", info_code="DATASYNC_INVALID_SOURCE")
+                raise VolumeFault("it is a link, or no folder", info_code="DATASYNC_INVALID_SOURCE")
             real = Path(nofollow.socket_path(fd)).readlink()
             for own in (each.resolve() for each in kept_out):
                 if real.is_relative_to(own) or own.is_relative_to(real):

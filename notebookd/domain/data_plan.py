@@ -21,6 +21,14 @@ USERS_FAULT = frozenset({"DATASYNC_SOURCE_NOT_FOUND", "DATASYNC_INVALID_SOURCE",
 """Info codes of what its user asked for and cannot be had: the run is FAILED. All else is ERROR."""
 
 
+_ADVICE = {
+    "DATASYNC_ACCESS_DENIED": "; whose the data is, or an admin, can change that",
+    "DATASYNC_UNREACHABLE": "; start it again when that can be reached",
+    "DATASYNC_ERROR": "; see `notebookctl bugreport`",
+}
+"""What to do about data that did not come in."""
+
+
 def new_sync(
     run: Run,
     kind: SyncKind,
@@ -105,11 +113,15 @@ def failed_in(sync: Sync) -> Outcome:
     """The outcome of a run whose data did not come in."""
     failure = sync.failure
     code, message = (failure.code, failure.message) if failure is not None else ("DATASYNC_ERROR", "")
-    what = str(failure.volume) if failure is not None and failure.volume is not None else "the workspace"
+    volume = failure.volume if failure is not None else None
+    what = str(volume) if volume is not None else "the workspace"
+    advice = _ADVICE.get(code, "")
+    if code == "DATASYNC_SOURCE_NOT_FOUND" and volume is not None and volume.store is not None:
+        advice = f"; `notebookctl datastore objects {volume.store.alias}` shows what there is"
     return Outcome(
         state=RunState.FAILED if code in USERS_FAULT else RunState.ERROR,
         code=code,
-        message=f"cannot bring in {what}: {message}",
+        message=f"cannot bring in {what}: {message}{advice}",
     )
 
 

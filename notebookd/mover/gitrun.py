@@ -194,6 +194,8 @@ def fault_of(said: list[str], status: int) -> Fault:
     code = next((code for code, pattern in _PATTERNS if pattern.search(text)), Code.ERROR)
     if code is Code.TOO_LARGE:
         message = TOO_LARGE
+    if code is Code.ACCESS_DENIED:
+        message = "cannot clone the repository: it is private or not there, and only public ones are cloned"
     if code is Code.DISK_FULL:
         message = "cannot clone the repository: the disk of this machine is full"
     return Fault(code, message)

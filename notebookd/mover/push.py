@@ -319,8 +319,8 @@ class _Push:
         said = []
         if tally.conflicts:
             pairs = named(f"{path} -> {target}" for path, target in tally.conflicts.items())
-            said.append(f"{len(tally.conflicts)} files were changed at the remote, too; ours was laid beside: {pairs}")
-            said.append("keep of each which you want")
+            beside = "ours was laid beside, keep which you want"
+            said.append(f"{len(tally.conflicts)} files were changed at the remote, too; {beside}: {pairs}")
         if here.others:
             said.append(f"{len(here.others)} links and other things that are no files stay here: {named(here.others)}")
         return Result(message="; ".join(said))

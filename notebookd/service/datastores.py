@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from notebookd.domain.actor import Actor
-from notebookd.domain.datastores import Datastore, store_right
+from notebookd.domain.datastores import Datastore, DirectoryDatastore, store_right
 from notebookd.domain.spec import Fault
-from notebookd.domain.volumes import Permission, StoreSource, store_faults
-from notebookd.errors import NotFound, VolumeFault
+from notebookd.domain.volumes import CONTAINER, Permission, StoreSource, store_faults
+from notebookd.errors import Conflict, NotFound, VolumeFault
 from notebookd.ports.movers import Movers, StoredObject
 from notebookd.service.faults import invalid
 
@@ -30,9 +30,12 @@ class Datastores:
 
     async def list_objects(self, actor: Actor, alias: str, prefix: str) -> list[StoredObject]:
         """What lies below ``prefix``, whose first part is the container, one level deep."""
-        if alias not in {store.alias for store, _ in self.list_readable(actor)}:
+        store = next((store for store, _ in self.list_readable(actor) if store.alias == alias), None)
+        if store is None:
             raise NotFound(f"cannot list the objects of datastore {alias!r}: there is none of that name")
         container, _, rest = prefix.strip("/").partition("/")
+        if isinstance(store, DirectoryDatastore) and not CONTAINER.fullmatch(container):  # its folders have any name
+            container, rest = "", prefix.strip("/")
         source = StoreSource(alias=alias, container=container, prefix=rest)
         if found := [Fault("$query.prefix", message) for _, message in store_faults(source)]:
             raise invalid(f"list the objects of datastore {alias}", found)
@@ -41,4 +44,6 @@ class Datastores:
         except VolumeFault as fault:
             if fault.info_code == SOURCE_NOT_FOUND:
                 raise NotFound(fault.message, hint=fault.hint) from fault
+            if fault.info_code == "DATASYNC_INVALID_SOURCE":
+                raise Conflict(fault.message, hint=fault.hint) from fault
             raise

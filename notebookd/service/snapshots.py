@@ -8,13 +8,17 @@ from dataclasses import replace
 from notebookd.domain.actor import Actor
 from notebookd.domain.run import NotebookId, Origin
 from notebookd.domain.snapshots import Snapshot
-from notebookd.errors import NotFound
+from notebookd.errors import NotFound, VolumeFault
 from notebookd.ports.movers import Movers
 from notebookd.ports.store import Entry, Store
 from notebookd.service.notebooks import Notebooks
 
 _FORK = "-fork"
 _LONGEST_NAME = 63
+_DAMAGED = (
+    "the workspace itself is whole, but new snapshots lean on the damaged ones: once an admin has moved the notebook's "
+    "repository away, its next stop begins a new one"
+)
 
 
 class Snapshots:
@@ -53,4 +57,9 @@ class Snapshots:
         self._notebooks.get(actor, notebook_id, "check the snapshots of")
         if not self._store.list_snapshots(notebook_id):
             raise NotFound(f"cannot check the snapshots of notebook {notebook_id}: there are none")
-        return await self._movers.check_snapshots(notebook_id)
+        try:
+            return await self._movers.check_snapshots(notebook_id)
+        except VolumeFault as fault:
+            if fault.info_code != "DATASYNC_DAMAGED":
+                raise
+            raise VolumeFault(fault.message, info_code=fault.info_code, hint=_DAMAGED) from fault

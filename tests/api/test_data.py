@@ -27,6 +27,7 @@ from ovhai.models.notebook_spec import NotebookSpec
 from ovhai.models.volume import Volume
 
 from notebookd.domain.run import NotebookId
+from notebookd.errors import VolumeFault
 from notebookd.ports.movers import Push
 from notebookd.testing.house import World, make_world
 from tests.api.caller import NOWHERE, Api, nulls
@@ -240,6 +241,16 @@ class TestSnapshots:
         said = await api.call("GET", f"/v1/notebook/{notebook}/backup?{query}")
         assert (said.status, set(said.faults)) == (400, {f"$query.{query.partition('=')[0]}"})
 
+    async def test_one_that_is_damaged_is_told_with_what_to_do(self, api: Api, notebook: str) -> None:
+        class Damaged:
+            async def check_snapshots(self, *_: object) -> str:
+                raise VolumeFault("cannot check snapshots: it is damaged", info_code="DATASYNC_DAMAGED")
+
+        api.house.services.snapshots._movers = Damaged()  # type: ignore[assignment]
+        said = await api.call("POST", f"/v1/notebook/{notebook}/backup/check")
+        assert (said.status, said.code) == (503, "volume-unavailable")
+        assert "moved the notebook's repository away" in said.body["hint"]
+
 
 class TestDatastores:
     """GET /v1/datastore and /v1/datastore/{alias}/object."""
@@ -279,6 +290,20 @@ class TestDatastores:
     async def test_a_place_that_is_not_there_is_not_found(self, api: Api) -> None:
         said = await api.call("GET", "/v1/datastore/S3/object?prefix=nowhere")
         assert (said.status, said.code) == (404, "not-found")
+
+    async def test_a_folder_that_is_named_as_no_container_may_be_is_listed(self, api: Api) -> None:
+        api.world.movers.remotes["DIR"] = {"with blank/file": b"x"}
+        said = await api.call("GET", "/v1/datastore/DIR/object?prefix=with%20blank")
+        assert [each["path"] for each in said.body["items"]] == ["with blank/file"]
+
+    async def test_a_file_is_no_place_to_list(self, api: Api) -> None:
+        class Files:
+            async def list_objects(self, *_: object) -> None:
+                raise VolumeFault("cannot list: it is a file", info_code="DATASYNC_INVALID_SOURCE")
+
+        api.house.services.datastores._movers = Files()  # type: ignore[assignment]
+        said = await api.call("GET", "/v1/datastore/DIR/object?prefix=file")
+        assert (said.status, said.code) == (409, "conflict")
 
     async def test_without_the_engine_nobody_knows(self, api: Api) -> None:
         api.world.movers.reachable = False

@@ -149,6 +149,25 @@ def test_a_run_whose_data_does_not_come_in_ends(code: str, state: RunState) -> N
     assert "c@S3/p:/a" in story.run.outcome.message
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "advice"),
+    [
+        ("c@S3/p:/a", "DATASYNC_SOURCE_NOT_FOUND", "`notebookctl datastore objects S3` shows what there is"),
+        ("https://h.example/x.git:/a", "DATASYNC_SOURCE_NOT_FOUND", "nobody answers"),
+        ("c@S3:/a", "DATASYNC_UNREACHABLE", "start it again when that can be reached"),
+        ("c@S3:/a", "DATASYNC_ERROR", "`notebookctl bugreport`"),
+    ],
+)
+def test_a_run_whose_data_does_not_come_in_says_what_to_do(text: str, code: str, advice: str) -> None:
+    story = Story(starting(text))
+    story.settle()
+    story.movers_say(replace(BROKEN, code=code))
+    outcome = story.run.outcome
+    assert outcome is not None
+    assert outcome.message.startswith(f"cannot bring in {text}: nobody answers")
+    assert outcome.message.endswith(advice)
+
+
 def test_a_workspace_is_filled_before_volumes_come_in() -> None:
     story = Story(starting("c@S3:/a", origin=Origin(notebook_id=NotebookId("other"), key="abc")))
     story.notebook = replace(story.notebook, workspace_made=False)
