@@ -145,8 +145,8 @@ def _entry(table: Table, below: _Shelf) -> CatalogueEntry:
     if like is None and not table.has("command"):
         table.problem("command", "is missing", "there is no other image of that editor to take it from")
     command = table.strings_repeatable("command", like.command if like else ())
-    if table.has("command") and not command:
-        table.problem("command", "must not be empty")
+    if table.has("command") and not (command and command[0].strip()):
+        table.problem("command", "must begin with a program")
     return CatalogueEntry(
         editor=editor,
         framework=framework,

@@ -56,6 +56,12 @@ def test_what_an_editor_tells_of_itself_is_said_by_its_image_and_never_guessed_t
         catalogue(TORCH | {"activity": "some"})
 
 
+@pytest.mark.parametrize("command", [[], [""], [" ", "x"]])
+def test_a_command_begins_with_a_program(command: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"command: must begin with a program"):
+        catalogue(TORCH | {"command": command})
+
+
 def test_the_first_version_is_the_default_and_the_configuration_comes_first() -> None:
     offer = catalogue(TORCH, OLD_TORCH, TORCH | {"framework": "conda", "version": "py312", "image": "mine:3"})
     assert offer.get("jupyterlab", "pytorch").version == "2.5"
