@@ -113,10 +113,11 @@ class Executor:
             if entry.run.state not in _STARTING:
                 raise EngineUnavailable(fault.message) from fault
             hints = (f" ({fault.hint})" if fault.hint else "") + (_ABSENT if isinstance(fault, ImageMissing) else "")
-            message = fault.message + hints + _HINT
+            blamed = _blamed(fault)
+            message = fault.message + hints + (_HINT if blamed is RunState.ERROR else "")
             refused = isinstance(action, act.CreateContainer) and isinstance(fault, _REFUSALS)
             unmade = refused or isinstance(action, act.PrepareFiles)
-            why = Outcome(state=_blamed(fault), code=_info_code(fault), message=message)
+            why = Outcome(state=blamed, code=_info_code(fault), message=message)
             failed = start_failed(entry.run, why, self._ports.clock.now(), nothing_made=unmade)
             return self._trace.onto(failed)
 

@@ -259,6 +259,15 @@ async def test_what_was_not_pushed_can_be_given_up(world: World) -> None:
         assert "lab/in/new" not in world.movers.remotes["S3"]
 
 
+async def test_who_asks_for_a_folder_that_is_not_there_is_not_sent_for_a_bug_report(world: World) -> None:
+    async with open_house(world) as house:
+        notebook = await ask(house, "absent@DIR:/d")
+        assert outcome(house, notebook) == ("FAILED", "DATASYNC_SOURCE_NOT_FOUND")
+        ended = run_of(house, notebook).outcome
+        assert ended is not None
+        assert ended.message.endswith("No such file or directory")
+
+
 async def test_whatever_ends_a_run_its_changes_go_out(world: World) -> None:
     async with open_house(world) as house:
         notebook = await ask(house, "lab@S3/in:/rw:rw")
