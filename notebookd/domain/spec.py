@@ -21,6 +21,7 @@ MAX_LABELS = 64
 MAX_ENV_VARS = 256
 MAX_ENV_VALUE = 32 * 1024
 MAX_SSH_KEYS = 10
+MAX_SSH_KEY = 16 * 1024
 _OURS = ("ovh/", "notebookd/")
 
 ADJECTIVES = (
@@ -192,7 +193,9 @@ def ssh_key_faults(keys: Sequence[str], path: str = "$.sshPublicKeys") -> Iterat
     if len(keys) > MAX_SSH_KEYS:
         yield Fault(path, f"at most {MAX_SSH_KEYS} keys")
     for index, key in enumerate(keys):
-        if not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n\r]*)?", key.strip()):
+        if len(key) > MAX_SSH_KEY:
+            yield Fault(f"{path}[{index}]", f"must be at most {MAX_SSH_KEY} characters")
+        elif not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n\r]*)?", key.strip()):
             yield Fault(f"{path}[{index}]", "is no OpenSSH public key")
 
 

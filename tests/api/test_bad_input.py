@@ -47,6 +47,7 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "env value missing": ({"envVars": [{"name": "A"}]}, {"$.envVars[0].value"}),
     "env value with NUL": ({"envVars": [{"name": "A", "value": "\0"}]}, {"$.envVars[0].value"}),
     "eleven ssh keys": ({"sshPublicKeys": [KEY] * 11}, {"$.sshPublicKeys"}),
+    "an ssh key of 20 kB": ({"sshPublicKeys": [f"ssh-rsa {'A' * 20_000} me@home"]}, {"$.sshPublicKeys[0]"}),
     "no ssh key": ({"sshPublicKeys": ["hello"]}, {"$.sshPublicKeys[0]"}),
     "label of the platform": ({"labels": {"ovh/id": "x"}}, {"$.labels.ovh/id"}),
     "label of ours": ({"labels": {"notebookd/owner": "x"}}, {"$.labels.notebookd/owner"}),
