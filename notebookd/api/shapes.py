@@ -227,6 +227,7 @@ def board_row(row: BoardRow, *, named: bool) -> wire.Gpu:
             if sample is not None
         ],
         health=_gpu_health(row),
+        pci_bus_id=unit.pci_bus_id or UNSET,
     )
 
 
@@ -246,6 +247,7 @@ def _gpu_health(row: BoardRow) -> wire.GpuHealth:
         xid=quarantine.xid if quarantine and quarantine.xid is not None else UNSET,
         at=wire.rfc3339(quarantine.at) if quarantine else UNSET,
         notebook=quarantine.notebook_id or UNSET if quarantine else UNSET,
+        throttle=list(row.sample.health.throttle) or UNSET if row.sample else UNSET,
     )
 
 

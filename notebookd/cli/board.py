@@ -15,7 +15,7 @@ __all__ = ["UNSEEN", "ailment", "holder", "names", "sheet", "short_uuid", "state
 UNSEEN = "the GPUs cannot be seen"
 
 # From the first on, what a narrow terminal does without.
-_SPARE = ("NAME", "POWER", "TEMP", "FREE AT", "UUID", "UTIL", "MEMORY")
+_SPARE = ("PCI BUS ID", "NAME", "POWER", "TEMP", "FREE AT", "UUID", "UTIL", "MEMORY")
 _SHORTEST_UUID = 8  # as many letters as still look like a UUID: GPU-3f2a
 
 
@@ -94,7 +94,7 @@ def sheet(board: wire.GpuList) -> Table:
     """Everything of the board, for programs that read CSV: absolute times, whole UUIDs."""
     columns = (
         *("INDEX", "UUID", "NAME", "STATE", "MEMORY", "UTIL", "TEMP", "POWER"),
-        *("OWNER", "NOTEBOOK", "FREE AT", "PROCESSES", "STRANGERS", "HEALTH"),
+        *("OWNER", "NOTEBOOK", "FREE AT", "PROCESSES", "STRANGERS", "HEALTH", "PCI BUS ID", "THROTTLE"),
     )
     return Table(columns, [_sheet_row(each) for each in board.items])
 
@@ -114,6 +114,8 @@ def _sheet_row(gpu: wire.Gpu) -> tuple[str, ...]:
         ", ".join(f"{each.command} ({each.pid}, {each.user})" for each in gpu.processes),
         "; ".join(stranger(each) for each in strangers(gpu)),
         " ".join(part for part in sick if part),
+        gpu.pci_bus_id or "",
+        " ".join(health.throttle or ()),
     )
 
 
@@ -141,12 +143,13 @@ def text(board: wire.GpuList, now: datetime, width: int | None) -> str:
 def _columns(
     board: wire.GpuList, known: Mapping[str, str], now: datetime
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    columns = ("INDEX", "UUID", "NAME", "STATE", "MEMORY", "UTIL", "TEMP", "POWER", "HOLDER", "FREE AT")
+    columns = ("INDEX", "UUID", "NAME", "PCI BUS ID", "STATE", "MEMORY", "UTIL", "TEMP", "POWER", "HOLDER", "FREE AT")
     rows: list[tuple[str, ...]] = [
         (
             str(each.index),
             each.uuid,
             each.name,
+            each.pci_bus_id or "",
             states(each, unseen=bool(board.trouble)),
             *_measures(each),
             holder(each.lease, known) if each.lease else "",
@@ -185,6 +188,8 @@ def _remarks(board: wire.GpuList, known: Mapping[str, str], now: datetime) -> It
             yield f"GPU {gpu.index}: stranger {stranger(each)}"
         if sick := ailment(gpu, known, now):
             yield f"GPU {gpu.index}: {sick}"
+        if gpu.health.throttle:
+            yield f"GPU {gpu.index}: its clocks are held down: {', '.join(gpu.health.throttle)}"
 
 
 def _wrapped(remark: str, width: int | None) -> list[str]:

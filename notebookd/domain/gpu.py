@@ -102,13 +102,15 @@ class Occupant:
 class GpuUnit:
     """One GPU in the inventory with everything that keeps it from being leased.
 
-    ``foreign``: somebody else than its holder is on it. ``unreadable``: nobody can tell now whether it is well or who
-    is on it. ``reason`` says in words what is wrong with a lost, quarantined, unsupported or unreadable one."""
+    ``pci_bus_id`` is for people, empty where nobody knows it. ``foreign``: somebody else than its holder is on it.
+    ``unreadable``: nobody can tell now whether it is well or who is on it. ``reason`` says in words what is wrong with
+    a lost, quarantined, unsupported or unreadable one."""
 
     uuid: str
     index: int
     model: str
     memory_bytes: int
+    pci_bus_id: str = ""
     drained: bool = False
     quarantined: bool = False
     foreign: bool = False

@@ -101,6 +101,10 @@ class FakeGpus:
         """Someone turned MIG on."""
         self._boards[uuid].health = GpuHealth(ok=False, reason="MIG mode is on: unsupported", mig=True, fault="mig")
 
+    def throttle(self, uuid: str, *reasons: str) -> None:
+        """Its clocks are held down for these reasons."""
+        self._boards[uuid].health = replace(self._boards[uuid].health, throttle=reasons)
+
     def report(self, uuid: str, xid: int | None, at: datetime) -> None:
         """The driver reports an Xid, or for None a double-bit ECC error."""
         self._events.append(GpuEvent(uuid=uuid, kind="ecc" if xid is None else "xid", xid=xid, at=at))

@@ -152,17 +152,21 @@ class GpuProcess(Answer, frozen=True):
 
 
 class GpuHealth(Answer, frozen=True):
-    """``ok``, or what is wrong: the Xid, when, and the notebook that it hit."""
+    """``ok``, or what is wrong: the Xid, when, and the notebook that it hit. ``throttle`` says why its clocks are held
+    down now, which makes it slow and not sick: ``power-cap``, ``power-brake``, ``thermal``, ``thermal-hardware``,
+    ``hardware-slowdown``; left out when they are not."""
 
     status: str
     message: str | UnsetType = UNSET
     xid: int | UnsetType = UNSET
     at: Time | UnsetType = UNSET
     notebook: Uuid | UnsetType = UNSET
+    throttle: list[str] | UnsetType = UNSET
 
 
 class Gpu(Answer, frozen=True):
-    """A row of the board. Utilisation in percent, temperature in Celsius, power in watts; null: not readable now."""
+    """A row of the board. Utilisation in percent, temperature in Celsius, power in watts; null: not readable now.
+    ``pci_bus_id`` is where other tools and the kernel's log have it; neither it nor ``index`` is stable over boots."""
 
     uuid: str
     index: int
@@ -177,6 +181,7 @@ class Gpu(Answer, frozen=True):
     lease: GpuLease | None
     processes: list[GpuProcess]
     health: GpuHealth
+    pci_bus_id: str | UnsetType = UNSET
 
 
 class GpuList(Answer, frozen=True):

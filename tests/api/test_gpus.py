@@ -38,6 +38,17 @@ async def test_a_stranger_on_a_leased_gpu_leaves_it_leased_and_is_in_why(api: Ap
     assert any("carol's python3 (pid 4242)" in sentence for sentence in why["sentences"])
 
 
+async def test_a_gpu_is_named_for_other_tools_too(api: Api) -> None:
+    assert [row["pciBusId"] for row in await rows(api)] == ["00000000:01:00.0", "00000000:02:00.0"]
+
+
+async def test_a_gpu_whose_clocks_are_held_down_says_why_and_is_well(api: Api) -> None:
+    api.world.gpus.throttle(api.world.gpus.uuids[0], "power-cap", "thermal")
+    slow, other = await rows(api)
+    assert (slow["state"], slow["health"]) == ("free", {"status": "ok", "throttle": ["power-cap", "thermal"]})
+    assert other["health"] == {"status": "ok"}
+
+
 async def test_a_quarantined_gpu_says_what_when_and_whom_it_hit(api: Api) -> None:
     made = await api.create()
     api.world.gpus.report(api.world.gpus.uuids[0], 79, api.world.clock.now())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -140,6 +141,21 @@ def test_a_program_s_own_xid_is_noted_only(notebookctl, toy):
 def test_what_ails_a_gpu_is_said_once(notebookctl, toy, health, said):
     toy.on("GET /v1/gpu", board(worlds.gpu(0, "quarantined", health=health)))
     assert notebookctl("gpu").stdout.splitlines()[2:] == (["", said] if said else [])
+
+
+def test_a_gpu_that_is_slowed_says_by_what_and_is_not_called_sick(notebookctl, toy):
+    health = wire.GpuHealth(status="ok", throttle=["thermal", "power-brake"])
+    toy.on("GET /v1/gpu", board(worlds.gpu(0, "free", health=health), worlds.gpu(1, "free")))
+    said = notebookctl("gpu").stdout.splitlines()
+    assert said[3:] == ["", "GPU 0: its clocks are held down: thermal, power-brake"]
+    rows = list(csv.DictReader(notebookctl("gpu", "-o", "csv").stdout.splitlines()))
+    assert [(each["THROTTLE"], each["HEALTH"]) for each in rows] == [("thermal power-brake", "ok"), ("", "ok")]
+
+
+def test_a_gpu_is_shown_where_other_tools_have_it(notebookctl, station):
+    assert " 00000000:02:00.0 " in notebookctl("gpu").stdout
+    rows = csv.DictReader(notebookctl("gpu", "-o", "csv").stdout.splitlines())
+    assert [each["PCI BUS ID"] for each in rows][:2] == ["00000000:01:00.0", "00000000:02:00.0"]
 
 
 @pytest.mark.parametrize("args", [("gpu",), ("gpu", "-o", "csv")])

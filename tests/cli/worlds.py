@@ -205,6 +205,7 @@ def gpu(index, state, *, used=0.0, utilisation=0, temperature=35, power=60.0, le
         lease=lease,
         processes=list(processes),
         health=more.get("health", wire.GpuHealth(status="ok")),
+        pci_bus_id=f"00000000:{index + 1:02X}:00.0",
     )
 
 
