@@ -335,7 +335,7 @@ def _shares(config: Config) -> tuple[FlavorShare, ...]:
         FlavorShare(
             id=each.id,
             description=each.description,
-            cpus=round(each.cpus) if each.cpus else None,
+            cpus=each.cpus,
             memory_bytes=each.memory_bytes,
             shm_bytes=each.shm_bytes,
             limit=each.max_units,

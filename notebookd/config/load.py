@@ -229,9 +229,9 @@ def _flavors(root: Table) -> tuple[shape.FlavorOverride, ...]:
         flavor = shape.FlavorOverride(
             id=table.required("id", parse_name, ""),
             description=table.parsed("description", str, None),
-            cpus=table.optional_number("cpus"),
-            memory_bytes=table.parsed("memory", parse_size, None),
-            shm_bytes=table.parsed("shm", parse_size, None),
+            cpus=table.optional_integer("cpus", at_least=1),
+            memory_bytes=table.parsed("memory", _share, None),
+            shm_bytes=table.parsed("shm", _share, None),
             max_units=table.optional_integer("max", at_least=1),
             default=table.flag("default", default=False),
         )
@@ -241,6 +241,13 @@ def _flavors(root: Table) -> tuple[shape.FlavorOverride, ...]:
             table.problem("default", "another flavor is the default already")
         flavors.append(flavor)
     return tuple(flavors)
+
+
+def _share(text: str) -> int:
+    size = parse_size(text)
+    if not size:
+        raise ValueError("must be more than nothing: leave it out for the share that follows from the machine")
+    return size
 
 
 def _store(root: Table) -> shape.Store:

@@ -19,7 +19,14 @@ from notebookd.config.units import parse_duration, parse_size
 
 T = TypeVar("T")
 
-_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
+_NAMES = {
+    str: "text",
+    int: "a whole number",
+    float: "a fraction",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,17 +136,6 @@ class Table:
     def optional_integer(self, key: str, *, at_least: int = 0) -> int | None:
         """A whole number within bounds, None when absent."""
         value = self.integer(key, at_least, at_least=at_least)
-        return value if self.has(key) else None
-
-    def optional_number(self, key: str) -> float | None:
-        """A positive whole or decimal number, None when absent."""
-        if type(self._values.get(key)) is not float:
-            value: float = self.integer(key, 1, at_least=1)
-        else:
-            value = self.take(key, float, 1.0)
-            if not 0 < value < 2**53:
-                self.problem(key, f"{value} is out of range: it must be more than 0")
-                value = 1.0
         return value if self.has(key) else None
 
     def duration(self, key: str, default: str, *, at_least_s: float = 0.0) -> float:

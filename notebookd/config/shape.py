@@ -280,7 +280,7 @@ class FlavorOverride:
 
     id: str
     description: str | None = None
-    cpus: float | None = None
+    cpus: int | None = None
     memory_bytes: int | None = None
     shm_bytes: int | None = None
     max_units: int | None = None

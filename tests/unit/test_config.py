@@ -270,6 +270,11 @@ def test_the_message_names_file_keys_and_hints(tmp_path: Path) -> None:
         ('[[datastore]]\nalias = "A"\ntype = "rclone"\nremote = "s3"\npath = "/x"', "datastore[0].path"),
         ('[datastore]\nalias = "A"', "datastore"),
         ('[[flavor]]\nid = "a"\nmax = 0', "flavor[0].max"),
+        ('[[flavor]]\nid = "a"\nmemory = "0GiB"', "flavor[0].memory"),
+        ('[[flavor]]\nid = "a"\nshm = "0B"', "flavor[0].shm"),
+        ('[[flavor]]\nid = "a"\ncpus = 0', "flavor[0].cpus"),
+        ('[[flavor]]\nid = "a"\ncpus = 0.4', "flavor[0].cpus"),
+        ('[[flavor]]\nid = "a"\ncpus = 1.5', "flavor[0].cpus"),
         ('[[flavor]]\nid = "a"\ndefault = true\n[[flavor]]\nid = "b"\ndefault = true', "flavor[1].default"),
         ('[[image]]\neditor = "jupyterlab"\nframework = "x"\nversion = "1"', "image[0].image"),
         ('[[image]]\neditor = "vscode"\nframework = "x"\nversion = "1"\nimage = "a:1"', "image[0].command"),
@@ -278,6 +283,11 @@ def test_the_message_names_file_keys_and_hints(tmp_path: Path) -> None:
 )
 def test_what_is_refused_is_named(text: str, key: str, tmp_path: Path) -> None:
     assert list(problems_of(text, tmp_path)) == [key]
+
+
+def test_cpus_of_a_flavor_are_whole_and_never_rounded(tmp_path: Path) -> None:
+    problems = problems_of('[[flavor]]\nid = "a"\ncpus = 1.5\n', tmp_path)
+    assert problems == {"flavor[0].cpus": "must be a whole number, not a fraction "}
 
 
 def test_a_syntax_error_has_its_line(tmp_path: Path) -> None:
