@@ -21,6 +21,8 @@ pytestmark = pytest.mark.engine
 RECIPES = CHECKOUT / "contrib" / "images"
 FOREIGN_FILES = "find / -xdev ( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /workspace ) -prune"
 MEBIBYTE = 2**20
+USER_SITE = ".local/lib/python3.11/site-packages"
+MAKE_BROKEN = "echo 'raise ImportError' > {0} && chmod +x {0}"
 MAKE_EXTENSION = """
 import json, zipfile
 manifest = {"name": "teal", "publisher": "lab", "version": "1.0.0", "engines": {"vscode": "*"}}
@@ -101,6 +103,7 @@ def test_vscode_serves_its_workbench(outer: Machine, vscode: str) -> None:
     page = outer.fetch(vscode, "/?folder=/workspace", token=outer.token(vscode))
     assert page.status == 200
     assert b"workbench" in page.body
+    assert b"enableTelemetry&quot;:false" in page.body
     assert outer.fetch(vscode, "/healthz").status in {302, 401, 403}, "the gateway asks who it is"
 
 
@@ -137,11 +140,35 @@ def test_what_pip_installs_in_vscodes_terminal_stays(live: Machine) -> None:
     live.execute(notebook, "sh", "-c", f"echo '{{}}' > {settings}")
     live.execute(notebook, "python3", "-c", MAKE_EXTENSION)
     live.execute(notebook, "code-server", "--install-extension", "/workspace/teal.vsix")
+    live.execute(notebook, "sh", "-c", f"mkdir .local/bin && {MAKE_BROKEN.format('.local/bin/code-server')}")
     live.stop(notebook)
     live.start(notebook)
     assert live.execute(notebook, "python3", "-c", "import teal; print(teal.COLOUR)") == "teal\n"
     assert live.execute(notebook, "cat", settings) == "{}\n", "a user's own settings are left alone"
     assert "lab.teal-1.0.0" in live.execute(notebook, "ls", ".local/share/code-server/extensions")
+
+
+def test_a_virtual_environment_can_be_made_and_stays(live: Machine) -> None:
+    """With a pip of its own: nobody can install what it would lack."""
+    notebook = live.run()
+    live.execute(notebook, "python3", "-m", "venv", "mine")
+    live.stop(notebook)
+    live.start(notebook)
+    assert "/workspace/mine/lib" in live.execute(notebook, "mine/bin/pip", "--version")
+
+
+def test_no_package_of_a_users_keeps_jupyterlab_from_starting(live: Machine) -> None:
+    notebook = live.run()
+    broken = [MAKE_BROKEN.format(path) for path in (".local/bin/jupyter-lab", f"{USER_SITE}/tornado.py")]
+    live.execute(notebook, "sh", "-c", f"mkdir -p .local/bin {USER_SITE} && {' && '.join(broken)}")
+    live.stop(notebook)
+    live.start(notebook)
+    assert "going on without them" in live.ctl("logs", notebook).stdout
+
+
+def test_a_terminal_finds_the_programs_that_pip_installs(live: Machine) -> None:
+    """JupyterLab's are login shells."""
+    assert live.execute(live.run(), "bash", "-lc", "echo $PATH").startswith("/workspace/.local/bin:")
 
 
 LARGE = [pytest.param(recipe, marks=pytest.mark.long) for recipe in ("tensorflow", "huggingface")]
