@@ -25,6 +25,7 @@ from notebookd.config import Config, Paths
 from notebookd.domain.attached import Attached, Place
 from notebookd.domain.run import NotebookId
 from notebookd.domain.volumes import WORKSPACE, Source, StoreSource
+from notebookd.errors import VolumeFault
 from notebookd.ports.engine import Mount
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ T = TypeVar("T")
 DATA, SCRATCH, VERSIONS, USED, ASKED, SOURCE = "data", "scratch", "versions", "used", "asked", "source"
 _FOLDER_MODE = 0o700
 _MOUNT_POINT_MODE = 0o755
+_IN_THE_WAY = "mount it elsewhere by `notebookctl patch --volume`, or start without it and move what is there"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SOURCE_LIMIT = 4096
 
@@ -118,14 +120,18 @@ async def _in_thread(work: Callable[..., T], *what: object) -> T:
 
 def _make_mount_point(workspace: Path, below: Sequence[str]) -> None:
     """Make the folders that something is to be mounted at in a workspace. What the runtime would make belongs to
-    another account: nobody could write beside the mount, and nobody remove it. A link or a shut folder on the way is
-    left to whoever looks at what was mounted."""
-    with ExitStack() as opened, suppress(FileNotFoundError, PermissionError, nofollow.UnexpectedKind):
+    another account: nobody could write beside the mount, and nobody remove it. A shut folder on the way is left to it.
+    Raises VolumeFault where something else stands."""
+    with ExitStack() as opened, suppress(FileNotFoundError, PermissionError):
         folder = opened.enter_context(nofollow.open_directory(workspace))
         for name in below:
             with suppress(FileExistsError):
                 os.mkdir(name, _MOUNT_POINT_MODE, dir_fd=folder)
-            folder = opened.enter_context(nofollow.open_directory(folder, name))
+            try:
+                folder = opened.enter_context(nofollow.open_directory(folder, name))
+            except nofollow.UnexpectedKind as fault:
+                cause = f"{name!r} is a file or link in the workspace, and in its way"
+                raise VolumeFault(cause, info_code="DATASYNC_INVALID_SOURCE", hint=_IN_THE_WAY) from fault
 
 
 def _discard(folder: Path, keep: Collection[str], scratch: bool) -> None:

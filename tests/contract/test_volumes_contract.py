@@ -202,14 +202,23 @@ async def test_mount_point_in_the_workspace_belongs_to_the_account(volumes: Loca
         assert (workspace / path).stat().st_uid == workspace.stat().st_uid
 
 
-async def test_mount_point_is_not_made_through_a_link(volumes: LocalVolumes, config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["deep/scratch", "deep"])
+@pytest.mark.parametrize("kind", ["link", "file"])
+async def test_what_is_in_the_way_of_a_mount_point_is_named(
+    volumes: LocalVolumes, config: Config, tmp_path: Path, path: str, kind: str
+) -> None:
     workspace = config.paths.workspaces / NOTEBOOK
     workspace.mkdir(parents=True)
     (tmp_path / "outside").mkdir()
-    (workspace / "deep").symlink_to(tmp_path / "outside")
-    each = attached("standalone:/workspace/deep/scratch")
+    if kind == "link":
+        (workspace / "deep").symlink_to(tmp_path / "outside")
+    else:
+        (workspace / "deep").write_text("x")
+    each = attached(f"standalone:/workspace/{path}")
     await volumes.prepare(NOTEBOOK, [each], now=NOW)
-    await volumes.mounts(NOTEBOOK, [each])
+    with pytest.raises(VolumeFault, match="'deep' is a file or link in the workspace") as caught:
+        await volumes.mounts(NOTEBOOK, [each])
+    assert caught.value.info_code == "DATASYNC_INVALID_SOURCE"
     assert list((tmp_path / "outside").iterdir()) == []
 
 
