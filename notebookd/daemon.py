@@ -39,7 +39,7 @@ from notebookd.adapters.sqlite import SqliteStore
 from notebookd.adapters.state_folder import hold
 from notebookd.adapters.systemd import SystemdNotifier, listen_fds, watchdog_interval_s
 from notebookd.adapters.volumes import LocalVolumes
-from notebookd.api.app import make_app
+from notebookd.api.app import make_app, make_runner
 from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
 from notebookd.assembly import Assembly, Parts, assemble, instance_of
@@ -263,7 +263,7 @@ async def _bearers(config: Config, services: Services) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _serving(app: web.Application, listeners: list[socket.socket], made: Path | None) -> AsyncIterator[None]:
     """Serve on these sockets; the one that was ``made`` for it goes in the end."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    runner = make_runner(app)
     await runner.setup()
     try:
         for listener in listeners:

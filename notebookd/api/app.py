@@ -30,6 +30,7 @@ from notebookd.api.errors import map_errors
 from notebookd.api.peers import Callers, PeerPolicy, refuse_browsers, require
 from notebookd.api.remembered import MEMORY, Memory
 from notebookd.api.route import UPGRADE, Media, Route
+from notebookd.http_log import http_log
 
 _READER, _MEMBER, _PERSON, _ADMIN = Access.READER, Access.MEMBER, Access.PERSON, Access.ADMIN
 
@@ -175,6 +176,11 @@ def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = Fals
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _guarded(route, services, callers))
     return app
+
+
+def make_runner(app: web.Application) -> web.AppRunner:
+    """The server around it. Nothing of a request is logged that makes no sense: it may bear a token."""
+    return web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=1)
 
 
 async def _never_stored(_: web.Request, response: web.StreamResponse) -> None:

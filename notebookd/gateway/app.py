@@ -23,9 +23,10 @@ from notebookd.gateway.activity import ActivityBook
 from notebookd.gateway.editor import UNREACHABLE, editor_session, editor_url
 from notebookd.gateway.forward import forward, strip_defaults
 from notebookd.gateway.pages import Page
-from notebookd.gateway.patience import Patience, Stalled, http_log
+from notebookd.gateway.patience import Patience, Stalled
 from notebookd.gateway.table import RouteTable
 from notebookd.gateway.websocket import forward_websocket
+from notebookd.http_log import http_log
 from notebookd.nofollow import UnexpectedKind
 from notebookd.routes import Route
 

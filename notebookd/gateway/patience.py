@@ -5,15 +5,13 @@ for what he takes up meanwhile: a descriptor, some memory, a connection of the e
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import StreamReader, web
-from aiohttp.http_exceptions import HttpProcessingError
 
-__all__ = ["Doorkeeper", "Patience", "Stalled", "chunks", "http_log"]
+__all__ = ["Doorkeeper", "Patience", "Stalled", "chunks"]
 
 
 _FEW: Final = 256
@@ -92,15 +90,3 @@ class Doorkeeper:
             if handler not in there and now - since > _MADE_WITHIN_S:
                 del self.silent[handler]
         self._many = 2 * len(self.silent) + _FEW
-
-
-class _NoBytesOfOthers(logging.Filter):
-    """Keeps out what aiohttp says of requests that are no HTTP: it quotes them, and a token may be in the quotation."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it may be logged."""
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-http_log: Final = logging.getLogger("notebookd.gateway.http")
-http_log.addFilter(_NoBytesOfOthers())

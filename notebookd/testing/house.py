@@ -23,7 +23,7 @@ from notebookd.adapters.prometheus import PrometheusTelemetry
 from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.adapters.volumes import LocalVolumes
-from notebookd.api.app import make_app
+from notebookd.api.app import make_app, make_runner
 from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
 from notebookd.assembly import Parts, assemble, instance_of, policy_of
@@ -204,7 +204,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
 async def serve_api(house: House, peers: PeerPolicy, path: Path, *, bearers_only: bool = False) -> AsyncIterator[Path]:
     """Serve a house's API on a Unix socket at ``path``, of the members' group; with ``bearers_only`` to tokens."""
     app = make_app(house.services, peers, bearers_only=bearers_only)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    runner = make_runner(app)
     await runner.setup()
     try:
         await web.SockSite(runner, listen(path, peers.member_group)).start()

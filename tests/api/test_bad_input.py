@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -313,3 +314,15 @@ async def test_a_refusal_of_the_engine_is_told_as_such(api: Api) -> None:
     said = await api.call("GET", f"/v1/notebook/{notebook}/log")
     assert (said.status, said.code) == (503, "engine-error")
     assert said.body["message"] == "cannot read the log: the engine says no"
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\x01\r\n\r\n", b"a" * 9000 + b"\r\n\r\n"], ids=["line", "sign", "long"])
+async def test_of_a_request_that_makes_no_sense_nothing_is_logged(
+    api: Api, end: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_unix_connection(api.socket)
+    writer.write(b"GET /v1/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nbd_secret" + end)
+    assert b" 400 " in await reader.readline()
+    writer.close()
+    await api.house.quiet()
+    assert "secret" not in caplog.text
