@@ -140,12 +140,12 @@ async def open_exec(
 
 
 class _Reader(asyncio.StreamReader):
-    """The engine closes the connection of a command that ended with input unread, and the kernel calls that a reset:
-    it is an end like any other, before which everything is read that came."""
+    """The engine closes the connection of a command that ended with input unread or on its way, which is a reset or a
+    broken pipe: an end like any other, before which everything is read that came."""
 
     def set_exception(self, exc: Exception) -> None:
         """The connection broke."""
-        if isinstance(exc, ConnectionResetError):
+        if isinstance(exc, ConnectionResetError | BrokenPipeError):
             self.feed_eof()
         else:
             super().set_exception(exc)
