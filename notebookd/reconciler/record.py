@@ -19,6 +19,7 @@ from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.syncing import Sync
 from notebookd.ports.store import Entry, Store, Transaction
 from notebookd.reconciler.metering import Meter
+from notebookd.wire import rfc3339
 
 _EVENTS_AT_ONCE = 2000
 
@@ -151,7 +152,7 @@ def _data(run: Run) -> dict[str, Any]:
 def warning_event(notebook: Notebook, run: Run, reason: Reason, due_at: datetime, at: datetime, **more: Any) -> Event:
     """Somebody is told ``at`` a time what will happen to his notebook ``due_at`` another."""
     left_s = max(0, round((due_at - at).total_seconds()))
-    data = {"reason": str(reason), "at": due_at.isoformat(), "leftSeconds": left_s, **more}
+    data = {"reason": str(reason), "at": rfc3339(due_at), "leftSeconds": left_s, **more}
     return _run_event("notebook.warning", notebook, run, at, data)
 
 

@@ -53,6 +53,7 @@ from notebookd.reconciler.record import write_entry
 from notebookd.service.allowance import Allowance
 from notebookd.service.faults import invalid, labelled_for
 from notebookd.service.starts import Starts
+from notebookd.wire import rfc3339
 
 _S = NotebookState
 STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
@@ -367,7 +368,7 @@ def _extension(entry: Entry, moved: Run, actor: Actor, at: datetime) -> Event:
         notebook_id=entry.notebook.id,
         run_id=moved.id,
         owner=entry.notebook.owner,
-        data={"from": before.isoformat(), "until": after.isoformat()},
+        data={"from": rfc3339(before), "until": rfc3339(after)},
     )
 
 

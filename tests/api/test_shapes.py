@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -43,7 +44,11 @@ def times(value: Any, key: str = "") -> list[str]:
         return [time for name, each in value.items() for time in times(each, name)]
     if isinstance(value, list):
         return [time for each in value for time in times(each, key)]
-    return [value] if key.endswith(("At", "at", "date", "since", "timestamp", "Date")) and value is not None else []
+    return (
+        [value]
+        if key.endswith(("At", "at", "from", "until", "date", "since", "timestamp", "Date")) and value is not None
+        else []
+    )
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -120,6 +125,18 @@ async def test_the_deadline_counts_from_the_latest_entry_into_running(api: Api) 
     second = (await api.get(notebook))["status"]["lastJobStatus"]
     assert second["startedAt"] == first["startedAt"]
     assert second["timeoutAt"] > first["timeoutAt"]
+
+
+async def test_what_events_tell_of_times_is_written_like_every_time(api: Api) -> None:
+    notebook = await api.create(labels={"notebookd/idle-stop": "20m"})
+    await api.call("PUT", f"/v1/notebook/{notebook}/extend", {"duration": "1h"})
+    for step in (660, 7 * 86400 - 600):
+        await api.house.pass_time(step)
+    told = api.house.store.list_events(after=0, limit=100, notebook_id=None, owner=None)
+    found = {each.type: times(dict(each.data)) for each in told if times(dict(each.data))}
+    assert found.keys() == {"notebook.extended", "notebook.warning"}
+    for stamp in itertools.chain.from_iterable(found.values()):
+        assert TIME.fullmatch(stamp), stamp
 
 
 async def test_why_tells_of_the_queue_and_of_the_deadline(api: Api) -> None:
