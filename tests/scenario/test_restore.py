@@ -13,6 +13,7 @@ from notebookd.domain.billing import minutes
 from notebookd.domain.container import ContainerStatus
 from notebookd.domain.run import NotebookId, NotebookState
 from notebookd.testing.house import House, World, open_house
+from notebookd.wire import parse_rfc3339, rfc3339
 from tests.scenario.play import (
     ALICE,
     BOB,
@@ -194,7 +195,8 @@ async def test_nobody_is_given_a_gpu_that_a_container_of_nobodys_stands_on(world
             await house.pass_time(15)
         assert containers_of(world, newer) == []
         assert state(house, waiting) is NotebookState.RUNNING
-        assert [each.type for each in events(house)].count("store.restored") == 1
+        (told,) = [each.data for each in events(house) if each.type == "store.restored"]
+        assert told["restored_at"] == rfc3339(parse_rfc3339(told["restored_at"]))
         assert_sound(house)
 
 

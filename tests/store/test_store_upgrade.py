@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -102,6 +104,24 @@ async def test_the_store_says_of_it_what_the_old_one_knew(frozen: Path, path: Pa
         ]
         queued = [each.notebook.spec.name for each in store.list_unsettled() if each.notebook.owner != "carol"]
         assert queued == ["running", "twice", "waiting", "keyed"], "the queue is in the order it was in"
+
+
+async def test_the_copy_is_on_the_disk_under_its_name_before_anything_is_changed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(DUMPS[0], path)
+    old = version_of(path)
+    copy = path.with_name(f"{path.name}.v{old}-{NOW:%Y%m%dT%H%M%S}")
+    synced: list[tuple[bool, bool, int]] = []
+    sync = os.fsync
+
+    def watched(handle: int) -> None:
+        sync(handle)
+        synced.append((stat.S_ISDIR(os.fstat(handle).st_mode), copy.exists(), version_of(path)))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    async with SqliteStore.open(path, NOW, ballast_bytes=1):
+        assert synced[:2] == [(False, False, old), (True, True, old)]
 
 
 async def test_a_daemon_goes_on_from_it(frozen: Path, tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from notebookd.adapters.sqlite.schema import load_migrations, schema_of
+from notebookd.adapters.sqlite.schema import load_migrations, schema_of, sync_folder
 from notebookd.errors import RestoreRefused, StoreUnavailable
 from notebookd.ports.store import RESTORED
+from notebookd.wire import rfc3339
 
 _JOURNALS = ("-wal", "-shm")
 _NO_COPY = "give it a file that `notebookctl backup` wrote, or one of the dated copies beside the database"
@@ -173,7 +174,7 @@ def restore_copy(source: BinaryIO, database: Path, now: datetime, *, other_insta
         _note_restore(part, present.last_event if present is not None else 0, now)
         _remove_journals(database)  # one that stayed would be played into what comes in its place
         part.replace(database)
-        _sync_folder(database.parent)
+        sync_folder(database.parent)
     except (sqlite3.Error, OSError) as fault:
         raise StoreUnavailable(f"cannot restore {database}: {fault}", hint="is there room on its disk?") from fault
     finally:
@@ -208,7 +209,7 @@ def _note_restore(part: Path, last_event: int, now: datetime) -> None:
     """Number its events on from ``last_event``, and have the next notebookd know that this is a restored database."""
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (RESTORED, now.isoformat()))
+        connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (RESTORED, rfc3339(now)))
         last_event = max(last_event, _last_event(connection))
         connection.execute("DELETE FROM sqlite_sequence WHERE name = 'event'")
         connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (last_event,))
@@ -224,18 +225,10 @@ def _keep(database: Path, now: datetime) -> Path | None:
     for journal in _JOURNALS:
         with suppress(FileNotFoundError):
             os.link(f"{database}{journal}", f"{kept}{journal}")
-    _sync_folder(database.parent)
+    sync_folder(database.parent)
     return kept
 
 
 def _remove_journals(database: Path) -> None:
     for journal in _JOURNALS:
         database.with_name(f"{database.name}{journal}").unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -90,6 +90,16 @@ def _keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
     finally:
         os.close(handle)
     part.rename(copy)
+    sync_folder(copy.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, as a power failure would find them."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _statements(script: str) -> list[str]:
