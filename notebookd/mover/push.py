@@ -10,7 +10,7 @@ remote shows a file before all of it is there, it goes into a temporary folder, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from notebookd.mover.abilities import Abilities
@@ -20,7 +20,7 @@ from notebookd.mover.job import Job
 from notebookd.mover.manifest import Entry, Seen, Sending
 from notebookd.mover.names import conflict_name, remote_name
 from notebookd.mover.rclone import Outcome, Rclone
-from notebookd.mover.report import Code, Fault, Reporter, Result, named
+from notebookd.mover.report import Code, Fault, Reporter, Result, named, shown
 from notebookd.mover.staging import CHANGED
 from notebookd.mover.tree import Walk
 from notebookd.mover.volume import Volume, digest_or_none
@@ -74,6 +74,7 @@ class _Push:
         self._aside = f".notebookd-{volume.token()}.part"
         self._arriving: set[str] = set()
         self._tally = _Tally()
+        self._cleared: set[str] = set()
 
     def run(self) -> Result:
         volume = self._volume
@@ -95,8 +96,10 @@ class _Push:
             here = volume.data.walk()
             plan = decide_push(self._entries, here, there, self._same, deletes=self._deletes)
             self._entries.update(plan.adopt)
+            if self._make_way(plan):
+                continue
             self._foresee(plan, here)
-            batch = self._batch(plan)
+            batch = self._batch(plan, there)
             if not batch:
                 break
             self._send(batch)
@@ -106,6 +109,22 @@ class _Push:
         self._tidy(plan)
         self._remember()
         return self._result(plan, here)
+
+    def _make_way(self, plan: PushPlan) -> bool:
+        """Where a file became a folder or a folder a file, delete first what is to be deleted and stands in its way.
+        Returns whether there was such: then both sides are looked at anew."""
+        wanted = {each.path for each in plan.upload if self._tally.wants(each.path)}
+        above = {folder for path in wanted for folder in _folders_of(path)}
+        doomed = [
+            path
+            for path in plan.delete
+            if path not in self._cleared and (path in above or not wanted.isdisjoint(_folders_of(path)))
+        ]
+        self._cleared.update(doomed)
+        self._delete(doomed)
+        for emptied in sorted({folder for path in doomed for folder in _folders_of(path)} & wanted):
+            self._rclone.remove_empty(emptied)
+        return bool(doomed)
 
     def _tidy(self, plan: PushPlan) -> None:
         """Leave nothing behind, here or there, but notes of what is still to be sent."""
@@ -125,16 +144,23 @@ class _Push:
         progress.total_bytes = progress.transferred_bytes + sum(each.local.size for each in left)
         self._reporter.tick()
 
-    def _batch(self, plan: PushPlan) -> list[Upload]:
+    def _batch(self, plan: PushPlan, there: Mapping[str, Seen]) -> list[Upload]:
         """What is sent next; names that no remote can have fail."""
         batch: list[Upload] = []
         size = 0
+        folders = {folder for path in there for folder in _folders_of(path)}
         for each in plan.upload:
             if not self._tally.wants(each.path):
                 continue
             if remote_name(each.path) is None:
                 self._tally.attempts[each.path] = ATTEMPTS
                 self._tally.failed[each.path] = "its name is no UTF-8: rename it"
+                continue
+            if not self._abilities.whole and (
+                words := _in_the_way(each.path, there, folders)
+            ):  # buckets have no folders
+                self._tally.attempts[each.path] = ATTEMPTS
+                self._tally.failed[each.path] = words
                 continue
             if batch and (len(batch) >= BATCH_FILES or size + each.local.size > BATCH_BYTES):
                 break
@@ -332,6 +358,22 @@ def _is_still(now: Sending, former: Sending | None, aside: Mapping[str, Seen]) -
         return False
     seen = aside.get(now.target)
     return seen is not None and seen.size == now.local.size and seen.is_now(former.staged or seen)
+
+
+def _folders_of(path: str) -> Iterator[str]:
+    """Every folder above a path."""
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def _in_the_way(path: str, there: Mapping[str, Seen], folders: Collection[str]) -> str:
+    """Why a remote that has folders cannot take a file of that name now; empty when it can."""
+    if path in folders:
+        return "a folder has its name at the remote: rename it, or empty that"
+    above = next((folder for folder in _folders_of(path) if folder in there), None)
+    return (
+        f"{shown(above)}, the folder that it is in, is a file at the remote: rename it, or remove that" if above else ""
+    )
 
 
 def _incomplete(failed: Mapping[str, str]) -> Fault:

@@ -193,6 +193,10 @@ class Rclone:
         """Delete files."""
         return self._bulk("delete", paths, [self.where()], [])
 
+    def remove_empty(self, inside: str) -> None:
+        """Remove a folder with nothing but folders in it. That it stays is no fault."""
+        self._run(["rmdirs", *LOOKING, "--", self.where(inside)])
+
     def purge(self, inside: str) -> None:
         """Remove a folder and all in it. That it stays is no fault."""
         self._run(["purge", *LOOKING, "--", self.where(inside)])

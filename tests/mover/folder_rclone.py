@@ -119,6 +119,11 @@ class FolderRclone(Rclone):
             (self._root / name).unlink()
         return Outcome(status=0)
 
+    def remove_empty(self, inside: str) -> None:
+        for folder in sorted((self._root / inside).rglob("*"), reverse=True):
+            folder.rmdir()
+        (self._root / inside).rmdir()
+
     def purge(self, inside: str) -> None:
         if (self._root / inside).exists():
             shutil.rmtree(self._root / inside)

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+
+import pytest
 
 from tests.mover.lab import MARK, Lab
 
@@ -199,6 +202,27 @@ def test_a_listing_says_what_is_one_level_below(any_lab: Lab) -> None:
     assert found["a.txt"]["size"] == 5
     assert found["a.txt"]["modified"].startswith("20")
     assert (found["a.txt"]["folder"], found["sub"]["folder"]) == (False, True)
+
+
+@pytest.mark.parametrize("permission", ["RW", "RWD"])
+def test_files_that_became_folders_and_folders_that_became_files(any_lab: Lab, permission: str) -> None:
+    any_lab.put({"f": b"f", "d/x": b"x", "d/e/y": b"y", "g": b"g"})
+    assert any_lab.pull()["ok"]
+    (any_lab.data / "f").unlink()
+    any_lab.edit("f/in", "in")
+    shutil.rmtree(any_lab.data / "d")
+    any_lab.edit("d", "file")
+    any_lab.edit("g", "changed")
+    said = any_lab.push(permission)
+    there = any_lab.remote_files()
+    assert there["g"] == b"changed", "the others are not held up"
+    if permission == "RWD":
+        assert said["ok"], said
+        assert there == {"f/in": b"in", "d": b"file", "g": b"changed"}
+    elif not said["ok"]:
+        assert said["code"] == "DATASYNC_INCOMPLETE"
+        assert "at the remote: rename it" in said["message"]
+        assert there == {"f": b"f", "d/x": b"x", "d/e/y": b"y", "g": b"changed"}
 
 
 def test_a_file_is_no_folder_to_write_into_or_to_list(any_lab: Lab) -> None:
