@@ -146,6 +146,8 @@ def _wait(here: Here, notebook: str, begun: datetime, goal: str | None, bad: fro
         steps = _Steps(shown, here.client, begun)
         for reply in _looks(here, notebook, begun):
             now = here.terminal.now()
+            if reply is None and goal is not None:
+                raise EndedBadly("the notebook was deleted meanwhile", "notebookctl events shows by whom")
             if reply is None:
                 steps.finished("deleted", now)
                 raise _Gone

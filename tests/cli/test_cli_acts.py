@@ -157,6 +157,20 @@ def test_start_can_discard_and_wait(notebookctl, toy):
     assert toy.asked[0].query == {"discard": ["true"]}
 
 
+@pytest.mark.parametrize(
+    "args", [["start", A], ["stop", A], ["restart", A], ["run", "conda", "jupyterlab", "--timings"]]
+)
+def test_a_notebook_that_is_deleted_while_it_is_waited_for_ended_badly(notebookctl, toy, args):
+    gone = {"message": "cannot find", "code": "not-found"}
+    toy.on("POST /v1/notebook", notebook(state="STARTING"))
+    toy.on(f"PUT /v1/notebook/{A}/{args[0]}", status=204)
+    toy.on(GET, gone, 404)
+    toy.on(f"{GET}/timings", gone, 404)
+    result = notebookctl(*args, "--wait")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "the notebook was deleted meanwhile" in result.stderr
+
+
 def test_somebody_elses_notebook_ends_with_the_plain_url(notebookctl, toy):
     toy.on(f"{GET}/access", {"message": "no", "code": "forbidden"}, status=403)
     assert notebookctl("start", A, "--wait").stdout == f"http://{A}.localhost:8421/\n"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from notebookd.cli.here import Here, Verb, output_option, pass_here, wait_option
 from notebookd.cli.result import show_entry, show_notebook
 from notebookd.cli.timings import steps_of
 from notebookd.cli.waiting import wait_until_running
-from notebookd.client import Reply
+from notebookd.client import Refused, Reply
 
 
 @click.command("run", cls=Verb, equals=("--restart-on-timeout",))
@@ -104,4 +105,5 @@ def _running(here: Here, notebook: str, begun: datetime, *, timings: bool) -> Re
         return wait_until_running(here, notebook, begun)
     finally:  # a start that fails got somewhere, too
         if timings:
-            here.terminal.note(steps_of(here.client.timings(notebook).value))
+            with suppress(Refused):  # it may be gone
+                here.terminal.note(steps_of(here.client.timings(notebook).value))
