@@ -104,6 +104,8 @@ class Archives:
             raise invalid(what, [Fault("$query.path", message)])
         if not entry.notebook.workspace_made:
             raise Conflict(f"cannot {what}: it has no workspace before its first start")
+        if entry.run.origin is not None:
+            raise Conflict(f"cannot {what}: its workspace is still to be filled from a snapshot")
         whole = "/".join(part for part in path.split("/") if part not in {"", "."})
         for inside, volume in _volumes_within(entry.notebook.spec.volumes):
             if whole == inside or whole.startswith(f"{inside}/"):

@@ -217,6 +217,21 @@ class TestSnapshots:
         assert not (workspace(api, forked) / "second").exists()
         assert (workspace(api, notebook) / "second").exists()
 
+    async def test_a_workspace_that_is_still_to_be_filled_is_not_copied(self, api: Api, notebook: str) -> None:
+        (newest, *_) = (await api.call("GET", f"/v1/notebook/{notebook}/backup")).body["items"]
+        api.world.movers.held = True
+        fork = (await api.call("POST", f"/v1/notebook/{notebook}/backup/{newest['id']}/fork")).body["id"]
+        await api.house.quiet()
+        for method in ("GET", "PUT"):
+            said = await api.call(method, f"/v1/notebook/{fork}/archive")
+            assert (said.status, said.code) == (409, "conflict")
+            assert "to be filled from a snapshot" in said.body["message"]
+        (mover,) = api.world.movers.movers
+        api.world.movers.finish(mover)
+        await api.house.quiet()
+        async with api.session.get(f"http://localhost/v1/notebook/{fork}/archive") as answer:
+            assert answer.status == 200
+
     async def test_they_are_checked(self, api: Api, notebook: str) -> None:
         said = await api.call("POST", f"/v1/notebook/{notebook}/backup/check")
         assert (said.status, said.body) == (200, {"said": "no errors were found"})
