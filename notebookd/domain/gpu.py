@@ -74,12 +74,14 @@ class Quarantine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuMarks:
     """What is remembered of a GPU over every restart. ``forgiven_ecc`` is the count of memory errors that an admin has
-    cleared; ``foreign`` whether strangers were on it when somebody last looked."""
+    cleared; ``foreign`` whether strangers were on it when somebody last looked, and ``mig`` whether it was in MIG
+    mode."""
 
     drained: bool = False
     quarantine: Quarantine | None = None
     forgiven_ecc: int = 0
     foreign: bool = False
+    mig: bool = False
 
 
 UNMARKED = GpuMarks()

@@ -101,6 +101,16 @@ def diagnose(
     return Diagnosis(marks=marks, notes=tuple(notes))
 
 
+def with_mode(diagnosis: Diagnosis, health: GpuHealth) -> Diagnosis:
+    """With a note when MIG mode was switched on or off. A GPU that cannot be read tells nothing of its mode."""
+    marks = diagnosis.marks
+    told = health.mig or health.fault in {None, "ecc"}
+    if not told or health.mig is marks.mig:
+        return diagnosis
+    note = Note(type="gpu.mig", data={"message": health.reason}) if health.mig else Note(type="gpu.mig-off")
+    return Diagnosis(marks=replace(marks, mig=health.mig), notes=(*diagnosis.notes, note))
+
+
 def quarantined(marks: GpuMarks, message: str, *, holder: Holder | None, boot_id: str, now: datetime) -> Diagnosis:
     """Put a GPU in quarantine for a reason of ours; one that is there already stays as it is."""
     if marks.quarantine is not None:

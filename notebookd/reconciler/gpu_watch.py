@@ -15,7 +15,7 @@ from notebookd.domain.gpu import HEALTHY, UNMARKED, GpuEvent, GpuMarks, GpuUnit,
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import HeldGpus
 from notebookd.domain.run import NotebookId, Run, RunId
-from notebookd.domain.sickness import Diagnosis, Holder, Note, diagnose, quarantined
+from notebookd.domain.sickness import Diagnosis, Holder, Note, diagnose, quarantined, with_mode
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.store import Entry, Store, Transaction
@@ -111,6 +111,8 @@ class GpuWatch:
             diagnosis = self._diagnose(unit, before, entry)
             if isinstance(self._inventory.seen, Known):
                 diagnosis = _with_strangers(diagnosis, self._inventory.strangers_on(unit, lease))
+                sample = self._inventory.samples.get(unit.uuid)
+                diagnosis = with_mode(diagnosis, sample.health) if sample is not None else diagnosis
             if diagnosis.notes or diagnosis.marks != before:
                 found.append((unit.uuid, diagnosis, entry))
         trouble = self._trouble_note()

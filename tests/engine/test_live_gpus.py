@@ -223,7 +223,7 @@ FAULTS = {
         state="quarantined", event="gpu.quarantined", says="reset", effect=nobody_gets_it),
     "MIG on, free": Fault(
         gpu=FREE, lines=("mig on",),
-        state="unsupported", event=None, says="MIG", effect=nobody_gets_it),
+        state="unsupported", event="gpu.mig", says="MIG", effect=nobody_gets_it),
     "a stranger, free": Fault(
         gpu=FREE, lines=("compute {stranger} 1GiB",),
         state="foreign", event="gpu.foreign", effect=nobody_gets_it),

@@ -219,6 +219,23 @@ async def test_a_sick_gpu_is_kept_from_everybody(world: World, first: str, secon
         assert_sound(house)
 
 
+async def test_mig_mode_is_on_record_when_it_is_switched_on_and_off(world: World, first: str) -> None:
+    async with open_house(world) as house:
+        notebook = await create(house)
+        world.gpus.set_mig(first)
+        await house.pass_time(6)
+        assert [each.data["gpu"] for each in events(house, notebook) if each.type == "gpu.mig"] == [first]
+        world.gpus.become_unavailable()
+        await house.pass_time(6)
+        world.gpus.become_available()
+    async with open_house(world) as house:
+        await house.pass_time(6)
+        assert [each for each in told(house) if each.startswith("gpu.")] == ["gpu.mig"]
+        world.gpus.heal(first)
+        await house.pass_time(6)
+        assert [each for each in told(house) if each.startswith("gpu.")] == ["gpu.mig", "gpu.mig-off"]
+
+
 @pytest.mark.parametrize("name", ["Xid 79", "double-bit ECC", "lost"])
 async def test_a_quarantine_names_whom_it_hit_and_outlives_the_daemon_until_a_boot(
     world: World, first: str, name: str

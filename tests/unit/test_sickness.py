@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from notebookd.domain.gpu import HEALTHY, UNMARKED, GpuEvent, GpuHealth, GpuMarks, Quarantine
-from notebookd.domain.sickness import APPLICATION_XIDS, Diagnosis, Holder, ailing, diagnose, quarantined
+from notebookd.domain.sickness import APPLICATION_XIDS, Diagnosis, Holder, ailing, diagnose, quarantined, with_mode
 from tests.values import BOOT, NOTEBOOK_ID, NOW, OTHER_BOOT, RUN_ID, after
 
 HOLDER = Holder(run_id=RUN_ID, notebook_id=NOTEBOOK_ID, owner="alice")
@@ -36,6 +36,17 @@ def look(
 
 def types(found: Diagnosis) -> list[str]:
     return [note.type for note in found.notes]
+
+
+def test_a_gpu_that_cannot_be_read_has_not_left_mig_mode() -> None:
+    on = GpuHealth(ok=False, reason="MIG mode is on", mig=True, fault="mig")
+    found = with_mode(look(on), on)
+    assert (found.marks, types(found)) == (GpuMarks(mig=True), ["gpu.mig"])
+    for unread in (on, LOST, GpuHealth(ok=False, fault="unreadable"), GpuHealth(ok=False, fault="reset-required")):
+        assert with_mode(Diagnosis(marks=found.marks), unread) == Diagnosis(marks=found.marks)
+    for read in (HEALTHY, ecc(1)):
+        left = with_mode(Diagnosis(marks=found.marks), read)
+        assert (left.marks, types(left)) == (UNMARKED, ["gpu.mig-off"])
 
 
 def test_a_healthy_gpu_is_not_news() -> None:
