@@ -149,9 +149,8 @@ class Transaction(LedgerWriter, ShelfWriter, TokenWriter, Protocol):
         """Record an event."""
         ...
 
-    async def forget_events(self, before: datetime, *, at_most: int) -> int:
-        """Forget the oldest events, up to the first that is not older than ``before`` and never the newest; returns how
-        many went."""
+    async def forget_events(self, before: datetime, *, at_most: int) -> None:
+        """Forget the oldest events, up to the first that is not older than ``before`` and never the newest."""
         ...
 
     async def strike_off(self, notebook_id: NotebookId, at: datetime) -> None:
@@ -175,7 +174,8 @@ class Store(Reader, Protocol):
     """The store."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Open the one write transaction; committed at a clean exit, rolled back at any other."""
+        """Open the one write transaction; written as a whole at a clean exit, and not at all at any other. What breaks
+        a rule of the store (Conflict) or cannot be written (StoreUnavailable) is told at the exit."""
         ...
 
     async def next_event(self, after: int) -> None:

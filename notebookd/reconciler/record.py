@@ -32,8 +32,9 @@ async def forget_events(store: Store, before: datetime) -> None:
     """Forget the events from before that time; some at once, lest anybody wait long for his turn to write."""
     while (oldest := store.list_events(after=0, limit=1, notebook_id=None, owner=None)) and oldest[0].at < before:
         async with store.transaction() as tx:
-            if not await tx.forget_events(before, at_most=_EVENTS_AT_ONCE):
-                return
+            await tx.forget_events(before, at_most=_EVENTS_AT_ONCE)
+        if store.first_event_id() == oldest[0].id:
+            return  # the newest of all, which stays
 
 
 async def write_entry(

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar, cast
 
 from notebookd.adapters.sqlite import SqliteStore
-from notebookd.adapters.sqlite.store import SqliteTransaction
+from notebookd.adapters.sqlite.writes import SqliteTransaction
 
 P = TypeVar("P")
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebookd.adapters.sqlite import SqliteStore, records
+from notebookd.adapters.sqlite.writes import Statement
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks, Quarantine
 from notebookd.domain.notebook import Notebook, NotebookSpec
@@ -157,28 +158,34 @@ async def test_a_released_gpu_may_be_leased_again_and_the_history_stays(store: S
     assert rows == [("GPU-0", RUN_ID, 0), ("GPU-0", OTHER_RUN, 1)]
 
 
+ANOTHER_RUN = (
+    "INSERT INTO run (id, notebook_id, number, state, queued_at, place, version, body) "
+    "SELECT 'x', {owner}, {number}, state, queued_at, 99, version, body FROM run LIMIT 1"
+)
+
+
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "rule"),
     [
-        "UPDATE run SET state = 'ASLEEP'",
-        "UPDATE run SET number = 0",
-        "UPDATE run SET body = 'no json'",
-        "UPDATE run SET queued_at = 'yesterday'",
-        "UPDATE notebook SET wanted = 'perhaps'",
-        "UPDATE notebook SET body = '{'",
-        "INSERT INTO run SELECT 'x', notebook_id, number, state, queued_at, version, body FROM run LIMIT 1",
-        "INSERT INTO run SELECT 'x', 'nobody', 9, state, queued_at, version, body FROM run LIMIT 1",
-        "INSERT INTO lease SELECT 'GPU-0', id, 0, NULL FROM run WHERE id LIKE '99%'",
-        "INSERT INTO lease VALUES ('GPU-9', 'no run', 0, NULL)",
-        "DELETE FROM notebook",
+        ("UPDATE run SET state = 'ASLEEP'", "CHECK constraint failed: state IN"),
+        ("UPDATE run SET number = 0", "CHECK constraint failed: number > 0"),
+        ("UPDATE run SET body = 'no json'", "CHECK constraint failed: json_valid"),
+        ("UPDATE run SET queued_at = 'yesterday'", "cannot store TEXT value in INTEGER column run.queued_at"),
+        ("UPDATE notebook SET wanted = 'perhaps'", "CHECK constraint failed: wanted IN"),
+        ("UPDATE notebook SET body = '{'", "CHECK constraint failed: json_valid"),
+        (ANOTHER_RUN.format(owner="notebook_id", number="number"), "UNIQUE constraint failed: run.notebook_id"),
+        (ANOTHER_RUN.format(owner="'nobody'", number="9"), "FOREIGN KEY constraint failed"),
+        ("INSERT INTO lease SELECT 'GPU-0', id, 0, NULL FROM run WHERE id LIKE '99%'", "UNIQUE constraint failed"),
+        ("INSERT INTO lease VALUES ('GPU-9', 'no run', 0, NULL)", "FOREIGN KEY constraint failed"),
+        ("DELETE FROM notebook", "FOREIGN KEY constraint failed"),
     ],
 )
-async def test_the_database_refuses_what_cannot_be(store: SqliteStore, statement: str) -> None:
+async def test_the_database_refuses_what_cannot_be(store: SqliteStore, statement: str, rule: str) -> None:
     await two_runs(store)
     before = (store.find_entry(NOTEBOOK_ID), store.find_entry(OTHER), store.list_leases())
-    with pytest.raises(StoreUnavailable, match="cannot write the database"):
+    with pytest.raises(StoreUnavailable, match=f"cannot write the database: {rule}"):
         async with store.transaction() as tx:
-            await tx._connection.execute(statement)
+            tx.statements.append(Statement(statement, {}))
     assert (store.find_entry(NOTEBOOK_ID), store.find_entry(OTHER), store.list_leases()) == before
 
 
@@ -249,15 +256,17 @@ async def test_the_oldest_events_are_forgotten_up_to_the_first_that_is_young_eno
         for age in ages_h:
             await tx.append(Event(type="t", at=NOW - timedelta(hours=age), actor="alice"))
     async with store.transaction() as tx:
-        assert await tx.forget_events(NOW - timedelta(hours=24), at_most=1) == 1
-        assert await tx.forget_events(NOW - timedelta(hours=24), at_most=9) == 1
+        await tx.forget_events(NOW - timedelta(hours=24), at_most=1)
+    assert store.first_event_id() == 2
+    async with store.transaction() as tx:
+        await tx.forget_events(NOW - timedelta(hours=24), at_most=9)
     assert (store.first_event_id(), store.last_event_id()) == (3, 5)
     async with store.transaction() as tx:
-        assert await tx.forget_events(NOW + timedelta(hours=24), at_most=9) == 2
+        await tx.forget_events(NOW + timedelta(hours=24), at_most=9)
     assert (store.first_event_id(), store.last_event_id()) == (5, 5)
 
 
 async def test_an_empty_record_has_nothing_to_forget(store: SqliteStore) -> None:
     async with store.transaction() as tx:
-        assert await tx.forget_events(NOW, at_most=9) == 0
+        await tx.forget_events(NOW, at_most=9)
     assert store.first_event_id() == 0

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -127,20 +128,46 @@ async def test_a_task_cancelled_anywhere_leaves_no_transaction_open(store: Sqlit
     assert kinds == (["x", "after"] if entry else ["after"])
 
 
-async def test_a_task_cancelled_while_it_begins_leaves_no_transaction_open(store: SqliteStore) -> None:
+async def test_a_task_cancelled_before_its_turn_writes_nothing(store: SqliteStore) -> None:
     async def write() -> None:
         async with store.transaction():
             raise AssertionError("cancelled before")
 
-    task = asyncio.get_running_loop().create_task(write())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
     async with store.transaction() as tx:
+        task = asyncio.get_running_loop().create_task(write())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         await tx.append(event("after"))
     assert store.last_event_id() == 1
+
+
+async def test_a_task_cancelled_while_its_changes_are_written_goes_when_they_are(store: SqliteStore) -> None:
+    async def write() -> None:
+        async with store.transaction() as tx:
+            await tx.put_notebook(notebook())
+            await tx.put_run(run())
+            await tx.append(event("x"))
+
+    writing, on = threading.Event(), threading.Event()
+
+    def halt() -> None:
+        writing.set()
+        assert on.wait(10)
+
+    await store._writes.create_function("halt", 0, halt)
+    await store._writes.execute("CREATE TEMP TRIGGER halting BEFORE INSERT ON event BEGIN SELECT halt(); END")
+    task = asyncio.get_running_loop().create_task(write())
+    await asyncio.to_thread(writing.wait, 10)
+    task.cancel()
+    _, pending = await asyncio.wait({task}, timeout=0.05)
+    assert pending
+    assert store.find_entry(NOTEBOOK_ID) is None
+    on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert store.find_entry(NOTEBOOK_ID) is not None, "who comes next reads what was written"
 
 
 async def test_a_task_cancelled_while_it_commits_is_cancelled_and_the_store_goes_on(store: SqliteStore) -> None:

@@ -14,27 +14,24 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
-
-import aiosqlite
 
 from notebookd.adapters.sqlite import records
 from notebookd.adapters.sqlite.ballast import Ballast
 from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
 from notebookd.adapters.sqlite.disk import disk_use, free_bytes, unopened
 from notebookd.adapters.sqlite.history import HistoryReads
-from notebookd.adapters.sqlite.ledger import LedgerReads, LedgerWrites
+from notebookd.adapters.sqlite.ledger import LedgerReads
 from notebookd.adapters.sqlite.schema import load_queries, migrate
-from notebookd.adapters.sqlite.shelf import ShelfReads, ShelfWrites
-from notebookd.adapters.sqlite.tokens import TokenReads, TokenWrites
-from notebookd.domain.event import Event
+from notebookd.adapters.sqlite.shelf import ShelfReads
+from notebookd.adapters.sqlite.tokens import TokenReads
+from notebookd.adapters.sqlite.writes import SqliteTransaction, Writer
 from notebookd.domain.gpu import GpuMarks, Lease
-from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
-from notebookd.errors import Conflict, StoreUnavailable
+from notebookd.errors import StoreUnavailable
 from notebookd.ports.store import ANSWER_LIFE, DiskUse, Entry, NotebookFilter, Reader
 
 T = TypeVar("T")
@@ -137,112 +134,10 @@ class SqliteReader(HistoryReads, LedgerReads, ShelfReads, TokenReads):
         return next((row[0] for row in self._rows("meta", (key,))), None)
 
 
-class SqliteTransaction(LedgerWrites, ShelfWrites, TokenWrites):
-    """The open transaction of :meth:`SqliteStore.transaction`."""
-
-    def __init__(self, connection: aiosqlite.Connection, queries: Mapping[str, str]) -> None:
-        self._connection = connection
-        self._sql = queries
-        self.appended = 0
-        self.touched: set[NotebookId] = set()
-        """The notebooks of which something was written."""
-
-    async def _run(self, query: str, /, **values: Any) -> None:
-        await self._connection.execute(self._sql[query], values)
-
-    async def put_notebook(self, notebook: Notebook) -> Notebook:
-        """See :class:`~notebookd.ports.store.Transaction`, here and below."""
-        stored = replace(notebook, version=notebook.version + 1)
-        self.touched.add(stored.id)
-        await self._run(
-            "put_notebook",
-            id=stored.id,
-            owner=stored.owner,
-            name=stored.spec.name,
-            wanted=str(stored.wanted),
-            created_at=records.millis(stored.created_at),
-            updated_at=records.millis(stored.updated_at),
-            deleting_at=records.millis(stored.deleting_at) if stored.deleting_at else None,
-            version=stored.version,
-            body=records.body(stored),
-        )
-        return stored
-
-    async def put_run(self, run: Run) -> Run:
-        """Insert or update, leases included."""
-        stored = replace(run, version=run.version + 1, place=run.place or await self._next_place())
-        self.touched.add(stored.notebook_id)
-        await self._run(
-            "put_run",
-            id=stored.id,
-            notebook_id=stored.notebook_id,
-            number=stored.number,
-            state=str(stored.state),
-            queued_at=records.millis(stored.queued_at),
-            place=stored.place,
-            version=stored.version,
-            body=records.body(stored),
-        )
-        if stored.version == 1:
-            await self._run("point_at_run", number=stored.number, notebook_id=stored.notebook_id)
-        if stored.holds and stored.granted_at is not None:
-            await self._grant(stored, records.millis(stored.granted_at))
-        if stored.released_at is not None:
-            await self._run("release", run_id=stored.id, released_at=records.millis(stored.released_at))
-        return stored
-
-    async def _next_place(self) -> int:
-        rows = await self._connection.execute_fetchall(self._sql["last_place"])
-        return 1 + int(next(iter(rows))[0])
-
-    async def _grant(self, run: Run, granted_at: int) -> None:
-        for gpu_uuid in run.gpus:
-            try:
-                await self._run("grant", gpu_uuid=gpu_uuid, run_id=run.id, granted_at=granted_at)
-            except sqlite3.IntegrityError as fault:
-                raise Conflict(f"cannot lease GPU {gpu_uuid} to run {run.id}: it is leased") from fault
-
-    async def append(self, event: Event) -> None:
-        """Record an event."""
-        self.appended += 1
-        await self._run(
-            "append",
-            at=records.millis(event.at),
-            notebook_id=event.notebook_id,
-            owner=event.owner,
-            body=records.body(event),
-        )
-
-    async def forget_events(self, before: datetime, *, at_most: int) -> int:
-        """Forget the oldest."""
-        values = {"before": records.millis(before), "at_most": at_most}
-        return (await self._connection.execute(self._sql["forget_events"], values)).rowcount
-
-    async def strike_off(self, notebook_id: NotebookId, at: datetime) -> None:
-        """Leave a tombstone."""
-        self.touched.add(notebook_id)
-        await self._run("strike_off", id=notebook_id, at=records.millis(at))
-
-    async def put_gpu_marks(self, gpu_uuid: str, marks: GpuMarks) -> None:
-        """Remember a GPU's marks."""
-        await self._run("put_gpu_marks", gpu_uuid=gpu_uuid, body=records.body(marks))
-
-    async def put_answer(self, actor: str, key: str, digest: str, notebook_id: NotebookId, at: datetime) -> None:
-        """Remember an idempotency key."""
-        await self._run("forget_answers", before=records.millis(at - ANSWER_LIFE))
-        await self._run(
-            "put_answer", actor=actor, key=key, digest=digest, notebook_id=notebook_id, at=records.millis(at)
-        )
-
-    async def put_meta(self, key: str, value: str) -> None:
-        """Remember a fact."""
-        await self._run("put_meta", key=key, value=value)
-
-
 class SqliteStore(SqliteReader):
     """See :class:`~notebookd.ports.store.Store`; made by :meth:`open`."""
 
-    def __init__(self, path: Path, writes: aiosqlite.Connection, reads: sqlite3.Connection, ballast: Ballast) -> None:
+    def __init__(self, path: Path, writes: Writer, reads: sqlite3.Connection, ballast: Ballast) -> None:
         super().__init__(reads, load_queries())
         self.on_write: Callable[[float], None] = lambda _: None
         """Told of each commit: the seconds since its transaction began."""
@@ -270,7 +165,9 @@ class SqliteStore(SqliteReader):
         """
         try:
             await asyncio.to_thread(_prepare, path, now, at_work)
-            writes = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
+            connect = partial(sqlite3.connect, path, isolation_level=None, timeout=_BUSY_MS / 1000)
+            writes = Writer(connect, iter_chunk_size=1)
+            await writes
         except (sqlite3.Error, OSError) as fault:
             raise unopened(path, fault) from fault
         for pragma in _PRAGMAS:
@@ -287,40 +184,26 @@ class SqliteStore(SqliteReader):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
-        """The one write transaction; shielded, so that a cancelled caller leaves none open."""
+        """The one write transaction. It is written when it is left, and a caller who is cancelled then waits for it: so
+        nobody reads, and decides, beside one that is on its way."""
         async with self._lock:
             self._ballast.trim()
             begun = time.perf_counter()
-            opened = SqliteTransaction(self._writes, self._sql)
+            opened = SqliteTransaction(self._sql, last_place=lambda: int(self._rows("last_place")[0][0]))
+            yield opened
             try:
-                await self._statement("BEGIN IMMEDIATE")
-                yield opened
-                await self._statement("COMMIT")
+                await asyncio.shield(self._writes.apply(opened.statements))
                 self.on_write(time.perf_counter() - begun)
-            except BaseException as fault:
-                await asyncio.shield(self._rollback())
-                if isinstance(fault, sqlite3.Error):
-                    raise self._unwritten(fault) from fault
+            except sqlite3.Error as fault:
+                raise self._unwritten(fault) from fault
+            except asyncio.CancelledError:
+                await asyncio.shield(self._writes.commit())  # there is nothing to commit: it comes back in its turn
                 raise
             finally:
                 self._touched |= opened.touched  # whatever came of it: they are looked at again
                 if opened.appended:  # also of a commit whose caller was cancelled; who wakes looks for himself
                     async with self._news:
                         self._news.notify_all()
-
-    async def _statement(self, sql: str) -> None:
-        try:
-            await asyncio.shield(self._writes.execute(sql))
-        except sqlite3.Error as fault:
-            raise self._unwritten(fault) from fault
-
-    async def _rollback(self) -> None:
-        """Asked of the writer's own queue: a BEGIN or COMMIT whose caller was cancelled may still be ahead in it."""
-        try:
-            await self._writes.execute("ROLLBACK")
-        except sqlite3.OperationalError:
-            if self._writes.in_transaction:
-                raise
 
     def _unwritten(self, fault: sqlite3.Error) -> StoreUnavailable:
         if "full" in str(fault):
