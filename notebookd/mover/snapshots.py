@@ -184,7 +184,7 @@ class _Backup:
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._unread: list[str] = []
+        self._unread: dict[str, None] = {}
         self.snapshot: str | None = None
         self.facts: dict[str, str | int] = {}
 
@@ -199,8 +199,8 @@ class _Backup:
                 progress.processed = progress.completed = number(said, "files_done")
                 progress.transferred_bytes = number(said, "bytes_done")
             case "error":
-                progress.skipped += 1
-                self._unread.append(str(said.get("item")))
+                self._unread[str(said.get("item"))] = None  # of a folder it complains twice
+                progress.skipped = len(self._unread)
             case "summary":
                 files, size = number(said, "total_files_processed"), number(said, "total_bytes_processed")
                 progress.total = files + progress.skipped

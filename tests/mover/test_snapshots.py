@@ -46,6 +46,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mover, Ending]:
     (workspace / "read-only").chmod(0o555)
     (workspace / "private").write_text("not to be read")
     (workspace / "private").chmod(0)
+    (workspace / "shut").mkdir(mode=0)
     os.mkfifo(workspace / "fifo")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(workspace / "socket"))
@@ -67,9 +68,10 @@ def test_a_snapshot_says_what_is_in_it_and_what_is_not(taken: tuple[Mover, Endin
     assert ending.facts["kept"] == ending.facts["snapshot"]
     assert len(str(ending.facts["snapshot"])) == 64
     assert ending.facts["files"] == len(ODD_NAMES) + 4  # two in folders, the marker and the notice
-    assert ending.progress["skipped"] == 1
+    assert ending.progress["skipped"] == 2
     assert ending.progress["processed"] == ending.progress["total"]
     assert "private" in ending.message
+    assert "shut" in ending.message
 
 
 def test_a_fork_gets_everything_but_what_was_the_origins_alone(copied: tuple[Mover, str]) -> None:
