@@ -52,6 +52,8 @@ def test_a_command_has_streams_status_and_input(live: Machine) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (5, "out\n", "err\n")
     done = live.ctl("exec", "-i", notebook, "--", "sh", "-c", "tr a-z A-Z; exit 3", text="teal\n")
     assert (done.returncode, done.stdout) == (3, "TEAL\n")
+    done = live.ctl("exec", "-i", notebook, "--", "sh", "-c", "head -c 2; exit 4", text="x" * 3_000_000)
+    assert (done.returncode, done.stdout) == (4, "xx")
     large = live.execute(notebook, "sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x")
     assert len(large) == 3_000_000
     assert live.ctl("exec", notebook, "--", "/no/such/program").returncode != 0
