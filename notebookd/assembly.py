@@ -145,6 +145,7 @@ async def assemble(parts: Parts) -> Assembly:
     inventory = _inventory(parts)
     pace = Pace(busy_s=parts.config.gpus.poll_s)
     watch = GpuWatch(parts.gpus, inventory, parts.store, parts.clock, pace)
+    await watch.stay_released()
     await watch.look()
     rooms = _rooms(parts, inventory, watch)
     services = _services(parts, rooms)

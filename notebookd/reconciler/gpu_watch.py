@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import HeldGpus
 from notebookd.domain.run import NotebookId, Run, RunId
 from notebookd.domain.sickness import Diagnosis, Holder, Note, diagnose, quarantined, with_mode
+from notebookd.errors import GpusUnavailable
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.store import Entry, Store, Transaction
@@ -24,6 +26,8 @@ from notebookd.reconciler.inventory import Inventory
 
 log = logging.getLogger(__name__)
 
+RELEASED = "gpus_released"
+"""Remembered of the driver: the boot in which an admin let go of it; empty since he took it back."""
 _TROUBLE = "gpus_trouble"
 _WATCHED_FOR_S = 60.0
 
@@ -57,6 +61,13 @@ class GpuWatch:
         """Called with a notebook whose GPUs are not as they were."""
         self.on_free: Callable[[], None] = lambda: None
         """Called when GPUs may be had that could not be before."""
+
+    async def stay_released(self) -> None:
+        """At a start, before the first look: what an admin let go of in this boot is not taken behind his back."""
+        if self._store.find_meta(RELEASED) == self._clock.boot_id():
+            log.info("the GPU driver stays released: `notebookctl gpu acquire` takes it again")
+            with contextlib.suppress(GpusUnavailable):
+                await self._gpus.release()
 
     def attend(self) -> None:
         """Somebody looks at the board: look often for a while."""

@@ -14,7 +14,7 @@ from notebookd.errors import Conflict, Forbidden, GpusUnavailable, NotFound
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus, GpuSample
 from notebookd.ports.store import Entry, Store
-from notebookd.reconciler.gpu_watch import GpuWatch
+from notebookd.reconciler.gpu_watch import RELEASED, GpuWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.reconciler import ALLOCATION, GPUS
 
@@ -120,8 +120,10 @@ class GpuBoard:
         )
 
     async def release(self, actor: Actor) -> None:
-        """Let go of the driver, so that it can be reset or upgraded; an admin's. Nothing is leased until acquired."""
+        """Let go of the driver, so that it can be reset or upgraded; an admin's. Nothing is leased until it is acquired
+        or the host is booted anew, whatever becomes of notebookd meanwhile."""
         self._require_admin(actor, "release the GPU driver")
+        await self._remember_release(self._clock.boot_id())  # first: killed after it, notebookd takes it no more
         await self._gpus.release()
         await self._told(actor, "gpus.released")
 
@@ -129,6 +131,7 @@ class GpuBoard:
         """Take the driver again; an admin's."""
         self._require_admin(actor, "acquire the GPU driver")
         await self._gpus.acquire()
+        await self._remember_release("")
         await self._told(actor, "gpus.acquired")
 
     def _require_admin(self, actor: Actor, what: str) -> None:
@@ -148,6 +151,10 @@ class GpuBoard:
             await tx.append(Event(type=event, at=self._clock.now(), actor=actor.name, data={"gpu": gpu_uuid}))
         self._wake(GPUS)
         self._wake(ALLOCATION)
+
+    async def _remember_release(self, boot_id: str) -> None:
+        async with self._store.transaction() as tx:
+            await tx.put_meta(RELEASED, boot_id)
 
     async def _told(self, actor: Actor, event: str) -> None:
         async with self._store.transaction() as tx:

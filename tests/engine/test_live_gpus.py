@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from notebookd import wire
-from tests.engine.live import Machine, eventually, odd_configuration, open_folder, quickstart, root
+from tests.engine.live import SERVICE, Machine, eventually, odd_configuration, open_folder, quickstart, root
 from tests.engine.test_live_cdi import FOLDER, nodes_and_spec
 from tests.nvml.stand_in import World, build
 
@@ -426,13 +426,26 @@ def mapped(machine: Machine) -> bool:
     return "libnvidia-ml.so.1" in root("cat", f"/proc/{pid}/maps")
 
 
+def released(stage: Stage) -> bool:
+    """Whether the driver is let go of, and a request for a GPU waits for it."""
+    waits_for = stage.machine.client.queue().value.items[0].waits_for
+    told = "released" in (stage.board().trouble or "") and waits_for.startswith("unavailable")
+    return told and not mapped(stage.machine)
+
+
+def restart_daemon(stage: Stage) -> None:
+    """With the same library beneath it."""
+    environment = (f"NOTEBOOKD_RUN={stage.machine.run_folder}", f"LD_LIBRARY_PATH={stage.world.path.parent}")
+    root("env", *environment, str(SERVICE), "restart", "daemon", timeout_s=90)
+
+
 def test_an_admin_lets_the_driver_go_and_takes_it_again(stage: Stage) -> None:
     assert mapped(stage.machine)
     act(stage, "release")
-    assert not mapped(stage.machine)
-    assert "released" in (stage.board().trouble or "")
     waiting = stage.machine.create("toy", "odd")
-    assert stage.machine.client.queue().value.items[0].waits_for.startswith("unavailable")
+    assert released(stage)
+    restart_daemon(stage)
+    assert released(stage), "over a restart too"
     act(stage, "acquire")
     stage.machine.await_state(waiting, "RUNNING")
     assert mapped(stage.machine)

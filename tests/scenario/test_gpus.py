@@ -10,6 +10,7 @@ import pytest
 from notebookd.domain.run import NotebookId, NotebookState
 from notebookd.errors import Conflict, Forbidden, GpusUnavailable, NotFound
 from notebookd.service.gpus import BoardRow
+from notebookd.testing.gpus import FakeGpus
 from notebookd.testing.house import House, World, open_house
 from tests.scenario.play import (
     ADMIN,
@@ -440,6 +441,37 @@ async def test_while_the_driver_is_let_go_nothing_is_leased(world: World) -> Non
         assert state(house, notebook) is NotebookState.RUNNING
         types = [each.type for each in events(house) if each.type.startswith("gpus.")]
         assert (types[0], "gpus.acquired" in types, types[-1]) == ("gpus.released", True, "gpus.available")
+
+
+async def test_a_driver_that_was_let_go_stays_so_over_a_restart_until_it_is_taken_or_the_host_booted(
+    world: World,
+) -> None:
+    def restart() -> None:
+        world.gpus = FakeGpus()  # a process of its own: it knows nothing of the one before
+
+    async with open_house(world) as house:
+        running = await create(house)
+        await house.services.gpus.release(ADMIN)
+    restart()
+    async with open_house(world) as house:
+        assert world.gpus.calls[0] == "release", "before it was asked anything"
+        await house.pass_time(61)
+        beside = await create(house, BOB, cpu=1)
+        assert "released" in ((await house.services.gpus.board()).trouble or "")
+        assert [state(house, each) for each in (running, beside)] == [NotebookState.RUNNING] * 2
+        await house.services.gpus.acquire(ADMIN)
+        assert await states(house) == ["leased", "free"]
+    restart()
+    async with open_house(world) as house:
+        assert await states(house) == ["leased", "free"], "taken once, it stays taken"
+        await house.services.gpus.release(ADMIN)
+    restart()
+    world.engine.reboot()
+    world.clock.reboot()
+    async with open_house(world) as house:
+        await house.quiet()
+        assert (await house.services.gpus.board()).trouble is None
+        assert_sound(house)
 
 
 async def test_the_driver_is_asked_rarely_while_nobody_needs_to_know(world: World) -> None:
