@@ -230,10 +230,8 @@ class Life(RuleBasedStateMachine):
                 self.containers[self.run.id] = replace(seen, status=_C.EXITED, pid=None, exit_code=143)
             case act.RemoveContainer():
                 self.containers.pop(self.run.id, None)
-            case act.LeaveNotice(warned=warned):
-                return replace(self.run, warned=warned)
-            case act.RemoveNotice():
-                return replace(self.run, warned=None)
+            case act.LeaveNotice() | act.RemoveNotice():
+                return replace(self.run, warned=getattr(action, "warned", None))
             case act.RemoveFiles():
                 assert not self.containers
                 self.files = False
