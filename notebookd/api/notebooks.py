@@ -34,7 +34,7 @@ def shape(call: Call, entry: Entry) -> wire.Notebook:
             services.config.workspace.quota_bytes,
         ),
         syncs=services.syncs.list(notebook_id),
-        now=services.clock.now(),
+        running_s=services.usage.running_s(entry.run),
     )
 
 

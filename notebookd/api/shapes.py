@@ -33,16 +33,22 @@ _JOB_MESSAGES = {
 
 
 def notebook(
-    entry: Entry, *, url: str, workspace: wire.Workspace | UnsetType, syncs: Sequence[Sync] = (), now: datetime
+    entry: Entry,
+    *,
+    url: str,
+    workspace: wire.Workspace | UnsetType,
+    syncs: Sequence[Sync] = (),
+    running_s: tuple[int, int],
 ) -> wire.Notebook:
-    """A notebook with its latest run, and its transfers, the newest first."""
+    """A notebook with its latest run, and its transfers, the newest first. ``running_s``: how long that run was
+    RUNNING, and all its runs."""
     kept = entry.notebook
     return wire.Notebook(
         id=kept.id,
         created_at=wire.rfc3339(kept.created_at),
         updated_at=wire.rfc3339(kept.updated_at),
         spec=spec(kept, entry.run.resources),
-        status=_status(entry, url=url, workspace=workspace, syncs=syncs, now=now),
+        status=_status(entry, url=url, workspace=workspace, syncs=syncs, running_s=running_s),
         user=kept.owner,
     )
 
@@ -80,11 +86,11 @@ def resources(held: Resources) -> answers.Resources:
 
 
 def _status(
-    entry: Entry, *, url: str, workspace: wire.Workspace | UnsetType, syncs: Sequence[Sync], now: datetime
+    entry: Entry, *, url: str, workspace: wire.Workspace | UnsetType, syncs: Sequence[Sync], running_s: tuple[int, int]
 ) -> wire.NotebookStatus:
     run = entry.run
     state = entry_state(entry)
-    total = run.earlier_running_s + run.running_time(now).total_seconds()
+    latest_s, total_s = running_s
     if run.outcome is not None and run.state in FINAL:
         info = _outcome(run)
     else:
@@ -94,22 +100,22 @@ def _status(
         url=url,
         data_sync=[data_shapes.data_sync(each, run.volumes) for each in syncs],
         volumes=[data_shapes.volume_status(each) for each in run.volumes],
-        duration=int(total),
+        duration=total_s,
         info=info,
-        last_job_status=_job(run, url=url, syncs=syncs, now=now),
+        last_job_status=_job(run, url=url, syncs=syncs, running_s=latest_s),
         last_started_at=_time(run.last(RunState.RUNNING) or run.earlier_started_at),
         last_stopped_at=_time(stopped_at(run) or run.earlier_stopped_at),
         workspace=workspace,
     )
 
 
-def _job(run: Run, *, url: str, syncs: Sequence[Sync], now: datetime) -> wire.JobStatus:
+def _job(run: Run, *, url: str, syncs: Sequence[Sync], running_s: int) -> wire.JobStatus:
     ended = run.state in FINAL
     return wire.JobStatus(
         state=str(run.state),
         history=[wire.JobStateHistory(date=wire.rfc3339(at), state=str(state)) for at, state in run.history],
         queued_at=wire.rfc3339(run.queued_at),
-        duration=int(run.running_time(now).total_seconds()),
+        duration=running_s,
         data_sync=[data_shapes.data_sync(each, run.volumes) for each in syncs if each.run_id == run.id],
         volumes=[data_shapes.volume_status(each) for each in run.volumes],
         exit_code=UNSET if run.exit_code is None else run.exit_code,

@@ -28,6 +28,10 @@ class LedgerReader(Protocol):
         """The stays of a run, oldest first."""
         ...
 
+    def running_before_ms(self, notebook_id: NotebookId, number: int) -> int:
+        """How long the runs of a notebook before the one of that number were RUNNING, by their stays."""
+        ...
+
     def list_open_intervals(self, owner: str | None) -> list[Interval]:
         """The stays that go on."""
         ...

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from notebookd.domain.actor import Actor
-from notebookd.domain.billing import Bill, Stay, Window, minutes, stay
-from notebookd.domain.clocks import Reading
+from notebookd.domain.billing import Bill, Stay, Window, length_ms, minutes, stay
+from notebookd.domain.clocks import Reading, moment
 from notebookd.domain.gpu_use import GpuUse
-from notebookd.domain.run import NotebookId, Run, RunId
+from notebookd.domain.run import NotebookId, Run, RunId, RunState
 from notebookd.domain.token import LabelSelector
 from notebookd.domain.usage import GroupKey, Line, Party, Tally, month_of
 from notebookd.errors import Forbidden, NotFound
@@ -62,6 +62,19 @@ class Usage:
     def this_month(self) -> Window:
         """The month UTC that holds now."""
         return month_of(self._meter.read().at_ms)
+
+    def running_s(self, run: Run) -> tuple[int, int]:
+        """Whole seconds that a run was RUNNING, and that its notebook was up to and with it: as they are billed, by the
+        boot clock and to the true end of each stay. Where RUNNING is not billed nobody measures it, and the wall clock
+        of the history has to do."""
+        now = self._meter.read()
+        if RunState.RUNNING not in self._meter.tariff.states:
+            spent_s = run.running_time(moment(now.at_ms)).total_seconds()
+            return int(spent_s), int(run.earlier_running_s + spent_s)
+        stays = self._store.list_intervals(run.id)
+        spent_ms = sum(length_ms(each, now) for each in stays if each.state is RunState.RUNNING)
+        earlier_ms = self._store.running_before_ms(run.notebook_id, run.number) if run.number > 1 else 0
+        return spent_ms // 1000, (earlier_ms + spent_ms) // 1000
 
     async def report(self, actor: Actor, window: Window, keys: Sequence[GroupKey], owner: str | None = None) -> Report:
         """What the actor may see of a window; of one ``owner``, or of all that is the actor's to see."""

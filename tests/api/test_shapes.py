@@ -117,6 +117,15 @@ async def test_durations_count_running_only(api: Api) -> None:
     assert status["lastStoppedAt"] < status["lastStartedAt"]
 
 
+async def test_durations_go_by_no_clock_that_people_set(api: Api) -> None:
+    notebook = await api.create()
+    await api.house.pass_time(100)
+    api.world.clock.step_wall(3600)
+    await api.house.pass_time(7)
+    status = (await api.get(notebook))["status"]
+    assert (status["duration"], status["lastJobStatus"]["duration"]) == (107, 107)
+
+
 async def test_the_deadline_counts_from_the_latest_entry_into_running(api: Api) -> None:
     notebook = await api.create()
     first = (await api.get(notebook))["status"]["lastJobStatus"]

@@ -292,6 +292,42 @@ async def test_a_step_of_the_wall_clock_changes_no_minute_and_is_an_event(world:
         assert jumps(house) == [("clock.stepped", step)]
 
 
+async def test_what_is_shown_as_running_time_is_what_is_billed(world: World) -> None:
+    def shown(house: House) -> tuple[int, int]:
+        return usage(house).running_s(run_of(house, notebook))
+
+    async with open_house(world) as house:
+        notebook = await create(house)
+        await spend(house, 90)
+        world.clock.step_wall(3600)
+        await spend(house, 30)
+        assert shown(house) == (120, 120)
+        world.clock.step_wall(-3600)
+        assert shown(house) == (120, 120)
+        await spend(house, 60)
+    world.engine.end(container_of(world, notebook).spec.name, 0)
+    world.clock.step(7200)
+    async with open_house(world) as house:
+        await house.quiet()
+        assert (shown(house), stays(house, notebook)) == ((180, 180), [3]), "it ended while nobody looked"
+        await house.notebooks.start(ALICE, notebook)
+        await house.quiet()
+        await spend(house, 30)
+        assert shown(house) == (30, 210)
+        await house.notebooks.restart(ALICE, notebook)
+        await house.quiet()
+        await spend(house, 30)
+        assert shown(house) == (60, 240)
+
+
+async def test_where_running_is_not_billed_its_time_is_the_wall_clocks(world: World) -> None:
+    async with open_house(world) as house:
+        notebook = await create(house)
+        await spend(house, 90)
+        unbilled = Usage(house.store, Meter(house.store, world.clock, Tariff(states=frozenset({RunState.PENDING}))))
+        assert unbilled.running_s(run_of(house, notebook)) == (90, 90)
+
+
 async def test_a_clock_an_hour_wrong_at_boot_and_then_corrected_bills_what_passed(world: World) -> None:
     world.clock.step_wall(-3600)
     async with open_house(world) as house:

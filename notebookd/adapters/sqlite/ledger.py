@@ -38,6 +38,11 @@ class LedgerReads(ABC):
         """The stays of a run."""
         return [_interval(row) for row in self._rows("intervals", (run_id,))]
 
+    def running_before_ms(self, notebook_id: NotebookId, number: int) -> int:
+        """How long the runs of a notebook before that number were RUNNING."""
+        (row,) = self._rows("running_before", {"notebook_id": notebook_id, "number": number})
+        return int(row[0])
+
     def list_open_intervals(self, owner: str | None) -> list[Interval]:
         """The stays that go on."""
         return [_interval(row) for row in self._rows("open_intervals", {"owner": owner})]

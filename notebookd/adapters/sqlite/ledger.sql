@@ -20,6 +20,10 @@ SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, l
     boot_id, started_boot, seen_at, seen_boot
 FROM interval WHERE length IS NULL AND (:owner IS NULL OR owner = :owner);
 
+-- name: running_before
+SELECT coalesce(sum(i.length), 0) FROM run r JOIN interval i ON i.run_id = r.id
+WHERE r.notebook_id = :notebook_id AND r.number < :number AND i.state = 'RUNNING';
+
 -- name: count_minutes
 SELECT
     (SELECT coalesce(sum(max(1, (ended_at - started_at + 59999) / 60000)), 0) FROM interval WHERE length IS NOT NULL)
