@@ -4,7 +4,8 @@
 It is cloned and checked out in ``staging/``, where no notebook reaches, and its files are renamed into ``data/`` as
 those of any pull are: what was changed here stays. ``data/.git`` is the clone's own, so that ``git log`` and ``git
 pull`` work for whoever works there; a mover writes it and never reads it: not git but its files' stamps say whether
-somebody changed it, and then it stays as it is.
+somebody changed it. Then there may be commits in it, and everything stays as it is: files that are newer than the
+history beside them would be taken for his own changes by the next commit.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ class _GitPull(PullIntoData):
         volume.staging.clear()
         branch, tip = _tip(git)
         if self._whole and not reset and note.get("settled") and (note["commit"], note["url"]) == (tip, url):
-            return Result(facts={"version": tip, "bytes": note["bytes"], "files": len(self._entries)})
+            return self._unchanged(note)
+        if self._whole and not reset and note.get("settled") and self._left_to_its_user(note):
+            return self._unchanged(note, "its .git was changed here, so all is left as it is: use `git pull` there")
         commit = _clone(git, branch, note if self._whole and not reset and note.get("url") == url else None)
         _check_out(git, commit, self._tree, self._reporter)
         if reset:
@@ -143,6 +146,14 @@ class _GitPull(PullIntoData):
             self._entries, self._whole, note = {}, False, {}
         self._place(commit, note, url)
         return commit.result(f"changed here, and left as they are: {named(self._kept)}" if self._kept else "")
+
+    def _unchanged(self, note: Mapping[str, Any], why: str = "") -> Result:
+        facts = {"version": note["commit"], "bytes": note["bytes"], "files": len(self._entries)}
+        return Result(message=why, facts=facts)
+
+    def _left_to_its_user(self, note: Mapping[str, Any]) -> bool:
+        here = self._volume.root / "data/.git"
+        return os.path.lexists(here) and _stamp_of(here) not in note.get("dotgit", [])
 
     def _place(self, commit: Commit, note: Mapping[str, Any], url: str) -> None:
         """Make ``data/`` what the commit is, but for what was changed here."""

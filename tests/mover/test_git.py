@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,20 +113,40 @@ def test_an_update_brings_what_is_new_and_leaves_what_was_changed_here(cloned: C
     assert cloned.pull().facts["version"] == commit  # nothing new is no work
 
 
-def test_a_git_folder_that_was_changed_here_stays(cloned: Cloned) -> None:
-    cloned.repository.write(file="1")
-    cloned.repository.publish("one")
+def test_where_there_are_commits_of_its_own_all_is_left_to_git(cloned: Cloned) -> None:
+    cloned.repository.write(file="1", gone="1")
+    first = cloned.repository.publish("one")
     cloned.pull()
     cloned.in_volume(
         "-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-q", "--allow-empty", "-m", "mine"
     )
+    cloned.repository.write(file="2", new="2", gone=None)
+    second = cloned.repository.publish("two")
+
+    for _ in range(2):
+        ending = cloned.pull()
+        assert (ending.ok, ending.facts["version"]) == (True, first)
+        assert "`git pull`" in ending.message
+        assert names(cloned.data) == {"file", "gone"}
+        assert cloned.log() == ["mine", "one"]
+        assert cloned.in_volume("status", "--porcelain") == ""
+
+    ending = cloned.pull(reset=True)
+    assert (ending.ok, ending.facts["version"]) == (True, second)
+    assert cloned.log()[0] == "two"
+    assert cloned.in_volume("status", "--porcelain") == ""
+
+
+def test_where_somebody_removed_the_git_folder_files_come_in_without_it(cloned: Cloned) -> None:
+    cloned.repository.write(file="1")
+    cloned.repository.publish("one")
+    cloned.pull()
+    shutil.rmtree(cloned.data / ".git")
     cloned.repository.write(file="2")
     cloned.repository.publish("two")
-    ending = cloned.pull()
-    assert ending.ok
-    assert ".git" in ending.message
+    assert cloned.pull().ok
     assert (cloned.data / "file").read_text() == "2"
-    assert cloned.log() == ["mine", "one"]
+    assert not (cloned.data / ".git").exists()
 
 
 def test_a_rewritten_history_changes_nothing_until_the_volume_is_reset(cloned: Cloned) -> None:
@@ -210,6 +231,8 @@ def test_a_git_folder_that_was_made_evil_here_is_never_run(cloned: Cloned, tmp_p
     cloned.repository.write(file="2")
     cloned.repository.publish("two")
     assert cloned.pull().ok
+    assert (cloned.data / "file").read_text() == "1"
+    assert cloned.pull(reset=True).ok
     assert (cloned.data / "file").read_text() == "2"
     assert not ran.exists()
 
