@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import cast, get_args
 
-from notebookd.config.reader import Table
+from notebookd.config.reader import Table, did_you_mean
 from notebookd.config.shape import ActivityApi, CatalogueEntry, Editor, Framework, Images
 from notebookd.config.units import matching
 
+TABLES = ("editor", "framework", "image")
 USER_UID = 42420
 PROBE = "/api"
 ACTIVITY_APIS: tuple[str, ...] = get_args(ActivityApi)
@@ -43,6 +44,8 @@ class _Shelf:
     editors: dict[str, Editor] = field(default_factory=dict)
     frameworks: dict[str, Framework] = field(default_factory=dict)
     entries: dict[tuple[str, str, str], CatalogueEntry] = field(default_factory=dict)
+    apart: list[tuple[Table, Editor]] = field(default_factory=list)
+    """The tables that name frameworks which their editor is not offered with. Which there are shows at the end."""
 
     def over(self, below: _Shelf) -> _Shelf:
         """Both, what is here first and in place of the same there."""
@@ -50,6 +53,7 @@ class _Shelf:
             editors={**below.editors, **self.editors},
             frameworks={**below.frameworks, **self.frameworks},
             entries={**self.entries, **{key: each for key, each in below.entries.items() if key not in self.entries}},
+            apart=[*below.apart, *self.apart],
         )
 
 
@@ -72,6 +76,8 @@ def read_images(root: Table, dropped: Sequence[Table], built_in: Table) -> Image
     for entry in shelf.entries.values():
         shelf.editors.setdefault(entry.editor, Editor(id=entry.editor, name=entry.editor))
         shelf.frameworks.setdefault(entry.framework, Framework(id=entry.framework, name=entry.framework))
+    for table, editor in shelf.apart:
+        _require_known(table, editor.incompatible_with, shelf.frameworks)
     return Images(
         editors=tuple(shelf.editors.values()),
         frameworks=tuple(shelf.frameworks.values()),
@@ -89,6 +95,8 @@ def _read(root: Table, below: _Shelf, shelf: _Shelf | None = None) -> _Shelf:
         editor = _editor(table, under)
         _require_new(table, "id", repr(editor.id), editor, shelf.editors.get(editor.id), begun.editors.get(editor.id))
         shelf.editors[editor.id] = editor
+        if table.has("incompatible_with"):
+            shelf.apart.append((table, editor))
     for table in root.tables("framework"):
         framework = _framework(table, under)
         known = shelf.frameworks.get(framework.id)
@@ -108,6 +116,14 @@ def _require_new(table: Table, key: str, name: str, read: object, known: object,
         table.problem(key, f"{name} is in another file of the folder too, and not the same")
     elif known is not None and known is not earlier:
         table.problem(key, f"{name} is there twice")
+
+
+def _require_known(table: Table, named: Sequence[str], frameworks: Collection[str]) -> None:
+    known = sorted(filter(None, frameworks))
+    for position, framework in enumerate(named):
+        if framework not in frameworks:
+            key = f"incompatible_with[{position}]"
+            table.problem(key, f"there is no framework {framework!r}", did_you_mean(framework, known))
 
 
 def _editor(table: Table, below: _Shelf) -> Editor:

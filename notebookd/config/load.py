@@ -15,7 +15,7 @@ from typing import Any, cast
 from notebookd.config import shape
 from notebookd.config.data import read_datastores, read_snapshots, read_transfers, read_workspaces
 from notebookd.config.effective import keys_of
-from notebookd.config.images import read_images
+from notebookd.config.images import TABLES, read_images
 from notebookd.config.reader import Problem, Table
 from notebookd.config.source import is_absent, read_folder, read_toml
 from notebookd.config.units import (
@@ -45,8 +45,8 @@ _domain = matching(
 
 
 def load_config(path: Path | None = None, *, catalogue: bool = True) -> shape.Config:
-    """The configuration in ``path``; without one, in the default place, where it may be absent. Beside it, what the
-    folder catalogue.d adds to the catalogue, for whom that concerns.
+    """The configuration in ``path``; without one, in the default place, where it may be absent. With ``catalogue``
+    also what it and the folder catalogue.d beside it add to the catalogue: neither can be understood alone.
 
     Raises ConfigError naming every problem with file, key and hint.
     """
@@ -59,6 +59,8 @@ def load_config(path: Path | None = None, *, catalogue: bool = True) -> shape.Co
     values = read_toml(source, problems)
     if values is None:
         raise _config_error(source, problems)
+    if not catalogue:
+        values = {key: value for key, value in values.items() if key not in TABLES}
     return parse_config(values, source=source, dropped=dropped, problems=problems)
 
 

@@ -315,3 +315,41 @@ def test_who_has_no_use_for_the_catalogue_does_not_read_the_folder(etc: Path) ->
     drop(etc, "a.toml", "no toml")
     (etc / "notebookd.toml").write_text("")
     assert load_config(etc / "notebookd.toml", catalogue=False).images.added == 0
+
+
+def test_who_has_no_use_for_the_catalogue_is_not_held_up_by_what_leans_on_the_folder(etc: Path) -> None:
+    editor = '[[editor]]\nid = "lab"\nincompatible_with = ["pytorch"]\n'
+    drop(etc, "a.toml", image("1", "a:1", more='command = ["x"]').replace("jupyterlab", "lab"))
+    assert loaded(etc, editor + image("2", "a:2").replace("jupyterlab", "lab")).images.added == 2
+    assert load_config(etc / "notebookd.toml", catalogue=False).images.added == 0
+
+
+# What an editor is not offered with
+
+APART = '[[editor]]\nid = "jupyterlab"\nincompatible_with = ["conda", "pytorsh"]\n'
+
+
+def test_an_editor_is_kept_apart_from_frameworks_that_there_are(etc: Path) -> None:
+    drop(etc, "a.toml", APART)
+    drop(etc, "b.toml", image("2.5", "b:1"))
+    with pytest.raises(ConfigError) as caught:
+        loaded(etc)
+    assert caught.value.message.endswith(
+        "catalogue.d/a.toml: editor[0].incompatible_with[1]: there is no framework 'pytorsh' (did you mean 'pytorch'?)"
+    )
+
+
+def test_the_frameworks_that_there_are_are_those_of_every_file(etc: Path) -> None:
+    drop(etc, "a.toml", APART.replace("pytorsh", "pytorch") + '[[framework]]\nid = "r"\n')
+    drop(etc, "b.toml", '[[editor]]\nid = "lab"\nincompatible_with = ["r", "own"]\n')
+    config = loaded(etc, image("2.5", "b:1") + image("1", "b:1", framework="own"))
+    assert config.images.editors[0].incompatible_with == ("conda", "pytorch")
+    assert faults(etc) == [
+        ("a.toml", "editor[0].incompatible_with[1]", "there is no framework 'pytorch'"),
+        ("b.toml", "editor[0].incompatible_with[1]", "there is no framework 'own'"),
+    ]
+
+
+def test_who_says_an_editor_anew_is_not_blamed_for_what_the_file_below_keeps_it_apart_from(etc: Path) -> None:
+    drop(etc, "a.toml", APART)
+    assert len(faults(etc, '[[editor]]\nid = "jupyterlab"\nname = "Lab"\n')) == 1
