@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,13 +15,15 @@ from urllib.parse import urlencode
 import msgspec
 
 from notebookd import wire
-from notebookd.client.errors import BadAnswer, ClientError, Unreachable, refused
+from notebookd.client.errors import BadAnswer, ClientError, InvalidRequest, Unauthenticated, Unreachable, refused
 
 T_co = TypeVar("T_co", covariant=True)
 Query = Mapping[str, Any]
 
 DEFAULT_SOCKET = "/run/notebookd/api.sock"
 _CHUNK_BYTES = 1024 * 1024
+_TOKEN = re.compile(r"[!-~]+")
+_HEADER = re.compile(r"[ -~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,14 @@ class Link:
         self._timeout_s = timeout_s
 
     def headers(self) -> dict[str, str]:
-        """The headers that every request bears."""
-        return {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        """The headers that every request bears. :class:`Unauthenticated` where the token cannot be one."""
+        if self._token is None:
+            return {}
+        if not _TOKEN.fullmatch(self._token):
+            message = "cannot use the token: it is empty, or has blanks, ends of lines or letters of no token in it"
+            hint = "of a token read from a file, leave out the end of the line"
+            raise Unauthenticated(status=401, code="unauthenticated", message=message, hint=hint)
+        return {"Authorization": f"Bearer {self._token}"}
 
     def _get(self, path: str, shape: Any, query: Query | None = None, *, also: tuple[int, ...] = ()) -> Reply[Any]:
         return Reply(self._send("GET", path, query, also=also), shape)
@@ -145,6 +154,10 @@ class Link:
         timeout_s: float | None,
         also: tuple[int, ...] = (),
     ) -> Iterator[http.client.HTTPResponse]:
+        for name, value in headers.items():
+            if not _HEADER.fullmatch(value):
+                message = f"cannot use the {name}: it must be of printable ASCII"
+                raise InvalidRequest(status=400, code="invalid-request", message=message)
         kind = {} if body is None else {"Content-Type": "application/json"}
         with self._connection(timeout_s) as connection:
             connection.request(method, target, body, {**self.headers(), **kind, **headers})

@@ -48,6 +48,25 @@ def test_a_token_goes_along(toy):
     assert toy.asked[0].headers["authorization"] == "Bearer secret"
 
 
+@pytest.mark.parametrize("token", ["a\r\n", "a\n b", "", "a b", "\u20ac"])
+def test_a_token_that_can_be_none_is_refused_before_it_is_sent(toy, token):
+    caller = Client(toy.path, token=token)
+    for call in (caller.me, lambda: caller.write_archive("n", "p", lambda sink: None), caller.headers):
+        with pytest.raises(clients.Unauthenticated, match="cannot use the token") as caught:
+            call()
+        assert (caught.value.status, caught.value.hint is None) == (401, False)
+    assert toy.asked == []
+
+
+@pytest.mark.parametrize("text", ["a\r\nX-More: b", "\u20ac"])
+def test_what_no_header_can_bear_is_refused_before_it_is_sent(toy, client, text):
+    with pytest.raises(clients.InvalidRequest, match="Idempotency-Key"):
+        client.create_notebook(SPEC, idempotency_key=text)
+    with pytest.raises(clients.InvalidRequest, match="If-Match"):
+        client.patch_notebook("n", wire.NotebookPatch(), if_match=text)
+    assert toy.asked == []
+
+
 def test_create_sends_only_what_is_set(toy, client):
     toy.on("POST /v1/notebook", {})
     client.create_notebook(SPEC, idempotency_key="k")
