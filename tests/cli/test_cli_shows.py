@@ -128,6 +128,20 @@ def test_capabilities_filter(notebookctl, toy):
     assert toy.asked[0].query == {"compatibleWithFramework": ["conda"]}
 
 
+@pytest.mark.parametrize(("kind", "other"), [("editor", "framework"), ("framework", "editor")])
+def test_what_goes_with_something_that_is_not_there_is_an_error_that_lists_what_is(notebookctl, toy, kind, other):
+    toy.on(f"GET /v1/capabilities/notebook/{kind}", b"[]")
+    known = [{"id": each, "name": each, "description": "", "versions": []} for each in ("one", "two")]
+    toy.on(f"GET /v1/capabilities/notebook/{other}", json.dumps(known).encode())
+    result = notebookctl("capabilities", kind, "list", "--compatible-with", "onne")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [
+        f"notebookctl: cannot list what goes with {other} 'onne': there is none",
+        "hint: there are: one, two",
+    ]
+    assert notebookctl("capabilities", kind, "list", "--compatible-with", "two").exit_code == 0
+
+
 def test_capabilities_without_a_kind_are_what_a_notebook_is_made_of(notebookctl, toy):
     for name in ("flavor", "framework", "editor"):
         _, route, body = SHOWS[name]

@@ -9,7 +9,7 @@ import msgspec
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, output_option, pass_here
 from notebookd.cli.output import Table, emit, size
-from notebookd.client import Client, Reply
+from notebookd.client import Client, ClientError, Reply
 
 _MADE_OF = ("flavor", "framework", "editor")
 
@@ -40,7 +40,19 @@ def verb(
     if compatible_with is not None and (kind in {"flavor", "quota"} or action == "get"):
         raise click.UsageError("--compatible-with goes with framework list and editor list")
     reply = _ask(here.client, kind, identity, compatible_with)
+    if compatible_with is not None and not reply.value:
+        _require_known(here.client, "editor" if kind == "framework" else "framework", compatible_with)
     emit(output, reply.body, _table(kind, _listed(reply)))
+
+
+def _require_known(client: Client, kind: str, identity: str) -> None:
+    """With something that is not there nothing is compatible, and the daemon lists just that."""
+    listed = client.list_editors().value if kind == "editor" else client.list_frameworks().value
+    known = [each.id for each in listed]
+    if identity not in known:
+        raise ClientError(
+            f"cannot list what goes with {kind} {identity!r}: there is none", hint=f"there are: {', '.join(known)}"
+        )
 
 
 def _listed(reply: Reply[object]) -> list[object]:
