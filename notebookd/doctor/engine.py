@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import SubprocessError
+from typing import Any
 
 from notebookd.doctor.finding import Finding, fail, ok, warn, why
 from notebookd.doctor.machine import NotSeen, Patient, dig
@@ -136,15 +139,9 @@ def check_images(patient: Patient) -> Iterator[Finding]:
             (present if patient.engine_has_image(image) else absent).append(image)
         except NotSeen as error:
             yield warn("images", f"{image}: {error}", "run it again")
-    prepared = _prepared(patient)
+    records = _image_records(patient)
     for image in present:
-        if prepared is None:
-            yield ok("images", f"{image} is there; whether its layers are prepared, only root can see")
-        elif image in prepared:
-            yield ok("images", f"{image} is there, its layers are prepared")
-        else:
-            seen = f"{image} is there, its layers are not prepared: its first start takes some seconds more"
-            yield warn("images", seen, f"notebookctl image prepare {image}")
+        yield _preparation(image, records)
     for image in absent:
         cure = _obtain(patient, image)
         report = warn if present else fail
@@ -162,24 +159,65 @@ def _obtain(patient: Patient, image: str) -> str:
     return f"notebookctl image pull {image}"
 
 
-def _prepared(patient: Patient) -> frozenset[str] | None:
-    """The images that have layers mapped to the ids of a user namespace, as the engine's storage notes them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """What a store of images notes of one. ``shared``: the engine only reads that store, and notes nothing in it."""
 
-    None where that cannot be seen."""
+    prepared: bool
+    store: Path
+    shared: bool
+
+
+def _preparation(image: str, records: Mapping[str, _Record] | None) -> Finding:
+    """Whether the layers of an image that is there are prepared."""
+    if records is None:
+        return ok("images", f"{image} is there; whether its layers are prepared, only root can see")
+    record = records.get(image)
+    if record is not None and record.prepared:
+        return ok("images", f"{image} is there, its layers are prepared")
+    seen = f"{image} is there, its layers are not prepared"
+    if record is not None and record.shared:
+        cure = f"prepare it with the engine that writes {record.store}, which this one only reads"
+        return warn("images", f"{seen}: every start takes some seconds more", cure)
+    return warn("images", f"{seen}: its first start takes some seconds more", f"notebookctl image prepare {image}")
+
+
+def _image_records(patient: Patient) -> dict[str, _Record] | None:
+    """The images of the engine by name, as its storage notes them: the prepared ones have layers that are mapped to the
+    ids of a user namespace. None where that cannot be seen."""
     info = patient.engine
-    options = {} if isinstance(info, NotSeen) else dig(info, "store", "graphOptions") or {}
-    if isinstance(info, NotSeen) or not dig(info, "store", "graphRoot") or not isinstance(options, dict):
+    root = None if isinstance(info, NotSeen) else dig(info, "store", "graphRoot")
+    if isinstance(info, NotSeen) or not root:
         return None
-    roots = [str(dig(info, "store", "graphRoot")), str(options.get("overlay.imagestore", ""))]
-    names: set[str] = set()
-    for root in filter(None, roots):
-        try:
-            images = json.loads((Path(root) / "overlay-images/images.json").read_bytes())
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError):
-            return None
-        for image in images if isinstance(images, list) else []:
-            if isinstance(image, dict) and image.get("mapped-layers"):
-                names.update(map(str, image.get("names") or []))
-    return frozenset(names)
+    records: dict[str, _Record] = {}
+    try:
+        for store in dict.fromkeys([str(root), *_shared_stores(info)]):
+            for image in _read_images(Path(store)):
+                prepared = bool(image.get("mapped-layers"))
+                record = _Record(prepared=prepared, store=Path(store), shared=store != root)
+                for name in map(str, image.get("names") or []):
+                    records.setdefault(name, record)
+    except (OSError, ValueError):
+        return None
+    return records
+
+
+def _shared_stores(info: dict[str, Any]) -> list[str]:
+    """The stores that the engine reads beside its own. Of several it tells the last alone; its settings have them all.
+    Raises OSError and ValueError."""
+    try:
+        settings = tomllib.loads(Path(str(dig(info, "store", "configFile") or "")).read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        settings = {}
+    several = dig(settings, "storage", "options", "additionalimagestores")
+    last = dig(info, "store", "graphOptions", "overlay.imagestore")
+    return [each for each in (*(several if isinstance(several, list) else ()), last) if isinstance(each, str) and each]
+
+
+def _read_images(store: Path) -> list[dict[str, Any]]:
+    """Raises OSError and ValueError."""
+    try:
+        images = json.loads((store / "overlay-images/images.json").read_bytes())
+    except FileNotFoundError:
+        return []
+    return [each for each in images if isinstance(each, dict)] if isinstance(images, list) else []

@@ -206,18 +206,40 @@ def test_an_engine_without_a_network_program_fails(world: World) -> None:
     assert only(world, "engine settings").cure == "apt-get install passt"
 
 
+def stored(store: Path, *, prepared: bool) -> None:
+    """A store of images notes one, and another without a name."""
+    images: list[dict[str, Any]] = [{"names": [IMAGE], "mapped-layers": ["c140"] * prepared}, {"names": None}]
+    (store / "overlay-images").mkdir(parents=True, exist_ok=True)
+    (store / "overlay-images/images.json").write_text(json.dumps(images))
+
+
 def test_an_image_whose_layers_are_not_prepared_is_a_warning_with_the_command(world: World) -> None:
     storage = world.folder / "storage"
     world.info["store"]["graphRoot"] = str(storage)
-    images: list[dict[str, Any]] = [{"names": [IMAGE], "mapped-layers": []}, {"names": None}]
-    (storage / "overlay-images").mkdir(parents=True)
-    (storage / "overlay-images/images.json").write_text(json.dumps(images))
+    stored(storage, prepared=False)
     finding = only(world, "images")
     assert (finding.status, "not prepared" in finding.seen) == (Status.WARN, True)
     assert f"notebookctl image prepare {IMAGE}" == finding.cure
-    images[0]["mapped-layers"] = ["c140"]
-    (storage / "overlay-images/images.json").write_text(json.dumps(images))
+    stored(storage, prepared=True)
     assert world.trouble() == {}
+
+
+def test_an_image_may_be_prepared_in_any_of_the_stores_that_the_engine_reads(world: World) -> None:
+    own, *shared = [world.folder / name for name in ("own", "one", "two", "three")]
+    own.mkdir()
+    settings = world.folder / "storage.conf"
+    settings.write_text(f"[storage.options]\nadditionalimagestores = {json.dumps([str(each) for each in shared])}\n")
+    world.info["store"] |= {
+        "graphRoot": str(own),
+        "configFile": str(settings),
+        "graphOptions": {"overlay.imagestore": str(shared[-1])},
+    }
+    stored(shared[1], prepared=True)
+    assert world.trouble() == {}
+    stored(shared[1], prepared=False)
+    finding = only(world, "images")
+    assert "every start takes some seconds more" in finding.seen
+    assert finding.cure == f"prepare it with the engine that writes {shared[1]}, which this one only reads"
 
 
 # The gateway's port
