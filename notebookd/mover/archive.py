@@ -2,7 +2,7 @@
 """Files out of and into a workspace as a tar stream over ``stream.sock``; either end of it is hostile.
 
 No component of a path is ever followed if it is a link. A file that comes in is whole or not there: it is written under
-a name of its own and renamed.
+a name of its own and renamed. A volume whose files are read stands in the workspace's place.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def read(job: Job, reporter: Reporter) -> Result:
-    """Send what lies at ``path``: a file or link by its own name, a folder with all below its name. Facts: ``files``.
+    """Send what lies at ``path`` below the workspace, which the notebook knows as ``root``: a file or link by its own
+    name, a folder with all below its name. Facts: ``files``.
 
     What cannot be read is left out and counted as failed; what is no file, folder or link, as skipped. Of a folder that
     is not sent whole a last entry, its own once more, says so as its comment. Raises Fault when ``path`` itself is none
@@ -43,16 +44,16 @@ def read(job: Job, reporter: Reporter) -> Result:
     """
     with _peer(job.places.job) as peer:
         try:
-            parts = parts_of(job.text("path"))
-            folder = _parent(job.places.workspace, parts)
-            _require_readable(folder, parts)
+            root, parts = job.text("root", "/workspace"), parts_of(job.text("path"))
+            folder = _parent(job.places.workspace, parts, root)
+            _require_readable(folder, parts, root)
         except Fault as fault:
             peer.sendall(b"\1" + json.dumps({"code": fault.code, "message": fault.message}).encode())
             raise
         try:
             peer.sendall(b"\0")
             with peer.makefile("wb", buffering=BUFFER) as stream:
-                packer = _Packer(cast(IO[bytes], stream), reporter)
+                packer = _Packer(cast(IO[bytes], stream), reporter, root)
                 packer.pack(folder, parts[-1] if parts else "")
         except ConnectionError as error:
             raise Fault(Code.ERROR, "cannot send the archive: whoever asked for it is gone") from error
@@ -118,7 +119,7 @@ def _answer(peer: socket.socket, **said: object) -> None:
             left -= len(data)
 
 
-def _parent(workspace: Path, parts: list[str]) -> int:
+def _parent(workspace: Path, parts: list[str], root: str) -> int:
     """A descriptor of the folder that holds the last of ``parts``, or of the workspace itself when there are none.
 
     Raises Fault when there is nothing of that name.
@@ -139,11 +140,11 @@ def _parent(workspace: Path, parts: list[str]) -> int:
             cause = "a part of it is a link or no folder, and links are not followed"
         elif isinstance(error, PermissionError):
             cause = "a folder of it may not be looked into"
-        raise Fault(Code.SOURCE_NOT_FOUND, f"cannot read {path} of the workspace: {cause}") from error
+        raise Fault(Code.SOURCE_NOT_FOUND, f"cannot read {path} of {root}: {cause}") from error
     return fd
 
 
-def _require_readable(folder: int, parts: list[str]) -> None:
+def _require_readable(folder: int, parts: list[str], root: str) -> None:
     """Raise Fault when the last of ``parts``, which is in ``folder``, cannot be sent; ``folder`` is closed then."""
     name = parts[-1] if parts else "."
     cause = ""
@@ -157,22 +158,23 @@ def _require_readable(folder: int, parts: list[str]) -> None:
         cause = f"it cannot be opened ({error.strerror})"
     if cause:
         os.close(folder)
-        raise Fault(Code.ACCESS_DENIED, f"cannot read {shown('/'.join(parts))} of the workspace: {cause}")
+        raise Fault(Code.ACCESS_DENIED, f"cannot read {shown('/'.join(parts))} of {root}: {cause}")
 
 
 class _Packer:
     """Writes a tar stream. Owners are nobody's business; a file of several names is sent once."""
 
-    def __init__(self, stream: IO[bytes], reporter: Reporter) -> None:
+    def __init__(self, stream: IO[bytes], reporter: Reporter, root: str) -> None:
         self._tar = tarfile.open(  # noqa: SIM115  closed by pack, when all was well alone
             fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
         )
         self._reporter = reporter
+        self._whole = root.rpartition("/")[2]
         self._several: dict[tuple[int, int], str] = {}
         self._left_out: list[str] = []
 
     def pack(self, folder: int, name: str) -> None:
-        """Send ``name`` of the folder, or the folder itself when it is empty, as ``workspace``."""
+        """Send ``name`` of the folder, or the folder itself when it is empty, by the last part of ``root``."""
         try:
             top = self._add_all(folder, name)
             if self._left_out and top is not None:
@@ -196,12 +198,12 @@ class _Packer:
         if not stat.S_ISDIR(status.st_mode):
             self._add(name, name, folder, status)
             return None
-        own = _entry(name or "workspace", status, tarfile.DIRTYPE)
+        own = _entry(name or self._whole, status, tarfile.DIRTYPE)
         self._tar.addfile(own)
         self._reporter.progress.processed += bool(name)
         top = os.open(name or ".", FOLDER, dir_fd=folder)
         try:
-            for each in visit(top, f"{name or 'workspace'}/", unseen=self._left_out.append):
+            for each in visit(top, f"{name or self._whole}/", unseen=self._left_out.append):
                 self._add(each.path, each.name, each.folder, each.status)
         finally:
             os.close(top)

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from notebookd.domain.attached import Attached
 from notebookd.domain.run import NotebookId
 from notebookd.domain.syncing import Report
 from notebookd.domain.volumes import Volume
@@ -111,9 +112,12 @@ class Movers(Protocol):
         """Remove a notebook's repository with all of its snapshots. Idempotent. Raises VolumeFault."""
         ...
 
-    def read_archive(self, notebook_id: NotebookId, path: str) -> AsyncIterator[bytes]:
-        """A tar stream of what lies at ``path`` of a workspace. Links are taken as links and not followed; what is
-        no file, folder or link is left out. Raises VolumeFault: before the first byte (DATASYNC_SOURCE_NOT_FOUND where
+    def read_archive(
+        self, notebook_id: NotebookId, path: str, *, volume: Attached | None = None
+    ) -> AsyncIterator[bytes]:
+        """A tar stream of what lies at ``path`` of a workspace, or of the notebook's own copy of ``volume``. All of
+        either is named as the last part of where it is mounted. Links are taken as links and not followed; what is no
+        file, folder or link is left out. Raises VolumeFault: before the first byte (DATASYNC_SOURCE_NOT_FOUND where
         there is nothing), or after the last when the stream is not whole. Close it (``aclosing``) to end it early."""
         ...
 

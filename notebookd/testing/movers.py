@@ -22,9 +22,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from notebookd.config import Paths
+from notebookd.domain.attached import Attached
 from notebookd.domain.run import NotebookId
 from notebookd.domain.syncing import Progress, Report
-from notebookd.domain.volumes import GitSource, Permission, Source, StoreSource
+from notebookd.domain.volumes import WORKSPACE, GitSource, Permission, Source, StoreSource
 from notebookd.errors import EngineUnavailable, VolumeFault
 from notebookd.ports.engine import EngineEvent
 from notebookd.ports.movers import Pull, Push, RestoreSnapshot, StoredObject, TakeSnapshot, Work
@@ -108,6 +109,10 @@ class FakeMoversWorld:
         """A notebook's workspace."""
         return self._paths.workspaces / notebook_id
 
+    def copy(self, notebook_id: NotebookId, volume_id: str) -> Path:
+        """A notebook's own copy of a volume."""
+        return self._paths.copy(notebook_id, volume_id) / "data"
+
     def below(self, source: Source) -> Files | None:
         """What lies at a source, by path below it; None when there is no such place."""
         if isinstance(source, GitSource):
@@ -156,7 +161,7 @@ class FakeMoversWorld:
                 write_files(folder, {"asked": b"", "source": str(source).encode()})
                 os.utime(folder / "asked", (asked_at, asked_at))
             return {"version": version, "bytes": size, "files": len(there)}, _all_of(there)
-        data = self._paths.copy(work.notebook_id, work.volume_id) / "data"
+        data = self.copy(work.notebook_id, work.volume_id)
         if work.reset and data.exists():
             shutil.rmtree(data)
             self._known.pop(data, None)
@@ -174,7 +179,7 @@ class FakeMoversWorld:
     def _push(self, work: Push) -> Progress:
         source = work.volume.source
         assert isinstance(source, StoreSource)
-        data = self._paths.copy(work.notebook_id, work.volume_id) / "data"
+        data = self.copy(work.notebook_id, work.volume_id)
         known, here = self._known.get(data, {}), read_files(data)
         root = "".join(f"{part}/" for part in (source.container, source.prefix) if part)
         changed = {path: content for path, content in here.items() if known.get(path) != content}
@@ -262,10 +267,13 @@ class FakeMovers:
         self.world.check()
         self.world.snapshots.pop(notebook_id, None)
 
-    async def read_archive(self, notebook_id: NotebookId, path: str) -> AsyncIterator[bytes]:
+    async def read_archive(
+        self, notebook_id: NotebookId, path: str, *, volume: Attached | None = None
+    ) -> AsyncIterator[bytes]:
         """See :meth:`Movers.read_archive`."""
         self.world.check()
-        place = self._workspace(notebook_id) / path
+        root = WORKSPACE if volume is None else volume.volume.mount_path
+        place = (self._workspace(notebook_id) if volume is None else self.world.copy(notebook_id, volume.id)) / path
         try:
             found = place.exists()
         except OSError:  # a name that is too long for any file
@@ -274,7 +282,7 @@ class FakeMovers:
             raise VolumeFault("cannot read the files: there is nothing", info_code="DATASYNC_SOURCE_NOT_FOUND")
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
-            tar.add(place, arcname=place.name if path else ".")
+            tar.add(place, arcname=place.name if path else Path(root).name)
         yield packed.getvalue()
 
     async def write_archive(

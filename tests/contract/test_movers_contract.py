@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from notebookd.domain.attached import Attached, Place
 from notebookd.domain.run import NotebookId
 from notebookd.domain.syncing import Report
 from notebookd.domain.volumes import parse_volume
@@ -242,6 +243,25 @@ async def test_files_go_in_and_out_as_a_tar(world: MoverWorld) -> None:
     assert caught.value.info_code == "DATASYNC_SOURCE_NOT_FOUND"
     with pytest.raises(VolumeFault):
         await world.movers.write_archive(NOTEBOOK, "sub", chunks(b"this is no tar" * 1000))
+    assert await world.movers.list_movers() == set()
+
+
+async def test_files_come_out_of_a_volumes_own_copy(world: MoverWorld) -> None:
+    workspace(world).mkdir(parents=True)
+    volume = Attached(id="v1", volume=parse_volume("team@lab:/mnt/data:rw"), place=Place.COPY)
+    with pytest.raises(VolumeFault) as caught:
+        await joined(world.movers.read_archive(NOTEBOOK, "", volume=volume))
+    assert caught.value.info_code == "DATASYNC_SOURCE_NOT_FOUND"
+    world.write(data(world).parent, {"data/a.txt": b"one", "beside": b"a mover's"})
+    whole = await joined(world.movers.read_archive(NOTEBOOK, "", volume=volume))
+    with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
+        assert [(each.name, each.size) for each in tar] == [("data", 0), ("data/a.txt", 3)]
+    one = await joined(world.movers.read_archive(NOTEBOOK, "a.txt", volume=volume))
+    with tarfile.open(fileobj=io.BytesIO(one)) as tar:
+        assert tar.getnames() == ["a.txt"]
+    with pytest.raises(VolumeFault) as caught:
+        await joined(world.movers.read_archive(NOTEBOOK, "beside", volume=volume))
+    assert caught.value.info_code == "DATASYNC_SOURCE_NOT_FOUND"
     assert await world.movers.list_movers() == set()
 
 

@@ -153,6 +153,16 @@ def test_what_is_not_there_or_behind_a_link_is_refused_before_the_first_byte(mov
     assert not ending.ok
 
 
+def test_all_of_a_volume_is_sent_by_the_name_of_where_it_is_mounted(mover: Mover) -> None:
+    (mover.places.workspace / "file").touch()
+    working = threading.Thread(target=mover.run, args=("archive-read",), kwargs={"path": "", "root": "/mnt/data"})
+    working.start()
+    with connect(mover) as peer, peer.makefile("rb") as stream:
+        sent = stream.read()
+    working.join()
+    assert open_tar(sent[1:]).getnames() == ["data", "data/file"]
+
+
 @pytest.mark.parametrize("change", [+(3 * 2**20), -(3 * 2**20)])
 def test_a_file_that_changes_its_length_while_it_is_sent_spoils_no_other(mover: Mover, change: int) -> None:
     size = 4 * 2**20

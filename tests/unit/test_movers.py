@@ -19,6 +19,7 @@ from notebookd.adapters.movers.jobs import Job, Jobs
 from notebookd.adapters.movers.remotes import cut_remote
 from notebookd.adapters.movers.rootfs import ensure_rootfs
 from notebookd.config import Config, parse_config
+from notebookd.domain.attached import Attached, Place
 from notebookd.domain.data_plan import USERS_FAULT
 from notebookd.domain.run import NotebookId
 from notebookd.domain.syncing import Progress
@@ -184,6 +185,21 @@ def test_snapshot_sees_the_workspace_read_only_and_no_network(config: Config) ->
     assert (mounts["/workspace"].source, mounts["/workspace"].read_only) == (str(workspace), True)
     assert mounts["/repository"].source == str(config.paths.snapshots / NOTEBOOK)
     assert (job.network, job.told["keep"], list(job.secrets)) == (Network.NONE, 7, ["restic-password"])
+
+
+def test_whoever_reads_of_a_volume_sees_its_files_alone_read_only_and_no_network(config: Config) -> None:
+    volume = Attached(id="v1", volume=parse_volume("bucket@lab:/data:rwd"), place=Place.COPY)
+    folder = config.paths.copy(NOTEBOOK, "v1") / "data"
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(config.paths.state)
+    with pytest.raises(VolumeFault, match="a link"):
+        Jobs(config).read_archive(NOTEBOOK, "x", volume)
+    folder.unlink()
+    folder.mkdir()
+    job = Jobs(config).read_archive(NOTEBOOK, "x", volume)
+    assert job.told == {"task": "archive-read", "path": "x", "root": "/data"}
+    assert [(each.source, each.target, each.read_only) for each in job.mounts] == [(str(folder), "/workspace", True)]
+    assert (job.network, dict(job.secrets)) == (Network.NONE, {})
 
 
 def test_password_of_snapshots_is_made_once_and_is_its_accounts_alone(config: Config) -> None:

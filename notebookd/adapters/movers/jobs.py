@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import assert_never
 
 from notebookd import nofollow
-from notebookd.adapters.datastores import find_store, volume_faults
+from notebookd.adapters.datastores import find_folder, find_store, volume_faults
 from notebookd.adapters.movers.remotes import cut_remote
-from notebookd.adapters.volumes import ask_for
+from notebookd.adapters.volumes import DATA, ask_for
 from notebookd.config import Config, RcloneDatastore
+from notebookd.domain.attached import Attached
 from notebookd.domain.run import NotebookId
-from notebookd.domain.volumes import GitSource, Source, StoreSource
+from notebookd.domain.volumes import WORKSPACE, GitSource, Source, StoreSource
 from notebookd.errors import VolumeFault
 from notebookd.ports.engine import Mount, Network
 from notebookd.ports.movers import Pull, Push, RestoreSnapshot, TakeSnapshot, Work
@@ -80,12 +81,16 @@ class Jobs:
         workspace = self._workspace(notebook_id, read_only=True)
         return Job(told={"task": "measure"}, notebook_id=notebook_id, mounts=(workspace,))
 
-    def archive(self, task: str, notebook_id: NotebookId, path: str, closed: Sequence[str] = ()) -> Job:
-        """Reads (``archive-read``) or writes (``archive-write``) a part of a workspace that is there."""
-        workspace = self._workspace(notebook_id, read_only=task != "archive-write")
-        return Job(
-            told={"task": task, "path": path, "closed": list(closed)}, notebook_id=notebook_id, mounts=(workspace,)
-        )
+    def read_archive(self, notebook_id: NotebookId, path: str, volume: Attached | None) -> Job:
+        """Reads a part of a workspace that is there, or of a volume's own copy in its stead."""
+        seen = self._workspace(notebook_id, read_only=True) if volume is None else self._copy(notebook_id, volume)
+        told = {"task": "archive-read", "path": path, "root": WORKSPACE if volume is None else volume.volume.mount_path}
+        return Job(told=told, notebook_id=notebook_id, mounts=(seen,))
+
+    def write_archive(self, notebook_id: NotebookId, path: str, closed: Sequence[str]) -> Job:
+        """Writes a part of a workspace that is there."""
+        told = {"task": "archive-write", "path": path, "closed": list(closed)}
+        return Job(told=told, notebook_id=notebook_id, mounts=(self._workspace(notebook_id),))
 
     def listing(self, store: RcloneDatastore, container: str, prefix: str) -> Job:
         """Lists what lies in a datastore."""
@@ -159,6 +164,12 @@ class Jobs:
                 _made(folder)
             nofollow.identity_of(folder)
         return Mount(source=str(folder), target="/workspace", read_only=read_only)
+
+    def _copy(self, notebook_id: NotebookId, volume: Attached) -> Mount:
+        """What a container sees of a volume, and nothing of what movers keep beside it."""
+        with volume_faults(f"cannot find the local copy of {volume.volume.source}"):
+            found = find_folder(self._paths.copy(notebook_id, volume.id), (DATA,), writable=False)
+        return Mount(source=str(found.path), target=WORKSPACE, read_only=True)
 
     def _repository(self, notebook_id: NotebookId, *, made: bool = False) -> _Repository:
         snapshots = self._config.snapshots

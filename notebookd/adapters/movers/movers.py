@@ -18,6 +18,7 @@ from notebookd.adapters.movers.folder import JOB, SECRETS, begin, read_progress,
 from notebookd.adapters.movers.jobs import Job, Jobs
 from notebookd.adapters.movers.rootfs import MOVER_UID, PROGRAM, ensure_rootfs, usual_mounts
 from notebookd.config import Config, DirectoryDatastore
+from notebookd.domain.attached import Attached
 from notebookd.domain.container import ContainerStatus
 from notebookd.domain.run import NotebookId
 from notebookd.domain.syncing import Report
@@ -120,9 +121,11 @@ class ContainerMovers:
         with volume_faults(f"cannot remove the snapshots of notebook {notebook_id}"), suppress(FileNotFoundError):
             await asyncio.to_thread(nofollow.remove_tree, folder, notebook_id)
 
-    async def read_archive(self, notebook_id: NotebookId, path: str) -> AsyncIterator[bytes]:
+    async def read_archive(
+        self, notebook_id: NotebookId, path: str, *, volume: Attached | None = None
+    ) -> AsyncIterator[bytes]:
         """See :meth:`Movers.read_archive`."""
-        async with self._sent(lambda jobs: jobs.archive("archive-read", notebook_id, path)) as mover_id:
+        async with self._sent(lambda jobs: jobs.read_archive(notebook_id, path, volume)) as mover_id:
             sock = await connect(self._folder / mover_id, self._clock, lambda: self._still_there(mover_id))
             with closing(sock):
                 async with aclosing(read_tar(sock)) as tar:  # type: ignore[type-var]
@@ -134,7 +137,7 @@ class ContainerMovers:
         self, notebook_id: NotebookId, path: str, tar: AsyncIterator[bytes], *, closed: Sequence[str] = ()
     ) -> int:
         """See :meth:`Movers.write_archive`."""
-        async with self._sent(lambda jobs: jobs.archive("archive-write", notebook_id, path, closed)) as mover_id:
+        async with self._sent(lambda jobs: jobs.write_archive(notebook_id, path, closed)) as mover_id:
             sock = await connect(self._folder / mover_id, self._clock, lambda: self._still_there(mover_id))
             with closing(sock):
                 return await write_tar(sock, tar)
