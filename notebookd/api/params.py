@@ -20,8 +20,10 @@ _EventId = Annotated[int, Meta(ge=0, le=_MAX_INT)]
 _Run = Annotated[int, Meta(ge=1, le=_MAX_INT)]
 _Tail = Annotated[int, Meta(ge=0, le=1_000_000)]
 _Selector = Annotated[str, Meta(pattern="^[^=]+=")]
-# As notebookd.service.archives has it: relative, without `..` and NUL.
-_Path = Annotated[str, Meta(max_length=4096, pattern=r"^(?!/)(?!([\s\S]*/)?\.\.(/|$))[^\x00]*$")]
+# As notebookd.service.archives has it: without `..` and NUL; what is written to is relative or in /workspace.
+_PLAIN = r"(?!([\s\S]*/)?\.\.(/|$))[^\x00]*$"
+_Path = Annotated[str, Meta(max_length=4096, pattern=f"^{_PLAIN}")]
+_Target = Annotated[str, Meta(max_length=4096, pattern=rf"^((?!/)|(?=/(\.?/)*workspace(?![^/]))){_PLAIN}")]
 _Key = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
 _GROUP = f" *({'|'.join(GroupKey)})? *"
 _Groups = Annotated[str, Meta(pattern=f"^{_GROUP}(,{_GROUP})*$")]
@@ -92,7 +94,8 @@ BACKUPS = (
     Param("updatedAfter", _Moment, f"taken after: {_MOMENT}"),
     Param("updatedBefore", _Moment, f"taken before: {_MOMENT}"),
 )
-ARCHIVE = (Param("path", _Path, "below `/workspace`; all of it without"),)
+ARCHIVE = (Param("path", _Path, "below `/workspace`, or absolute, there or in a copied volume; all of it without"),)
+ARCHIVE_INTO = (Param("path", _Target, "below `/workspace`; all of it without"),)
 OBJECTS = (Param("prefix", str, "what the objects' paths begin with, the container first"),)
 DISCARD = (Param("discard", _Flag, "give up what could not be carried back (after SYNC_FAILED)"),)
 FRAMEWORK = (Param("compatibleWithFramework", str, "that go with this framework"),)

@@ -38,6 +38,7 @@ def _ended_badly(notebook: wire.Notebook) -> EndedBadly:
     if status.state == "SYNC_FAILED":
         hint = (
             f"what could not be carried back is kept: notebookctl push-data {notebook.id} tries again, "
+            f"notebookctl cp {notebook.id}:/MOUNT . reads it, "
             f"notebookctl start {notebook.id} --discard gives it up; {hint}"
         )
     return EndedBadly(f"notebook {name} is {status.state}: {reason}", hint)

@@ -129,17 +129,13 @@ def failed_out(sync: Sync) -> Outcome:
     """Why a run is SYNC_FAILED."""
     failure = sync.failure
     code, message = (failure.code, failure.message) if failure is not None else ("DATASYNC_ERROR", "")
-    what, way = "the volumes", ""
-    if failure is not None and failure.volume is not None:
-        what = str(failure.volume)
-        if code == "DATASYNC_INCOMPLETE":  # files that no push will ever carry, by their names or modes, among others
-            folder = f"volumes/{sync.notebook_id}/{failure.volume_id}/data"
-            way = f", an admin can rename or take files out of it ({folder} in the state folder)"
+    volume = failure.volume if failure is not None else None
+    what, mount = (str(volume), volume.mount_path) if volume is not None else ("the volumes", "/MOUNT")
     return Outcome(
         state=RunState.SYNC_FAILED,
         code=code,
         message=f"cannot carry back {what}: {message}; the local copy is kept: `notebookctl push-data` tries again, "
-        f"`notebookctl start --discard` gives it up{way}",
+        f"`notebookctl cp NOTEBOOK:{mount} .` reads it, `notebookctl start --discard` gives it up",
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files into and out of a workspace, also of a notebook that is stopped."""
+"""Files into and out of a workspace, and out of the copies of volumes, also of a notebook that is stopped."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from notebookd.domain.actor import Actor
+from notebookd.domain.attached import Attached, Place
 from notebookd.domain.event import Event
 from notebookd.domain.run import NotebookId
 from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.spec import Fault
-from notebookd.domain.volumes import WORKSPACE, Volume
+from notebookd.domain.volumes import WORKSPACE, Volume, volume_id
 from notebookd.errors import Conflict, EngineError, NotFound, TooLarge, VolumeFault
 from notebookd.ports.clock import Clock
 from notebookd.ports.movers import Movers
@@ -33,7 +34,7 @@ _IN_THE_WAY = frozenset({"DATASYNC_INVALID_SOURCE", "DATASYNC_ACCESS_DENIED"})
 
 
 class Archives:
-    """Tar streams of workspaces. Each person has as many at once as there may be transfers."""
+    """Tar streams of workspaces and of volumes' copies. Each person has as many at once as there may be transfers."""
 
     def __init__(self, store: Store, clock: Clock, notebooks: Notebooks, movers: Movers, porter: Porter) -> None:
         self.patience_s = PATIENCE_S
@@ -47,12 +48,15 @@ class Archives:
 
     @asynccontextmanager
     async def read(self, actor: Actor, notebook_id: NotebookId, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A tar stream of what lies at ``path`` of a workspace, empty for all of it. What cannot be read is refused
-        before the first byte; leaving the block ends the transfer."""
+        """A tar stream of what lies at ``path`` of a workspace, empty for all of it; an absolute path is what it is in
+        the notebook, and so may lie in a volume that was copied. What cannot be read is refused before the first byte;
+        leaving the block ends the transfer."""
         verb = "read files of"
-        whole = self._checked(actor, notebook_id, path, verb)
-        async with self._turn(actor, f"{verb} notebook {notebook_id}"):
-            stream = self._movers.read_archive(notebook_id, whole)
+        what = f"{verb} notebook {notebook_id}"
+        entry = self._present(actor, notebook_id, verb)
+        copy, below = _readable(entry, path, what)
+        async with self._turn(actor, what):
+            stream = self._movers.read_archive(notebook_id, below, volume=copy)
             with self._refusals(actor, notebook_id, verb):
                 first = await anext(stream, b"")
             try:
@@ -65,8 +69,9 @@ class Archives:
         """Unpack a tar stream into the folder ``path`` of a workspace; how many files there were. It is on record
         before the first of them: a stream that breaks off may leave some."""
         verb = "write files of"
-        whole = self._checked(actor, notebook_id, path, verb)
-        notebook = self._notebooks.get(actor, notebook_id, verb).notebook
+        entry = self._present(actor, notebook_id, verb)
+        whole = _writable(entry, path, f"{verb} notebook {notebook_id}")
+        notebook = entry.notebook
         now = self._clock.now()
         happened = Event(
             type="notebook.files",
@@ -76,7 +81,7 @@ class Archives:
             owner=notebook.owner,
             data={"path": whole},
         )
-        closed = [inside for inside, _ in _volumes_within(notebook.spec.volumes)]
+        closed = _volumes_within(notebook.spec.volumes)
         async with self._turn(actor, f"{verb} notebook {notebook_id}"):
             async with self._store.transaction() as tx:
                 await tx.append(happened)
@@ -96,24 +101,6 @@ class Archives:
             return
         async with self._store.transaction() as tx:
             await tx.put_workspace_use(notebook_id, WorkspaceUse(used_bytes=used, measured_at=self._clock.now()))
-
-    def _checked(self, actor: Actor, notebook_id: NotebookId, path: str, verb: str) -> str:
-        entry = self._present(actor, notebook_id, verb)
-        what = f"{verb} notebook {notebook_id}"
-        if message := path_fault(path):
-            raise invalid(what, [Fault("$query.path", message)])
-        if not entry.notebook.workspace_made:
-            raise Conflict(f"cannot {what}: it has no workspace before its first start")
-        if entry.run.origin is not None:
-            raise Conflict(f"cannot {what}: its workspace is still to be filled from a snapshot")
-        whole = "/".join(part for part in path.split("/") if part not in {"", "."})
-        for inside, volume in _volumes_within(entry.notebook.spec.volumes):
-            if whole == inside or whole.startswith(f"{inside}/"):
-                raise Conflict(
-                    f"cannot {what}: {volume.mount_path} is the volume {volume}, and no part of the workspace",
-                    hint="copy by a folder beside it, or where the volume comes from",
-                )
-        return whole
 
     def _present(self, actor: Actor, notebook_id: NotebookId, verb: str) -> Entry:
         """The notebook. Raises NotFound or Conflict when it is gone, or about to be."""
@@ -155,20 +142,93 @@ class Archives:
 
 
 def path_fault(path: str) -> str | None:
-    """Why ``path`` is none within a workspace."""
+    """Why ``path`` is none within a notebook."""
     if "\0" in path or len(path) > LONGEST_PATH:
         return f"must be at most {LONGEST_PATH} characters without NUL"
-    if path.startswith("/"):
-        return "must be relative to /workspace"
     if ".." in path.split("/"):
         return "must be without .."
     return None
 
 
-def _volumes_within(volumes: Sequence[Volume]) -> list[tuple[str, Volume]]:
-    """The volumes that are mounted in the workspace, each with where."""
-    within = f"{WORKSPACE}/"
-    return [(each.mount_path.removeprefix(within), each) for each in volumes if each.mount_path.startswith(within)]
+def _inside(path: str, what: str) -> str:
+    """Where ``path``, relative to the workspace or absolute, is in a notebook."""
+    if message := path_fault(path):
+        raise invalid(what, [Fault("$query.path", message)])
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    return "/".join(["" if path.startswith("/") else WORKSPACE, *parts])
+
+
+def _readable(entry: Entry, path: str, what: str) -> tuple[Attached | None, str]:
+    """The copied volume in which ``path`` is, None for the workspace, and the path below it."""
+    inside = _inside(path, what)
+    volume = _covering(entry, inside)
+    if volume is None:
+        return None, _in_workspace(entry, inside, what)
+    return _copy_of(entry, volume, what), _below(volume.mount_path, inside) or ""
+
+
+def _writable(entry: Entry, path: str, what: str) -> str:
+    """The path below the workspace that ``path`` is, if it may be written to."""
+    inside = _inside(path, what)
+    if _below(WORKSPACE, inside) is None:
+        message = f"must be in {WORKSPACE}, or relative to it: nothing else is written to"
+        raise invalid(what, [Fault("$query.path", message)])
+    volume = _covering(entry, inside)
+    if volume is not None:
+        raise Conflict(
+            f"cannot {what}: {volume.mount_path} is the volume {volume}, and no part of the workspace",
+            hint="copy by a folder beside it, or where the volume comes from",
+        )
+    return _in_workspace(entry, inside, what)
+
+
+def _in_workspace(entry: Entry, inside: str, what: str) -> str:
+    """The path below a workspace that is ready. Raises NotFound for one that is not below it."""
+    below = _below(WORKSPACE, inside)
+    if below is None:
+        mounts = ", ".join([WORKSPACE, *(each.mount_path for each in entry.notebook.spec.volumes)])
+        raise NotFound(f"cannot {what}: that path is in none of its volumes", hint=f"what it has is at {mounts}")
+    if not entry.notebook.workspace_made:
+        raise Conflict(f"cannot {what}: it has no workspace before its first start")
+    if entry.run.origin is not None:
+        raise Conflict(f"cannot {what}: its workspace is still to be filled from a snapshot")
+    return below
+
+
+def _copy_of(entry: Entry, volume: Volume, what: str) -> Attached:
+    """The notebook's own copy of a volume. Raises Conflict, with where else to look, when there is none."""
+    known = volume_id(entry.notebook.id, volume)
+    found = next((each for each in entry.run.volumes if each.id == known), None)
+    place = Place.SCRATCH if volume.store is None and volume.git is None else found.place if found else None
+    if place is Place.SCRATCH:
+        why, hint = "an empty folder that goes with the run", "while it runs, `notebookctl exec` reaches it"
+    elif place is Place.DIRECTORY:
+        why, hint = "a folder of this machine, mounted as it is", f"its files are there, at {volume.source}"
+    elif place is Place.CACHE:
+        why, hint = "a copy that notebooks share, and that none of them changes", f"its files are at {volume.source}"
+    elif found is None or found.pulled_at is None:
+        why, hint = "still to be brought in", "that is done at its start"
+    else:
+        return found
+    raise Conflict(f"cannot {what}: the volume {volume} is {why}", hint=hint)
+
+
+def _covering(entry: Entry, inside: str) -> Volume | None:
+    """The volume in which a path is."""
+    return next((each for each in entry.notebook.spec.volumes if _below(each.mount_path, inside) is not None), None)
+
+
+def _below(folder: str, path: str) -> str | None:
+    """What ``path`` is below ``folder``; None when it is not there."""
+    if path == folder:
+        return ""
+    return path.removeprefix(f"{folder}/") if path.startswith(f"{folder}/") else None
+
+
+def _volumes_within(volumes: Sequence[Volume]) -> list[str]:
+    """Where in the workspace volumes are mounted."""
+    within = [_below(WORKSPACE, each.mount_path) for each in volumes]
+    return [each for each in within if each]
 
 
 async def _rejoined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -57,7 +57,10 @@ from notebookd.wire import rfc3339
 
 _S = NotebookState
 STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
-_UNPUSHED = "its local copy holds what was not carried back: `notebookctl push-data`, or `start --discard`"
+_UNPUSHED = (
+    "its local copy holds what was not carried back: `notebookctl push-data` tries again, `cp NOTEBOOK:/MOUNT .` reads "
+    "it, `start --discard` gives it up"
+)
 _STOPPING = "it still ends, and carries its data back: `notebookctl why` says how far, `notebookctl stop` waits for it"
 ACTIVE = frozenset({_S.STARTING, _S.RUNNING, _S.RESTARTING})
 

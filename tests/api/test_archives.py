@@ -14,10 +14,14 @@ import aiohttp
 import pytest
 
 from notebookd.api.call import MAX_BODY
+from notebookd.domain.run import NotebookId
 from notebookd.errors import EngineError, VolumeFault
 from notebookd.service.archives import Archives
+from notebookd.testing.house import World, make_world
 from tests.api.caller import NOWHERE, Api, Said
 from tests.api.people import People
+
+GIT = "https://git.example/code.git"
 
 
 def tar(**files: bytes) -> bytes:
@@ -93,7 +97,9 @@ async def test_what_is_not_there_is_not_found(api: Api, notebook: str) -> None:
         assert (await api.call(method, f"/v1/notebook/{NOWHERE}/archive")).status == 404
 
 
-@pytest.mark.parametrize("path", ["..", "a/../../b", "/etc", "%2fetc", "a%00b", "x" * 5000, "%2e%2e/x"])
+@pytest.mark.parametrize(
+    "path", ["..", "a/../../b", "/etc/..", "/workspace/%2e%2e/etc", "a%00b", "x" * 5000, "%2e%2e/x"]
+)
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 async def test_a_path_that_leads_elsewhere_is_refused(api: Api, notebook: str, method: str, path: str) -> None:
     said = await api.call(method, f"/v1/notebook/{notebook}/archive?path={path}")
@@ -176,7 +182,7 @@ class _Meanwhile:
         await self._then()
         raise EngineError("cannot see to the files: the mover died without a word")
 
-    async def read_archive(self, *_: object) -> AsyncIterator[bytes]:
+    async def read_archive(self, *_: object, volume: object = None) -> AsyncIterator[bytes]:
         await self._then()
         raise EngineError("cannot see to the files: the mover died without a word")
         yield b""
@@ -228,3 +234,107 @@ async def test_one_person_has_so_many_copies_at_once(api: Api, notebook: str) ->
     await api.house.quiet()
     archives.patience_s = 20
     assert (await get(api, notebook, "large"))[0] == 200
+
+
+class TestVolumes:
+    """GET /v1/notebook/{id}/archive?path=/MOUNT/…: the notebook's own copy, and whatever its path leads to."""
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> World:
+        stores = [
+            {"alias": "S3", "type": "rclone", "remote": "s3lab", "read": ["*"], "write": ["*"]},
+            {"alias": "DIR", "path": str(tmp_path / "srv"), "read": ["*"]},
+        ]
+        (tmp_path / "srv" / "sets").mkdir(parents=True)
+        made = make_world(tmp_path, settings={"datastore": stores})
+        made.movers.remotes["S3"] = {"sets/in/a": b"aa", "sets/in/d/b": b"bbb"}
+        made.movers.repositories[GIT] = {"README": b"read me"}
+        return made
+
+    @pytest.mark.parametrize("then", ["run on", "stop"])
+    @pytest.mark.parametrize(
+        ("volume", "path", "names"),
+        [
+            ("sets@S3/in:/data:rw", "/data", ["data", "data/a", "data/d", "data/d/b"]),
+            ("sets@S3/in:/data", "//data/./d/", ["d", "d/b"]),
+            (f"{GIT}:/workspace/code", "/workspace/code/README", ["README"]),
+            (f"{GIT}:/workspace/code:rw", "code", ["code", "code/README"]),
+        ],
+    )
+    async def test_files_come_out_of_what_was_copied_in(
+        self, api: Api, volume: str, path: str, names: list[str], then: str
+    ) -> None:
+        notebook = await api.create(volumes=[volume, "sets@S3/in:/database"])
+        if then == "stop":
+            await api.order(notebook, "stop")
+        status, body = await get(api, notebook, path)
+        assert status == 200
+        with tarfile.open(fileobj=io.BytesIO(body)) as stream:
+            assert sorted(stream.getnames()) == names
+
+    async def test_what_could_not_be_carried_back_comes_out_and_why_says_how(self, api: Api) -> None:
+        notebook = await api.create(volumes=["sets@S3/in:/data:rw"])
+        entry = api.house.store.find_entry(NotebookId(notebook))
+        assert entry is not None
+        (api.world.movers.copy(notebook, entry.run.volumes[0].id) / "odd").write_bytes(b"odd")
+        api.world.movers.held = True
+        await api.order(notebook, "stop")
+        (pushing,) = api.world.movers.movers
+        api.world.movers.fail(pushing, "DATASYNC_INCOMPLETE", "1 files cannot be pushed")
+        await api.house.quiet()
+        assert await api.state(notebook) == "SYNC_FAILED"
+        why = await api.call("GET", f"/v1/notebook/{notebook}/why")
+        assert "`notebookctl cp NOTEBOOK:/data .` reads it" in str(why.body)
+        assert "cp NOTEBOOK:/MOUNT ." in (await api.order(notebook, "start")).body["hint"]
+        status, body = await get(api, notebook, "/data/odd")
+        assert status == 200
+        with tarfile.open(fileobj=io.BytesIO(body)) as stream:
+            assert stream.getnames() == ["odd"]
+
+    @pytest.mark.parametrize(
+        ("volume", "hint"),
+        [
+            ("standalone:/data", "notebookctl exec"),
+            ("sets@DIR:/data", "at sets@DIR"),
+            ("sets@S3/in:/data:ro:cache", "at sets@S3/in"),
+        ],
+    )
+    async def test_of_a_volume_without_a_copy_it_is_said_where_to_look(self, api: Api, volume: str, hint: str) -> None:
+        notebook = await api.create(volumes=[volume])
+        said = await api.call("GET", f"/v1/notebook/{notebook}/archive?path=/data/x")
+        assert (said.status, said.code) == (409, "conflict")
+        assert hint in said.body["hint"]
+
+    async def test_what_is_still_to_come_in_is_not_there_yet(self, api: Api) -> None:
+        api.world.movers.held = True
+        notebook = await api.create(volumes=["sets@S3/in:/data"])
+        said = await api.call("GET", f"/v1/notebook/{notebook}/archive?path=/data")
+        assert (said.status, said.code) == (409, "conflict")
+        assert "still to be brought in" in said.body["message"]
+
+    @pytest.mark.parametrize("path", ["/", "/etc/passwd", "/databases", "/workspaces/x", "%2fetc", "/a%0ab"])
+    async def test_a_path_in_no_volume_is_not_found_with_those_that_there_are(self, api: Api, path: str) -> None:
+        notebook = await api.create(volumes=["sets@S3/in:/data"])
+        said = await api.call("GET", f"/v1/notebook/{notebook}/archive?path={path}")
+        assert (said.status, said.code) == (404, "not-found")
+        assert said.body["hint"] == "what it has is at /workspace, /data"
+
+    async def test_the_workspace_may_be_named_from_the_root(self, api: Api) -> None:
+        notebook = await api.create()
+        for path in ("/workspace/in", "//workspace/./in/"):
+            assert (await put(api, notebook, path, tar(a=b"aa"))).status == 204
+            assert (await get(api, notebook, f"{path}/a"))[0] == 200
+        assert (workspace(api, notebook) / "in" / "a").exists()
+
+    @pytest.mark.parametrize("path", ["/", "/data", "/data/x", "/etc", "%2fetc", "/workspaces"])
+    async def test_nothing_is_written_beside_the_workspace(self, api: Api, path: str) -> None:
+        notebook = await api.create(volumes=["sets@S3/in:/data:rwd"])
+        said = await put(api, notebook, path, tar(a=b"aa"))
+        assert (said.status, set(said.faults)) == (400, {"$query.path"})
+        assert "must be in /workspace" in str(said.body)
+
+    async def test_they_are_nobody_elses(self, api: Api, people: People) -> None:
+        notebook = await api.create(volumes=["sets@S3/in:/data"])
+        for path in ("/data", "/etc"):
+            said = await api.ask_as(people.alice, "GET", f"/v1/notebook/{notebook}/archive?path={path}")
+            assert (said.status, said.code) == (403, "forbidden")

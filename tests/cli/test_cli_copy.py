@@ -159,6 +159,7 @@ class TestIntoTheNotebook:
             ("calm:a", "calm:b"),
             ("nowhere", "calm:b"),
             ("here.txt", "calm:/etc/x"),
+            ("here.txt", "calm:/workspaces/x"),
             ("here.txt", "calm:../x"),
             ("here.txt", "calm:gone/"),
             ("./calm:a", "b"),
@@ -254,6 +255,22 @@ class TestOutOfTheNotebook:
         assert (here / found).read_bytes() == b"1"
         assert (copied / "l").readlink().name == "f"
         assert (copied / "s" / "l").read_bytes() == b"1"
+
+    @pytest.mark.parametrize(
+        ("source", "asked"),
+        [
+            ("calm:/data/sub/", "/data/sub"),
+            ("calm://data", "/data"),
+            ("calm:/workspaces/x", "/workspaces/x"),
+            ("calm:/workspace/x", "x"),
+        ],
+    )
+    def test_an_absolute_path_is_the_notebooks(self, notebookctl, toy, here, source, asked):
+        name = asked.rpartition("/")[2]
+        toy.on(f"GET {ARCHIVE}", tar((name, None), (f"{name}/f", b"1")))
+        assert notebookctl("cp", source, ".").exit_code == 0
+        assert toy.sent(f"GET {ARCHIVE}")[0].query == {"path": [asked]}
+        assert (here / name / "f").read_bytes() == b"1"
 
     def test_several_names_of_a_file_stay_one(self, notebookctl, toy, here):
         toy.on(f"GET {ARCHIVE}", tar(("d", None), ("d/a", b"1"), ("d/b", special(tarfile.LNKTYPE, "d/a"))))

@@ -168,10 +168,11 @@ def test_a_bucket_that_is_not_there_is_said_so(live: Machine) -> None:
     assert "nowhere" in seen.status.info.message
 
 
-def test_a_push_that_fails_can_be_made_good(live: Machine, sources: Places) -> None:
+def test_a_push_that_fails_can_be_made_good(live: Machine, sources: Places, tmp_path: Path) -> None:
     sources.bucket.write("lab/later/a", b"a")
     notebook = ask(live, "lab@S3/later:/later:rw")
     live.execute(notebook, "sh", "-c", "echo mine > /later/mine")
+    back = tmp_path / "back"
     good = sources.rclone.read_text()
     sources.rclone.write_text(good.replace(f":{sources.bucket.port}", ":9"))
     try:
@@ -181,6 +182,10 @@ def test_a_push_that_fails_can_be_made_good(live: Machine, sources: Places) -> N
         refused = live.ctl("start", notebook, "--no-wait")
         assert refused.returncode == 1
         assert "push-data" in refused.stderr
+        assert "`notebookctl cp NOTEBOOK:/later .` reads it" in live.ctl("why", notebook).stdout
+        read = live.ctl("cp", f"{notebook}:/later", str(back))
+        assert read.returncode == 0, read.stderr
+        assert {each.name: each.read_bytes() for each in back.iterdir()} == {"a": b"a", "mine": b"mine\n"}
     finally:
         sources.rclone.write_text(good)
     pushed = live.ctl("push-data", notebook)

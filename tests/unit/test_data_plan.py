@@ -245,13 +245,13 @@ def test_a_failed_push_keeps_the_outcome_and_a_good_one_leads_to_it() -> None:
     assert story.run.unsynced is None
 
 
-def test_files_that_no_push_will_carry_are_somebodys_to_mend() -> None:
+def test_files_that_no_push_will_carry_can_be_read_where_they_are() -> None:
     volume = dirty()
     story = Story(ending(volume))
     story.settle()
     story.movers_say(replace(BROKEN, code="DATASYNC_INCOMPLETE"))
     assert story.run.unsynced is not None
-    assert f"volumes/{NOTEBOOK_ID}/{volume.id}/data" in story.run.unsynced.message
+    assert f"`notebookctl cp NOTEBOOK:{volume.volume.mount_path} .` reads it" in story.run.unsynced.message
 
 
 def test_a_failed_snapshot_is_no_reason_to_hold_a_notebook_up() -> None:

@@ -29,8 +29,8 @@ _CHUNK_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """A path of a workspace, relative to it. ``inside`` asks for what is in the folder; ``folder`` says that it is
-    one."""
+    """A path of a notebook: relative to its workspace, or absolute beside it. ``inside`` asks for what is in the
+    folder; ``folder`` says that it is one."""
 
     notebook: str
     path: str
@@ -55,8 +55,13 @@ def verb(here: Here, *, source: str, target: str) -> None:
     copied whole, links in it as links; volumes are no part of the workspace. Where DST is a folder, SRC comes into it
     by its own name; where there is no DST, it becomes DST. "SRC/." is what is in SRC. "-" is a tar stream on stdin or
     stdout.
+
+    NOTEBOOK:/MOUNT/PATH as SRC is in a volume that was copied in, from a remote or from Git: as it is here, whether or
+    not it could be carried back.
     """
     from_there, to_there = _there(here, source), _there(here, target)
+    if to_there is not None and to_there.path.startswith("/"):
+        raise click.UsageError(f"{target}: files are copied into {_HOME} alone")
     if (from_there is None) == (to_there is None):
         raise click.UsageError(
             "one of SRC and DST is NOTEBOOK:PATH (write ./a:b for a file here whose name has a colon)"
@@ -78,15 +83,15 @@ def _there(here: Here, word: str) -> There | None:
     notebook, colon, path = word.partition(":")
     if not colon or not notebook or "/" in notebook:
         return None
-    if path.startswith("/") and path != _HOME and not path.startswith(f"{_HOME}/"):
-        raise click.UsageError(f"{path}: only what is in {_HOME} can be copied")
-    inner = path.removeprefix(_HOME).lstrip("/") if path.startswith("/") else path
-    parts = [part for part in inner.split("/") if part not in {"", "."}]
+    parts = [part for part in path.split("/") if part not in {"", "."}]
     if ".." in parts:
         raise click.UsageError(f"{path}: write it without ..")
+    beside = path.startswith("/")
+    if beside and parts[:1] == [_HOME.strip("/")]:
+        beside, parts = False, parts[1:]
     return There(
         notebook=notebook_id(here, notebook),
-        path="/".join(parts),
+        path="/" * beside + "/".join(parts),
         inside=bool(re.search(r"(^|/)\.$", path)),
         folder=not parts or bool(re.search(r"/\.?$", path)),
     )
