@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from notebookd import wire
+from notebookd.config import readable_size
 from notebookd.domain.attached import Attached
 from notebookd.domain.datastores import Datastore, DirectoryDatastore
 from notebookd.domain.snapshots import Snapshot, WorkspaceUse
@@ -137,7 +138,7 @@ def backup(taken: Snapshot) -> wire.NotebookBackup:
         created_at=at,
         updated_at=at,
         mount_path=WORKSPACE,
-        comment=f"{taken.files} files, {taken.size_bytes} bytes",
+        comment=f"{taken.files} files, {readable_size(taken.size_bytes)}",
         size=taken.size_bytes,
         files=taken.files,
     )

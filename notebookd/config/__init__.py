@@ -29,7 +29,14 @@ from notebookd.config.shape import (
     RcloneDatastore,
     Store,
 )
-from notebookd.config.units import format_duration, format_size, parse_duration, parse_price, parse_size
+from notebookd.config.units import (
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_price,
+    parse_size,
+    readable_size,
+)
 
 __all__ = [
     "DEFAULT_PATH",
@@ -64,5 +71,6 @@ __all__ = [
     "parse_duration",
     "parse_price",
     "parse_size",
+    "readable_size",
     "settings_of",
 ]

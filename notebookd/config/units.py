@@ -80,6 +80,16 @@ def format_size(size_bytes: int) -> str:
     return f"{size_bytes}B"
 
 
+def readable_size(size_bytes: int) -> str:
+    """The size for people, rounded: ``80.0 GiB``. The CLI and the movers, which stand alone, write it likewise."""
+    value = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
 def parse_price(text: str) -> int:
     """Integer micro-units in a price such as ``2.80``: money is never a float."""
     try:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from notebookd.config import format_size
+from notebookd.config import format_size, readable_size
 from notebookd.doctor.finding import Finding, fail, ok, warn, why
 from notebookd.doctor.machine import Machine, NotSeen, Patient, dig, get_over_socket
 
@@ -162,7 +162,7 @@ def check_disk(patient: Patient) -> Iterator[Finding]:
             yield warn(name, f"{place}: {why(error)}", f"mkdir -p {place}, or sudo notebookd doctor")
             continue
         free = numbers.f_bavail * numbers.f_frsize
-        seen = f"{_readable(free)} free at {place}"
+        seen = f"{readable_size(free)} free at {place}"
         cure = f"free some, or move the folder to a larger disk: {patient.machine.as_engine('podman image prune')}"
         if free < least:
             yield fail(name, f"{seen}: nothing starts below {format_size(least)}", cure)
@@ -226,10 +226,6 @@ def _is_privileged(place: str) -> bool:
         return bool(os.getxattr(place, "security.capability"))
     except OSError:
         return False
-
-
-def _readable(size_bytes: int) -> str:
-    return f"{size_bytes / 1024**3:.1f}GiB"
 
 
 def user_name(uid: int) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Seen, place_durably
 from notebookd.mover.rclone import Rclone
-from notebookd.mover.report import Code, Fault, Reporter, Result, named
+from notebookd.mover.report import Code, Fault, Reporter, Result, named, readable_size
 from notebookd.mover.staging import ROUNDS, fetch, is_whole, sift
 from notebookd.mover.tree import Tree
 from notebookd.mover.volume import locked
@@ -119,4 +119,5 @@ def _read_listing(path: Path) -> dict[str, Seen]:
 def _require_size(job: Job, there: Mapping[str, Seen]) -> None:
     limit, size = job.limit("max_bytes"), sum(each.size for each in there.values())
     if limit is not None and size > limit:
-        raise Fault(Code.TOO_LARGE, f"there are {size} bytes, and at most {limit} may come in")
+        most = readable_size(limit)
+        raise Fault(Code.TOO_LARGE, f"there are {readable_size(size)}, more than the {most} that may come in")

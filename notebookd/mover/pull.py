@@ -15,7 +15,7 @@ from notebookd.mover.decide import PullPlan, decide_pull
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Entry, Incoming, Seen
 from notebookd.mover.rclone import Rclone
-from notebookd.mover.report import Code, Fault, Reporter, Result, named
+from notebookd.mover.report import Code, Fault, Reporter, Result, named, readable_size
 from notebookd.mover.staging import ROUNDS, Staged, fetch, sift
 from notebookd.mover.volume import Volume, digest_or_none
 
@@ -159,7 +159,8 @@ class _Pull:
     def _require_size(self, wanted: Mapping[str, Seen]) -> None:
         coming = sum(each.size for each in wanted.values())
         if self._max_bytes is not None and coming > self._max_bytes:
-            raise Fault(Code.TOO_LARGE, f"{coming} bytes are to come, and at most {self._max_bytes} may")
+            most = readable_size(self._max_bytes)
+            raise Fault(Code.TOO_LARGE, f"{readable_size(coming)} are to come, more than the {most} that may")
 
     def _same(self, path: str, version: Seen) -> bool:
         if not version.digest:

@@ -169,3 +169,13 @@ def shown(path: bytes | str) -> str:
     """A name as a sentence may hold it: quoted, on one line, whatever bytes it is made of."""
     text = os.fsdecode(path)
     return repr(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+
+
+def readable_size(size_bytes: int) -> str:
+    """A size for people, as the daemon and the CLI write it: ``80.0 GiB``."""
+    value = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

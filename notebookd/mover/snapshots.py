@@ -13,7 +13,7 @@ from pathlib import Path
 from notebookd.mover.child import run_child
 from notebookd.mover.job import Job
 from notebookd.mover.names import MARKER
-from notebookd.mover.report import Code, Fault, Reporter, Result, named
+from notebookd.mover.report import Code, Fault, Reporter, Result, named, readable_size
 from notebookd.mover.restic import Repository, RepositoryMissing, fault_of, number
 from notebookd.mover.visit import sync_disk
 
@@ -244,10 +244,11 @@ def _weigh(repository: Repository, snapshot: str, workspace: Path, reporter: Rep
     progress = reporter.progress
     progress.total, progress.total_bytes = number(stats, "total_file_count"), number(stats, "total_size")
     reporter.tick()
-    room = os.statvfs(workspace)
-    if progress.total_bytes > room.f_bavail * room.f_frsize:
-        raise Fault(Code.DISK_FULL, f"cannot restore the snapshot: it takes {progress.total_bytes} bytes, and the "
-                    f"disk has {room.f_bavail * room.f_frsize} left")  # fmt: skip
+    space = os.statvfs(workspace)
+    if progress.total_bytes > (room := space.f_bavail * space.f_frsize):
+        size = readable_size(progress.total_bytes)
+        raise Fault(Code.DISK_FULL, f"cannot restore the snapshot: it takes {size}, more than the {readable_size(room)} "
+                    "that the disk has left")  # fmt: skip
     return str(paths[0]).lstrip("/")
 
 

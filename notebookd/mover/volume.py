@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from notebookd.mover.manifest import Notes, Stamp, place_durably
-from notebookd.mover.report import Code, Fault
+from notebookd.mover.report import Code, Fault, readable_size
 from notebookd.mover.tree import Tree
 
 
@@ -70,5 +70,7 @@ def require_room(tree: Tree, needed_bytes: int) -> None:
     """Raise Fault DISK_FULL when what is to come does not fit."""
     if needed_bytes > (free := tree.free_bytes()):
         raise Fault(
-            Code.DISK_FULL, f"the disk of this machine has room for {free} bytes, and {needed_bytes} are to come"
+            Code.DISK_FULL,
+            f"{readable_size(needed_bytes)} are to come, more than the {readable_size(free)} that the disk of this "
+            "machine has room for",
         )

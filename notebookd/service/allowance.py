@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from notebookd.config import readable_size
 from notebookd.domain.actor import Actor
 from notebookd.domain.notebook import ResourceRequest
 from notebookd.domain.quota import UNBOUND, QuotaRule
@@ -50,7 +51,8 @@ class Allowance:
         free = self._store.free_bytes()
         if free < self.min_free_bytes:
             raise StoreUnavailable(
-                f"cannot {verb}: {free} bytes of disk are free, {self.min_free_bytes} are kept",
+                f"cannot {verb}: {readable_size(free)} of disk are free, less than the "
+                f"{readable_size(self.min_free_bytes)} that are kept",
                 hint="free some disk space",
             )
 
@@ -68,7 +70,8 @@ class Allowance:
         use = self._store.find_workspace_use(notebook_id)
         if self.workspace_bytes is None or use is None or use.used_bytes <= self.workspace_bytes:
             return None
-        return f"its workspace takes {use.used_bytes} bytes, {self.workspace_bytes} are allowed"
+        used, allowed = readable_size(use.used_bytes), readable_size(self.workspace_bytes)
+        return f"its workspace takes {used}, more than the {allowed} that are allowed"
 
     def _rule(self, actor: Actor) -> QuotaRule:
         return UNBOUND if actor.admin else self._quota(actor.name)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from notebookd.config import readable_size
 from notebookd.domain.deadlines import Deadline, Patience, deadline_of
 from notebookd.domain.observed import Unknown
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
@@ -82,7 +83,7 @@ class Reasons:
                 done = transfer.progress
                 sentences.append(
                     f"The {sync.kind} of {what} is {transfer.state}: {done.processed} of {done.total} files, "
-                    f"{done.transferred_bytes} bytes."
+                    f"{readable_size(done.transferred_bytes)}."
                 )
         if run.active and run.outcome is not None and any(not each.over for each in syncs):
             sentences.append("It can be started again when that is done.")

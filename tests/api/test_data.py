@@ -27,6 +27,7 @@ from ovhai.models.notebook_spec import NotebookSpec
 from ovhai.models.volume import Volume
 
 from notebookd.domain.run import NotebookId
+from notebookd.domain.syncing import Progress
 from notebookd.errors import VolumeFault
 from notebookd.ports.movers import Push
 from notebookd.testing.house import World, make_world
@@ -171,9 +172,11 @@ class TestTransfers:
         notebook = await api.create()
         api.world.movers.held = True
         await api.order(notebook, "stop")
-        assert "The snapshot of the workspace is RUNNING" in await why(api, notebook)
-        assert "It can be started again when that is done." in await why(api, notebook)
         (mover,) = api.world.movers.movers
+        api.world.movers.progress(mover, Progress(processed=1, total=2, transferred_bytes=12 * 2**20 + 7))
+        await api.house.pass_time(5)
+        assert "The snapshot of the workspace is RUNNING: 1 of 2 files, 12.0 MiB." in await why(api, notebook)
+        assert "It can be started again when that is done." in await why(api, notebook)
         api.world.movers.fail(mover, "DATASYNC_DAMAGED", "the repository is damaged")
         await api.house.quiet()
         assert "The last snapshot of the workspace failed: the repository is damaged" in await why(api, notebook)
@@ -199,6 +202,7 @@ class TestSnapshots:
         newest, oldest = said.body["items"]
         assert newest["backupDate"] > oldest["backupDate"]
         assert (newest["mountPath"], newest["files"] - oldest["files"]) == ("/workspace", 1)
+        assert oldest["comment"] == f"{oldest['files']} files, {oldest['size']} B"
         assert said.body["metadata"]["total"] == 2
         assert (await api.call("GET", f"/v1/notebook/{notebook}/backup/{oldest['id']}")).body == oldest
         turned = await api.call("GET", f"/v1/notebook/{notebook}/backup?order=asc&size=1&page=2&sort=createdAt")

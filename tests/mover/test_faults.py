@@ -208,7 +208,9 @@ def test_the_local_disk_is_full_in_the_middle(lab: Lab) -> None:
 
 def test_more_than_a_volume_may_hold(lab: Lab) -> None:
     lab.put({"a": "12345"})
-    assert_fails(lab.pull(max_bytes=4), "TOO_LARGE")
+    refused = lab.pull(max_bytes=4)
+    assert_fails(refused, "TOO_LARGE")
+    assert refused["message"] == "5 B are to come, more than the 4 B that may"
     assert lab.pull(max_bytes=5)["ok"]
 
 

@@ -285,7 +285,7 @@ async def test_a_start_is_refused_while_the_disk_is_nearly_full_and_a_stop_is_no
         notebook = await create(house)
     world.min_free_bytes = 2**62
     async with open_house(world) as house:
-        with pytest.raises(StoreUnavailable, match="bytes of disk are free"):
+        with pytest.raises(StoreUnavailable, match=r"less than the 4194304\.0 TiB that are kept"):
             await create(house)
         await house.notebooks.stop(ALICE, notebook)
         await house.quiet()

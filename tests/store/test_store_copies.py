@@ -92,7 +92,7 @@ async def _take(store: SqliteStore) -> None:
 async def test_a_backup_that_the_disk_does_not_take_is_refused_and_leaves_nothing(small_disk: Path) -> None:
     async with SqliteStore.open(small_disk / "notebookd.db", NOW, ballast_bytes=1) as store:
         fill(small_disk)
-        with pytest.raises(StoreUnavailable, match="cannot copy the database: 0 bytes of its disk are free"):
+        with pytest.raises(StoreUnavailable, match="cannot copy the database: 0 B of its disk are free"):
             async with store.backup():
                 raise AssertionError("not reached")
         assert leftovers(small_disk) == ["filler"]

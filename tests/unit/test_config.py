@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from notebookd.cli.output import size as cli_size
 from notebookd.config import (
     Config,
     DirectoryDatastore,
@@ -23,11 +24,13 @@ from notebookd.config import (
     parse_duration,
     parse_price,
     parse_size,
+    readable_size,
 )
 from notebookd.config import load as loading
 from notebookd.config.effective import keys_of, settings_of
 from notebookd.config.reader import did_you_mean
 from notebookd.errors import ConfigError
+from notebookd.mover.report import readable_size as mover_size
 
 INSTALLED = Path(__file__).parents[2] / "packaging" / "notebookd.toml"
 EVERY_KEY = """
@@ -339,6 +342,17 @@ def test_what_is_no_duration(text: str) -> None:
 @given(st.integers(min_value=0, max_value=2**62))
 def test_sizes_survive_a_round_trip(size: int) -> None:
     assert parse_size(format_size(size)) == size
+
+
+@given(st.integers(min_value=0, max_value=2**62))
+@example(0)
+@example(1023)
+@example(12 * 2**20 + 7)
+def test_whoever_writes_a_size_for_people_writes_it_alike(size_bytes: int) -> None:
+    said = readable_size(size_bytes)
+    assert re.fullmatch(r"[0-9]+ B|[0-9]+\.[0-9] [KMGT]iB", said)
+    assert said == cli_size(size_bytes) == mover_size(size_bytes)
+    assert parse_size(said) == pytest.approx(size_bytes, rel=0.06)
 
 
 @pytest.mark.parametrize("text", ["", "10", "MiB", "-1MiB", "1mib", "1 G", "1e3MiB", "9999999TiB"])

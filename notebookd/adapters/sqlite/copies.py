@@ -20,6 +20,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from notebookd.adapters.sqlite.schema import load_migrations, schema_of, sync_folder
+from notebookd.config import readable_size
 from notebookd.errors import RestoreRefused, StoreUnavailable
 from notebookd.ports.store import RESTORED
 from notebookd.wire import rfc3339
@@ -58,7 +59,7 @@ def _make_copy(database: Path, part: Path, reserve_bytes: int) -> None:
             space = os.statvfs(database.parent)
             free, wanted = space.f_bavail * space.f_frsize, pages * page_bytes + reserve_bytes
             if free < wanted:
-                raise OSError(f"{free} bytes of its disk are free, and the copy wants {wanted}")
+                raise OSError(f"{readable_size(free)} of its disk are free, and the copy wants {readable_size(wanted)}")
             connection.execute("VACUUM INTO ?", (str(part),))
     finally:
         part.unlink(missing_ok=True)  # here too: whoever waited may have been cancelled, and unlinked nothing yet
