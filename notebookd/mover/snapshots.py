@@ -247,8 +247,8 @@ def _weigh(repository: Repository, snapshot: str, workspace: Path, reporter: Rep
     space = os.statvfs(workspace)
     if progress.total_bytes > (room := space.f_bavail * space.f_frsize):
         size = readable_size(progress.total_bytes)
-        raise Fault(Code.DISK_FULL, f"cannot restore the snapshot: it takes {size}, more than the {readable_size(room)} "
-                    "that the disk has left")  # fmt: skip
+        raise Fault(Code.DISK_FULL, f"cannot restore the snapshot: it takes {size}, more than the "
+                    f"{readable_size(room)} that the disk has left")  # fmt: skip
     return str(paths[0]).lstrip("/")
 
 
