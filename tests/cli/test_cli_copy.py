@@ -102,6 +102,15 @@ class TestIntoTheNotebook:
         assert notebookctl("cp", "./a.txt", target).exit_code == 0
         assert sent(toy) == ("", {"a.txt": b"hello"})
 
+    @pytest.mark.parametrize("words", [("a:b", "calm:"), ("a:b", "x"), ("x", "a:b")])
+    def test_a_file_here_whose_name_has_a_colon_is_hinted_at(self, notebookctl, here, words):
+        assert "notebookctl list" in notebookctl("cp", *words).stderr
+        (here / "a:b").write_bytes(b"hello")
+        result = notebookctl("cp", *words)
+        assert result.exit_code == 1
+        assert result.stderr.startswith("notebookctl: cannot find notebook 'a': ")
+        assert result.stderr.endswith("hint: write ./a:b for the file here\n")
+
     def test_a_file_replaces_a_file(self, notebookctl, toy, here):
         (here / "a.txt").write_bytes(b"hello")
         toy.on(f"GET {ARCHIVE}", tar(("b.txt", b"old")))

@@ -90,11 +90,21 @@ def _there(here: Here, word: str) -> There | None:
     if beside and parts[:1] == [_HOME.strip("/")]:
         beside, parts = False, parts[1:]
     return There(
-        notebook=notebook_id(here, notebook),
+        notebook=_notebook(here, notebook, word),
         path="/" * beside + "/".join(parts),
         inside=bool(re.search(r"(^|/)\.$", path)),
         folder=not parts or bool(re.search(r"/\.?$", path)),
     )
+
+
+def _notebook(here: Here, name: str, word: str) -> str:
+    """The id of a notebook; where there is none, ``word`` may have meant a file here."""
+    try:
+        return notebook_id(here, name)
+    except Refused as refused:
+        if refused.status == 404 and os.path.lexists(word):
+            refused.hint = f"write ./{word} for the file here"
+        raise
 
 
 @contextlib.contextmanager
