@@ -23,7 +23,7 @@ _Selector = Annotated[str, Meta(pattern="^[^=]+=")]
 # As notebookd.service.archives has it: without `..` and NUL; what is written to is relative or in /workspace.
 _PLAIN = r"(?!([\s\S]*/)?\.\.(/|$))[^\x00]*$"
 _Path = Annotated[str, Meta(max_length=4096, pattern=f"^{_PLAIN}")]
-_Target = Annotated[str, Meta(max_length=4096, pattern=rf"^((?!/)|(?=/(\.?/)*workspace(?![^/]))){_PLAIN}")]
+_Target = Annotated[str, Meta(max_length=4096, pattern=rf"^(?!/(?!(\.?/)*workspace(?![^/]))){_PLAIN}")]
 _Key = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
 _GROUP = f" *({'|'.join(GroupKey)})? *"
 _Groups = Annotated[str, Meta(pattern=f"^{_GROUP}(,{_GROUP})*$")]
