@@ -38,6 +38,9 @@ _EVENTS = Media({"application/x-ndjson": wire.Event})
 _LOG = Media({"application/json": wire.LogPage, "application/x-ndjson": wire.LogLine})
 _USAGE = Media({"application/json": wire.Usage, "text/csv": str})
 _TAR = Media({archives.CONTENT_TYPE: bytes})
+
+LINE_BYTES = 16 * 1024
+"""Of a request line: the longest path in a workspace (4096 bytes) takes three for each where it is percent-encoded."""
 _ORDER = Media({"application/x-ndjson": wire.ImageProgress})
 _FIGURES = Media({"text/plain": str, "application/openmetrics-text": str})
 _DATABASE = Media({"application/vnd.sqlite3": bytes})
@@ -182,7 +185,7 @@ def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = Fals
 
 def make_runner(app: web.Application) -> web.AppRunner:
     """The server around it. Nothing of a request is logged that makes no sense: it may bear a token."""
-    return web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=1)
+    return web.AppRunner(app, access_log=None, logger=http_log, max_line_size=LINE_BYTES, shutdown_timeout=1)
 
 
 async def _never_stored(_: web.Request, response: web.StreamResponse) -> None:

@@ -97,6 +97,11 @@ async def test_what_is_not_there_is_not_found(api: Api, notebook: str) -> None:
         assert (await api.call(method, f"/v1/notebook/{NOWHERE}/archive")).status == 404
 
 
+async def test_the_longest_path_fits_into_a_request(api: Api, notebook: str) -> None:
+    said = await api.call("GET", f"/v1/notebook/{notebook}/archive?path={'%c3%a4' * 2000}")
+    assert said.status == 404
+
+
 @pytest.mark.parametrize(
     "path", ["..", "a/../../b", "/etc/..", "/workspace/%2e%2e/etc", "a%00b", "x" * 5000, "%2e%2e/x"]
 )

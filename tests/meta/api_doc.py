@@ -42,7 +42,7 @@ Every refusal is a [Refusal](#refusal) with a code that stays the same:
 | 503 | `engine-error`, `volume-unavailable`, `workspace-unavailable`: the answer was no |
 
 Any route may answer 401, 403, 500 and 503; what else it may refuse with stands beside it. What is no HTTP, or has a
-line of more than 8 KiB, is refused before there is a route: 400, in plain text.
+header of more than 8 KiB, is refused before there is a route: 400, in plain text.
 
 A notebook's answer bears an `ETag`; a change with `If-Match` is made only of that version, else 412. A `POST` with an
 `Idempotency-Key` gives its first answer again for 24 hours. No answer may be stored (`Cache-Control: no-store`). Pages
