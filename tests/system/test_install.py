@@ -48,6 +48,13 @@ def test_services_are_shut_in(workstation: Workstation, unit: str, figures: dict
     assert float(figure[1]) <= MOST_EXPOSURE
 
 
+def test_the_gateways_memory_is_bounded_and_it_comes_back(workstation: Workstation) -> None:
+    shown = {
+        name: workstation.show("notebookd-gateway.service", name) for name in ("MemoryMax", "MemorySwapMax", "Restart")
+    }
+    assert shown == {"MemoryMax": str(2 * 2**30), "MemorySwapMax": "0", "Restart": "always"}
+
+
 def test_the_status_says_what_goes_on(workstation: Workstation) -> None:
     assert re.fullmatch(
         r"\d+ running, \d+ waiting, 0/0 GPUs leased", workstation.show("notebookd.service", "StatusText")
