@@ -12,16 +12,18 @@ from pathlib import Path
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
     """What a remote can do. ``whole``: an object appears under its name when all of it is there. ``digest``: the hash
-    that its listings give for free, or empty. ``moves``: a file can be renamed there."""
+    that its listings give for free, or empty. ``moves``: a file can be renamed there. ``lookers``: how many folders are
+    best listed at a time."""
 
     whole: bool = False
     digest: str = ""
     moves: bool = False
+    lookers: int = 8
 
 
 _KNOWN = {
     "s3": Abilities(whole=True, digest="md5"),
-    "sftp": Abilities(moves=True),
+    "sftp": Abilities(moves=True, lookers=4),  # each is a connection, and rclone opens ten of them a second at most
     "webdav": Abilities(moves=True),
 }
 _WITH_HASHES = {"fastmail", "nextcloud", "owncloud"}

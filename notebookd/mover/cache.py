@@ -28,10 +28,10 @@ def pull_version(job: Job, rclone: Rclone, reporter: Reporter) -> Result:
     with locked(root):
         for name in ("versions", "listings", "staging"):
             (root / name).mkdir(exist_ok=True)
-        digest = rclone.abilities().digest
+        abilities = rclone.abilities()
         failed: Mapping[str, str] = {}
         for _ in range(ROUNDS):
-            there, strange = rclone.listing(digest)
+            there, strange = rclone.listing(abilities)
             version = version_of(there)
             facts: dict[str, str | int] = {"version": version, "files": len(there)}
             facts["bytes"] = sum(each.size for each in there.values())

@@ -52,7 +52,7 @@ class _Pull:
     def run(self) -> Result:
         volume, progress = self._volume, self._reporter.progress
         self._abilities = self._rclone.abilities()
-        there, strange = self._rclone.listing(self._abilities.digest)
+        there, strange = self._rclone.listing(self._abilities)
         if self._writable:
             self._rclone.require_folder(there)
         if self._reset:
@@ -63,7 +63,7 @@ class _Pull:
         staged = Staged()
         for round_ in range(ROUNDS):
             if round_:
-                there, strange = self._rclone.listing(self._abilities.digest)
+                there, strange = self._rclone.listing(self._abilities)
             staged = self._round(there)
             strange += staged.take_unnameable()
             if not staged.failed:

@@ -91,7 +91,7 @@ class _Push:
         self._resumed = bool(self._sending)
         there: dict[str, Seen] = {}
         while True:
-            there, _ = self._rclone.listing(self._abilities.digest)
+            there, _ = self._rclone.listing(self._abilities)
             self._settle(there)
             here = volume.data.walk()
             plan = decide_push(self._entries, here, there, self._same, deletes=self._deletes)
@@ -191,7 +191,7 @@ class _Push:
         """Upload into the temporary folder, look once more, and rename what nobody was quicker with."""
         volume = self._volume
         folder = self._aside
-        aside, _ = self._rclone.listing(self._abilities.digest, folder) if former else ({}, [])
+        aside, _ = self._rclone.listing(self._abilities, folder) if former else ({}, [])
         kept = {each.target for each in self._sending if _is_still(each, former.get(each.path), aside)}
         if former and not kept:
             self._rclone.purge(folder)
@@ -199,8 +199,8 @@ class _Push:
         missing = [each for each in self._sending if each.target not in kept]
         if missing:
             self._judge(self._rclone.send([each.target for each in missing], volume.root / "outgoing", folder))
-        aside, _ = self._rclone.listing(self._abilities.digest, folder)
-        there, _ = self._rclone.listing(self._abilities.digest)
+        aside, _ = self._rclone.listing(self._abilities, folder)
+        there, _ = self._rclone.listing(self._abilities)
         whole: list[Sending] = []
         for each in self._sending:
             seen, now = aside.get(each.target), there.get(each.target)
@@ -246,7 +246,7 @@ class _Push:
         if fault is None or fault.code is Code.CHANGED:
             return
         if fault.code is not Code.UNREACHABLE:
-            there, _ = self._rclone.listing(self._abilities.digest)
+            there, _ = self._rclone.listing(self._abilities)
             self._settle(there)
         raise fault
 
@@ -307,7 +307,7 @@ class _Push:
         outcome = self._rclone.delete(gone)
         there: Mapping[str, Seen] = {}
         if outcome.status:
-            there, _ = self._rclone.listing(self._abilities.digest)
+            there, _ = self._rclone.listing(self._abilities)
         for path in gone:
             if path in there:
                 self._tally.undeleted[path] = outcome.failures.get(remote_name(path) or "", "it cannot be deleted")

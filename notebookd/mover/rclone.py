@@ -101,14 +101,14 @@ class Rclone:
         free = "" if features.get("SlowHash") else next((each for each in QUICK_HASHES if each in hashes), "")
         return Abilities(whole=bool(features.get("BucketBased")), digest=free, moves=bool(features.get("Move")))
 
-    def listing(self, digest: str = "", inside: str = "") -> tuple[dict[str, Seen], list[str]]:
+    def listing(self, abilities: Abilities, inside: str = "") -> tuple[dict[str, Seen], list[str]]:
         """Every file by its local name, and the names of those that no local disk can have. Of a prefix where nothing
         is: none; of a container that is not there: Fault SOURCE_NOT_FOUND."""
         files: dict[str, Seen] = {}
         strange: list[str] = []
 
         def note(line: bytes) -> None:
-            for name, seen, _ in _objects(line, digest):
+            for name, seen, _ in _objects(line, abilities.digest):
                 if is_temporary(name) and not inside:
                     continue
                 path = local_name(name)
@@ -117,9 +117,9 @@ class Rclone:
                 else:
                     files[path] = seen
 
-        hashing = ("--hash", f"--hash-type={digest}") if digest else ()
-        command = ["lsjson", "-R", "--files-only", "--no-mimetype", *hashing, *LOOKING, "--", self.where(inside)]
-        ended = self._run(command, on_stdout=note)
+        hashing = ("--hash", f"--hash-type={abilities.digest}") if abilities.digest else ()
+        how = ("-R", "--files-only", "--no-mimetype", f"--checkers={abilities.lookers}", *hashing, *LOOKING)
+        ended = self._run(["lsjson", *how, "--", self.where(inside)], on_stdout=note)
         if ended.status == NOT_FOUND and not files and not strange:
             self.require_container()
         elif ended.status:

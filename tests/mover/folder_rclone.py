@@ -72,13 +72,14 @@ class FolderRclone(Rclone):
     def abilities(self) -> Abilities:
         return self._abilities
 
-    def listing(self, digest: str = "", inside: str = "") -> tuple[dict[str, Seen], list[str]]:
+    def listing(self, abilities: Abilities, inside: str = "") -> tuple[dict[str, Seen], list[str]]:
         root = self._root / inside
         found = {}
         for path in root.rglob("*"):
             name = str(path.relative_to(root))
             if path.is_file() and not is_temporary(name):
                 status = path.stat()
+                digest = abilities.digest
                 made = hashlib.new(digest, path.read_bytes()).hexdigest() if digest else ""
                 found[name] = Seen(status.st_size, status.st_mtime_ns, made)
         return found, []
