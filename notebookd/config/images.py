@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import cast, get_args
 
-from notebookd.config.reader import Table, did_you_mean
+from notebookd.config.reader import Table, did_you_misspell
 from notebookd.config.shape import ActivityApi, CatalogueEntry, Editor, Framework, Images
 from notebookd.config.units import matching
 
@@ -77,7 +77,7 @@ def read_images(root: Table, dropped: Sequence[Table], built_in: Table) -> Image
         shelf.editors.setdefault(entry.editor, Editor(id=entry.editor, name=entry.editor))
         shelf.frameworks.setdefault(entry.framework, Framework(id=entry.framework, name=entry.framework))
     for table, editor in shelf.apart:
-        _require_known(table, editor.incompatible_with, shelf.frameworks)
+        _require_unmistaken(table, editor.incompatible_with, shelf.frameworks)
     return Images(
         editors=tuple(shelf.editors.values()),
         frameworks=tuple(shelf.frameworks.values()),
@@ -118,12 +118,11 @@ def _require_new(table: Table, key: str, name: str, read: object, known: object,
         table.problem(key, f"{name} is there twice")
 
 
-def _require_known(table: Table, named: Sequence[str], frameworks: Collection[str]) -> None:
-    known = sorted(filter(None, frameworks))
+def _require_unmistaken(table: Table, named: Sequence[str], frameworks: Collection[str]) -> None:
+    """A framework that is not there yet may be named, but not one that is there and misspelt."""
     for position, framework in enumerate(named):
-        if framework not in frameworks:
-            key = f"incompatible_with[{position}]"
-            table.problem(key, f"there is no framework {framework!r}", did_you_mean(framework, known))
+        if framework not in frameworks and (hint := did_you_misspell(framework, sorted(filter(None, frameworks)))):
+            table.problem(f"incompatible_with[{position}]", f"there is no framework {framework!r}", hint)
 
 
 def _editor(table: Table, below: _Shelf) -> Editor:
