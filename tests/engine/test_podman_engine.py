@@ -170,6 +170,18 @@ async def test_checked_start_waits_for_what_clears_up_after_the_run_before(podma
         await starting
 
 
+async def test_what_attends_to_a_command_holds_no_start_up(podman: PodmanWorld) -> None:
+    mount = podman.folder("/data")
+    spec = podman.spec("sh", "-c", "exec sleep 300", mounts=(mount,))
+    await podman.engine.create(spec)
+    await podman.engine.start(spec.name, checked=[mount])
+    async with podman.engine.exec(spec.name, ("true",), tty=False, stdin=False) as session:
+        assert await session.exit_code() == 0
+    await podman.engine.stop(spec.name, grace_s=0)
+    async with asyncio.timeout(10):
+        await podman.engine.start(spec.name, checked=[mount])
+
+
 class Held:
     """The program by which Podman clears up after a container, stopped as soon as it is there."""
 

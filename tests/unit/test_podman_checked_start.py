@@ -40,7 +40,7 @@ class Podman:
 
 
 async def start(podman: Podman) -> None:
-    engine = PodmanEngine(Path("/nonexistent"), "i", podman, None)  # type: ignore[arg-type]
+    engine = PodmanEngine(Path(__file__), "i", podman, None)  # type: ignore[arg-type]
     await engine.start(NAME, checked=[MOUNT])
 
 

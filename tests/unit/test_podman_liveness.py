@@ -198,6 +198,8 @@ def test_later_owner_of_a_pid_is_not_killed() -> None:
         (f"/usr/bin/conmon -c {ID} -n x", True),
         (f"/usr/bin/podman --root /x container cleanup {ID}", True),
         (f"/usr/bin/conmon -c {'cd' * 32} -n x", False),
+        (f"/usr/bin/conmon -c {ID} --exec-attach --exec-process-spec /x", False),
+        (f"/usr/bin/podman --root /x container cleanup --exec {'cd' * 32} {ID}", False),
         (f"/usr/bin/podman logs {ID}", False),
         (f"/usr/bin/conmon -c {ID[:12]}", False),
     ],
@@ -205,9 +207,8 @@ def test_later_owner_of_a_pid_is_not_killed() -> None:
 def test_attended_is_what_conmon_or_a_cleanup_is_there_for(proc: Proc, command: str, attends: bool) -> None:
     proc.put(7)
     proc.put(CONMON, command=command)
-    assert Liveness(proc.root).attended(ID) is attends
-    assert not Liveness(proc.root).attended(ID, but_by=CONMON)
-    proc.put(CONMON, command=command, mounts="/x/overlay-containers/y/userdata/hosts /etc/hosts")  # a notebook's own
-    assert not Liveness(proc.root).attended(ID)
+    assert Liveness(proc.root).attended(ID, by=os.getuid()) is attends
+    assert not Liveness(proc.root).attended(ID, by=os.getuid() + 1)
+    assert not Liveness(proc.root).attended(ID, by=os.getuid(), but=CONMON)
     proc.put(CONMON, command=command, state="Z")
-    assert not Liveness(proc.root).attended(ID)
+    assert not Liveness(proc.root).attended(ID, by=os.getuid())

@@ -18,7 +18,14 @@ from notebookd.adapters.podman.liveness import Liveness, kill_process
 from notebookd.adapters.podman.mounts import moved_mount
 from notebookd.adapters.podman.spec import create_body
 from notebookd.adapters.podman.streams import Streams
-from notebookd.adapters.podman.translate import Inspected, image_of, info_of, is_mapping_race, network_command_of
+from notebookd.adapters.podman.translate import (
+    Inspected,
+    image_of,
+    info_of,
+    is_mapping_race,
+    network_command_of,
+    unavailable,
+)
 from notebookd.errors import ContainerMissing, EngineError, EngineUnavailable, MountMoved
 from notebookd.ports.engine import (
     LABEL_PREFIX,
@@ -308,11 +315,15 @@ class PodmanEngine:
         """Until nobody attends to an earlier run of the container: clearing up after that would undo its being ready,
         and Podman's start would make it ready once more, unchecked."""
         deadline = time.monotonic() + CLEAR_WITHIN_S
+        try:
+            account = self._socket.stat().st_uid
+        except OSError as error:
+            raise unavailable(action, error) from error
         while time.monotonic() < deadline:
             found = self._inspect(session, container_id, action)
             if found is None or found.claims_process:
                 return
-            if not self._liveness.attended(container_id, but_by=found.conmon_pid if found.is_ready else 0):
+            if not self._liveness.attended(container_id, by=account, but=found.conmon_pid if found.is_ready else 0):
                 return
             time.sleep(CLEAR_PAUSE_S)
         raise EngineError(f"cannot {action}: Podman has not cleared up after its last run", hint="try again")

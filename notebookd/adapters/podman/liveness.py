@@ -81,17 +81,17 @@ class Liveness:
         command = self._read(inspected.conmon_pid, "cmdline").split(b"\0")
         return command[0].rpartition(b"/")[2] == b"conmon" and inspected.id.encode() in command
 
-    def attended(self, container_id: str, *, but_by: int = 0) -> bool:
-        """Whether somebody is still there to record an end of the container, or to clear up after it, other than
-        process ``but_by``. What runs in containers does not count, whatever it calls itself."""
-        wanted = container_id.encode()
-        for pid in pids(self._proc):
-            command = self._read(pid, "cmdline").split(b"\0") if pid != but_by else []
-            if wanted not in command or read_stat(pid, self._proc) is None:
-                continue
-            attends = command[0].rpartition(b"/")[2] == b"conmon" or b"cleanup" in command
-            if attends and not self.in_container(pid):
-                return True
+    def attended(self, container_id: str, *, by: int, but: int = 0) -> bool:
+        """Whether a process of the account ``by``, other than process ``but``, is still there to record an end of the
+        container or to clear up after it. Those that attend to a command in it, some for minutes, do not count."""
+        return any(
+            pid != but and _attends(self._read(pid, "cmdline"), container_id.encode()) and self._is_of(pid, by)
+            for pid in pids(self._proc)
+        )
+
+    def _is_of(self, pid: int, uid: int) -> bool:
+        with suppress(*_GONE):
+            return (self._proc / str(pid)).stat().st_uid == uid and read_stat(pid, self._proc) is not None
         return False
 
     def _belongs(self, inspected: Inspected, stat: ProcStat) -> bool:
@@ -114,6 +114,15 @@ class Liveness:
             if line.startswith("btime "):
                 return float(line.split()[1])
         raise EngineUnavailable(f"cannot read the boot time: {self._proc}/stat has no btime")
+
+
+def _attends(cmdline: bytes, container_id: bytes) -> bool:
+    program, *words = cmdline.split(b"\0")
+    if container_id not in words:
+        return False
+    if program.rpartition(b"/")[2] == b"conmon":
+        return b"--exec-process-spec" not in words
+    return b"cleanup" in words and b"--exec" not in words
 
 
 def kill_process(pid: int, stat: ProcStat, *, grace_s: float) -> bool:
