@@ -11,7 +11,7 @@ import pytest
 
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.podman import engine as podman_engine
-from notebookd.errors import ContainerMissing, EngineError
+from notebookd.errors import ContainerMissing, EngineUnavailable
 from notebookd.ports.engine import Mount
 
 ID, NAME = "ab" * 32, "notebookd-x"
@@ -46,7 +46,7 @@ async def start(podman: Podman) -> None:
 
 async def test_what_is_not_ready_is_not_started() -> None:
     podman = Podman("created")
-    with pytest.raises(EngineError, match="mounts cannot be looked at"):
+    with pytest.raises(EngineUnavailable, match="mounts cannot be looked at"):
         await start(podman)
     assert podman.told == ["init"]
 
@@ -61,6 +61,6 @@ async def test_what_went_meanwhile_is_missing() -> None:
 async def test_what_is_never_cleared_up_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(podman_engine, "CLEAR_WITHIN_S", 0.0)
     podman = Podman("exited")
-    with pytest.raises(EngineError, match="not cleared up"):
+    with pytest.raises(EngineUnavailable, match="not cleared up"):
         await start(podman)
     assert podman.told == []

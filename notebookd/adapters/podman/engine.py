@@ -305,7 +305,9 @@ class PodmanEngine:
         if found.claims_process:
             return
         if not found.is_ready:
-            raise EngineError(f"cannot {action}: its mounts cannot be looked at: Podman made it ready, yet it is not")
+            raise EngineUnavailable(
+                f"cannot {action}: its mounts cannot be looked at yet: Podman has undone its being ready"
+            )
         moved = moved_mount(found.pid, mounts, action)
         if moved is not None:
             session.post(f"/containers/{container_id}/stop", action, params={"timeout": 0, "ignore": "true"})
@@ -326,7 +328,7 @@ class PodmanEngine:
             if not self._liveness.attended(container_id, by=account, but=found.conmon_pid if found.is_ready else 0):
                 return
             time.sleep(CLEAR_PAUSE_S)
-        raise EngineError(f"cannot {action}: Podman has not cleared up after its last run", hint="try again")
+        raise EngineUnavailable(f"cannot {action}: Podman has not cleared up after its last run yet")
 
     def _must_look(self, session: Session, key: str, action: str) -> Container:
         container = self._look(session, key, action)
