@@ -142,6 +142,9 @@ _PERHAPS_DAMAGED = re.compile(
 )
 """Said of damage, too, but also when the store is away or full."""
 
+_CUT = "error talking HTTP to rclone"
+"""All that is said when restic ends before it has passed on what its rclone said."""
+
 _CAUSES = {
     Code.DISK_FULL: "the disk of this machine is full; free some space, or keep fewer snapshots",
     Code.REMOTE_FULL: "the store is full",
@@ -175,7 +178,9 @@ def _code_of(text: str, *, is_remote: bool) -> Code:
     code = code_of(text, Side.REMOTE if is_remote else Side.LOCAL)
     if code in _CAUSES and (is_remote or code in {Code.DISK_FULL, Code.ACCESS_DENIED}):
         return code
-    return Code.DAMAGED if _PERHAPS_DAMAGED.search(text) else Code.ERROR
+    if _PERHAPS_DAMAGED.search(text):
+        return Code.DAMAGED
+    return Code.UNREACHABLE if is_remote and _CUT in text else Code.ERROR
 
 
 def number(said: object, name: str) -> int:

@@ -249,6 +249,7 @@ def test_a_repository_behind_rclone_is_used_and_purged(tmp_path: Path) -> None:
         ("Save(<data/8259b13edf>) returned error: 507 Insufficient Storage", "REMOTE_FULL"),
         ("panic: runtime error: slice bounds out of range [16:2]", "DAMAGED"),
         ("tree ff9bed96 not found in repository", "DAMAGED"),
+        ("unable to open repository at rclone:far:n1: error talking HTTP to rclone: context canceled", "UNREACHABLE"),
         ("something else", "ERROR"),
     ],
 )
