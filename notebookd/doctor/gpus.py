@@ -22,10 +22,20 @@ def check_gpus(patient: Patient) -> Iterator[Finding]:
     elif not uuids:
         cure = 'look at `dmesg | grep -i nvrm`; for a host without GPUs write driver = "simulated", simulated = 0'
         yield warn("gpus", "the driver works and knows no GPU", cure)
-    else:
-        yield ok("gpus", f"{len(uuids)}: {', '.join(uuids)}")
-    yield from check_cdi(patient, uuids)
+    damaged = [uuid for uuid in uuids if not _is_text(uuid)]
+    for uuid in damaged:
+        seen = f"GPU {uuids.index(uuid)} has a UUID that is not text: {uuid}; it is given to nobody"
+        yield warn("gpus", seen, "compare `nvidia-smi -L`: the board or the driver is damaged")
+    whole = [uuid for uuid in uuids if uuid not in damaged]
+    if whole:
+        yield ok("gpus", f"{len(whole)}: {', '.join(whole)}")
+    yield from check_cdi(patient, whole)
     yield from _check_proc(patient)
+
+
+def _is_text(uuid: str) -> bool:
+    r"""Whether the driver gave text. What is not UTF-8 comes as ``\xf8``, and no UUID has a backslash."""
+    return uuid.isascii() and uuid.isprintable() and "\\" not in uuid
 
 
 def _nvml_cure(reason: str) -> str:

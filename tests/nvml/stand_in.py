@@ -17,7 +17,9 @@ LIBRARY = "libnvidia-ml.so.1"
 
 
 class World:
-    """What the pretended driver and its GPUs are like: lines, edited live. contrib/nvml-stand-in.md has the words."""
+    r"""What the pretended driver and its GPUs are like: lines, edited live. contrib/nvml-stand-in.md has the words.
+
+    A byte that is not UTF-8 is written as Python has it in file names: ``\udcf8`` for 0xf8."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,7 +46,7 @@ class World:
 
     def _save(self) -> None:
         new = self.path.with_name(f"{self.path.name}.new")
-        new.write_text("".join(f"{line}\n" for line in self._lines))
+        new.write_bytes("".join(f"{line}\n" for line in self._lines).encode(errors="surrogateescape"))
         new.replace(self.path)
 
 

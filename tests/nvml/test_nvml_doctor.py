@@ -42,6 +42,15 @@ def test_trouble_is_told_in_the_drivers_words(world: World) -> None:
         Machine().nvml_uuids()
 
 
+def test_a_uuid_that_is_not_text_is_named_and_the_other_gpus_are_well(world: World) -> None:
+    world.add("gpu 1 uuid GPU-\udcf8\udcff", "gpu 3 name \udcff", "gpu 3 bus \udcff")
+    gpus, *_ = findings = examine(parse_config({}, source=None), Machine(), checks=[check_gpus])
+    assert gpus.status is Status.WARN
+    assert "GPU 1 has a UUID that is not text: GPU-\\xf8\\xff" in gpus.seen
+    assert findings[1].status is Status.OK
+    assert findings[1].seen.startswith("2: GPU-00000000-0000-0000-0000-000000000000, GPU-11111111-")
+
+
 def test_a_driver_that_hangs_keeps_nobody(world: World) -> None:
     world.add("hang nvmlInitWithFlags 60000")
     with pytest.raises(subprocess.TimeoutExpired):

@@ -55,6 +55,22 @@ async def test_a_gpu_is_described(world: World, gpus: NvmlGpus) -> None:
     assert (gpu.pci_bus_id, gpu.memory_total_bytes) == ("00000000:C1:00.0", 8 * GIB)
 
 
+async def test_names_that_are_not_utf8_are_replaced_and_everybody_is_served(world: World, gpus: NvmlGpus) -> None:
+    world.write("gpu 0 name H\udcff100", "gpu 0 bus \udcf8:C1", "gpu 1", "driver 570\udcff")
+    first, second = await gpus.inventory()
+    assert (first.name, first.pci_bus_id, second.uuid) == ("H\ufffd100", "\ufffd:C1", SECOND)
+    assert all(sample.health.ok for sample in await gpus.sample())
+
+
+async def test_a_gpu_whose_uuid_is_not_text_is_one_unreadable_gpu(world: World, gpus: NvmlGpus) -> None:
+    world.write("gpu 0 uuid GPU-\udcf8", "gpu 1", "gpu 2 uuid GPU-\udcff", "gpu 3 uuid GPU-\x1b[2J")
+    board = await gpus.inventory()
+    assert [gpu.uuid for gpu in board] == ["GPU-\\xf8", SECOND, "GPU-\\xff", "GPU-\x1b[2J"]
+    samples = await gpus.sample()
+    assert [sample.health.fault for sample in samples] == ["unreadable", None, "unreadable", "unreadable"]
+    assert "not text" in (samples[0].health.reason or "")
+
+
 async def test_readings_come_in_the_ports_units(world: World, gpus: NvmlGpus) -> None:
     world.add(
         "gpu 0 used 3GiB", "gpu 0 utilisation 37", "gpu 0 temperature 51", "gpu 0 power 212.5", "gpu 0 energy 1234.5"

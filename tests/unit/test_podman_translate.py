@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from notebookd.adapters.podman.spec import create_body
-from notebookd.adapters.podman.streams import LineJoiner, event_of, parse_header
+from notebookd.adapters.podman.streams import LineJoiner, event_of, message_of, parse_header, parsed
 from notebookd.adapters.podman.translate import (
     Inspected,
     error_of,
@@ -146,6 +146,12 @@ def test_info_names_the_controllers_that_are_missing() -> None:
     body["host"] = {"cgroupControllers": None}
     assert info_of(body, storage_known=False).missing_controllers == {"cpu", "memory", "pids"}
     assert network_command_of(body) == "slirp4netns"
+
+
+def test_text_of_the_engine_that_is_not_utf8_is_replaced() -> None:
+    assert parsed(b'{"Names": ["a\xff"]}') == {"Names": ["a\ufffd"]}
+    assert message_of(b'{"message": "no such \xf8"}') == "no such \ufffd"
+    assert message_of(b"\xf8, not JSON") == "\ufffd, not JSON"
 
 
 def test_image_without_a_name_is_read() -> None:

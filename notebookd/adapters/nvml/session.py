@@ -11,11 +11,14 @@ import pynvml
 
 from notebookd.adapters.nvml import library
 from notebookd.adapters.nvml.listener import Listener, Reports
-from notebookd.adapters.nvml.readings import read_sample
+from notebookd.adapters.nvml.readings import read_sample, sick_sample
+from notebookd.adapters.nvml.texts import identity, text
 from notebookd.adapters.nvml.trouble import Trouble, name_of, trouble_of, unavailable
-from notebookd.ports.gpus import Gpu, GpuSample
+from notebookd.ports.gpus import Gpu, GpuHealth, GpuSample
 
 log = logging.getLogger(__name__)
+
+_NAMELESS = GpuHealth(ok=False, fault="unreadable", reason="its UUID is not text, so no container can be given it")
 
 
 class Session:
@@ -28,8 +31,8 @@ class Session:
         except pynvml.NVMLError as error:
             raise trouble_of(error) from error
         try:
-            version = pynvml.nvmlSystemGetDriverVersion()
-            self.gpus, self._handles, self._listed = _list_gpus()
+            version = text(pynvml.nvmlSystemGetDriverVersion)
+            self.gpus, self._handles, self._nameless, self._listed = _list_gpus()
         except pynvml.NVMLError as error:
             _let_go()
             raise trouble_of(error) from error
@@ -49,7 +52,10 @@ class Session:
     def samples(self) -> dict[str, GpuSample]:
         """By UUID. Raises GpusUnavailable."""
         try:
-            return {uuid: read_sample(uuid, handle) for uuid, handle in self._handles.items()}
+            return {
+                uuid: sick_sample(uuid, _NAMELESS) if uuid in self._nameless else read_sample(uuid, handle)
+                for uuid, handle in self._handles.items()
+            }
         except pynvml.NVMLError as error:
             raise trouble_of(error) from error
 
@@ -68,14 +74,17 @@ def _let_go() -> None:
     library.unload()
 
 
-def _list_gpus() -> tuple[tuple[Gpu, ...], dict[str, Any], int]:
-    """The GPUs, their handles by UUID, and how many there are with those that cannot be told apart."""
+def _list_gpus() -> tuple[tuple[Gpu, ...], dict[str, Any], frozenset[str], int]:
+    """The GPUs, their handles by UUID, which UUIDs are no text, and how many GPUs there are with those that cannot be
+    told apart."""
     count = pynvml.nvmlDeviceGetCount()
-    gpus, handles = [], {}
+    gpus: list[Gpu] = []
+    handles: dict[str, Any] = {}
+    nameless: set[str] = set()
     for index in range(count):
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            gpu = _describe(handle, index)
+            gpu, is_text = _describe(handle, index)
         except pynvml.NVMLError as error:
             if error.value not in {pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED}:
                 raise
@@ -83,18 +92,23 @@ def _list_gpus() -> tuple[tuple[Gpu, ...], dict[str, Any], int]:
             continue
         gpus.append(gpu)
         handles[gpu.uuid] = handle
-    return tuple(gpus), handles, count
+        if not is_text:
+            log.warning("the GPU with index %d has a UUID that is not text: %s", index, gpu.uuid)
+            nameless.add(gpu.uuid)
+    return tuple(gpus), handles, frozenset(nameless), count
 
 
-def _describe(handle: Any, index: int) -> Gpu:
-    bus = pynvml.nvmlDeviceGetPciInfo_v3(handle).busId
-    return Gpu(
-        uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
+def _describe(handle: Any, index: int) -> tuple[Gpu, bool]:
+    """The GPU, and whether its UUID is text."""
+    uuid, is_text = identity(handle)
+    gpu = Gpu(
+        uuid=uuid,
         index=index,
-        pci_bus_id=bus.decode() if isinstance(bus, bytes) else str(bus),
-        name=str(pynvml.nvmlDeviceGetName(handle)),
+        pci_bus_id=text(lambda: pynvml.nvmlDeviceGetPciInfo_v3(handle).busId),
+        name=text(pynvml.nvmlDeviceGetName, handle),
         memory_total_bytes=_memory_total(handle),
     )
+    return gpu, is_text
 
 
 def _memory_total(handle: Any) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from notebookd.adapters.podman.streams import BAD_REQUEST, BASE, message_of
+from notebookd.adapters.podman.streams import BAD_REQUEST, BASE, message_of, parsed
 from notebookd.adapters.podman.translate import digest_of, error_of, is_mapping_race, parse_time, unavailable
 from notebookd.errors import EngineError, ImageInUse, ImageMissing
 from notebookd.ports.images import Progress, StoredImage
@@ -156,11 +156,11 @@ class PodmanImages:
                 self._http.request(method, BASE + path, params=params, json=body) as response,
             ):
                 answer = await response.read()
+            if response.status < BAD_REQUEST:
+                return parsed(answer) if answer else None
         except _BROKEN as error:
             raise unavailable(action, error) from error
-        if response.status >= BAD_REQUEST:
-            raise _refusal(action, response.status, message_of(answer))
-        return json.loads(answer) if answer else None
+        raise _refusal(action, response.status, message_of(answer))
 
     async def _follow(
         self, url: str, params: Any, action: str, context: bytes | None = None
@@ -171,7 +171,7 @@ class PodmanImages:
                 if response.status >= BAD_REQUEST:
                     raise _refusal(action, response.status, message_of(await response.read()))
                 async for line in response.content:
-                    if line.strip() and (progress := _progress(json.loads(line), action)) is not None:
+                    if line.strip() and (progress := _progress(parsed(line), action)) is not None:
                         yield progress
         except _BROKEN as error:
             raise unavailable(action, error) from error

@@ -80,7 +80,7 @@ class Streams:
         async with self._open("/events", {"stream": "true", "filters": filters}, "follow events") as response:
             yield EngineEvent(container="", kind=EVENTS_CONNECTED)
             async for line in _lines(response):
-                yield event_of(json.loads(line))
+                yield event_of(parsed(line))
         raise unavailable("follow events", "the stream ended")
 
     async def logs(
@@ -160,9 +160,14 @@ def event_of(body: Mapping[str, Any]) -> EngineEvent:
     )
 
 
+def parsed(body: bytes) -> Any:
+    """JSON of the engine; U+FFFD stands for what is not UTF-8 in a name or a message. Raises ValueError."""
+    return json.loads(body.decode("utf-8", "replace"))
+
+
 def message_of(body: bytes) -> str:
     """What a refusal of the engine says."""
     try:
-        return str(json.loads(body)["message"])
+        return str(parsed(body)["message"])
     except (ValueError, KeyError, TypeError):
         return body.decode("utf-8", "replace")
