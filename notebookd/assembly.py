@@ -13,7 +13,7 @@ from notebookd.api.call import Services
 from notebookd.config import Config
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.datastores import DataRules
-from notebookd.domain.gpu import ForeignRule
+from notebookd.domain.gpu import ForeignRule, LeftoverRule
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.resources import FlavorShare, HostCompute
 from notebookd.domain.syncing import SyncKind
@@ -249,6 +249,7 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     rooms.meter.tariff = tariff_of(config.billing)
     rooms.watch.pace = Pace(busy_s=config.gpus.poll_s)
     rooms.inventory.rule, rooms.inventory.shares = _foreign_rule(config), _shares(config)
+    rooms.inventory.leftover_rule = _leftover_rule(config)
     services.notebooks.allowance.min_free_bytes = config.store.min_free_bytes
     services.notebooks.starts.catalogue = services.catalogue = services.images.catalogue = Catalogue.of(config.images)
     services.notebooks.starts.rules = data_rules(config)
@@ -323,12 +324,17 @@ def _inventory(parts: Parts) -> Inventory:
         _shares(parts.config),
         _foreign_rule(parts.config),
         parts.account,
+        _leftover_rule(parts.config),
     )
 
 
 def _foreign_rule(config: Config) -> ForeignRule:
     gpus = config.gpus
     return ForeignRule(memory_bytes=gpus.foreign_memory_bytes, ignored=frozenset(gpus.ignore_processes))
+
+
+def _leftover_rule(config: Config) -> LeftoverRule:
+    return LeftoverRule(memory_bytes=config.gpus.leftover_memory_bytes, leased=config.gpus.lease_leftover)
 
 
 def _shares(config: Config) -> tuple[FlavorShare, ...]:

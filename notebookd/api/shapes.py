@@ -234,6 +234,7 @@ def board_row(row: BoardRow, *, named: bool) -> wire.Gpu:
         ],
         health=_gpu_health(row),
         pci_bus_id=unit.pci_bus_id or UNSET,
+        leftover=unit.leftover_bytes or UNSET if sample else UNSET,
     )
 
 
@@ -246,7 +247,7 @@ def _free_at(holder: Entry) -> str | None:
 
 def _gpu_health(row: BoardRow) -> wire.GpuHealth:
     quarantine = row.quarantine
-    bad = row.unit.sick or row.unit.unreadable
+    bad = row.unit.sick or row.unit.unreadable or row.unit.withheld
     return wire.GpuHealth(
         status="unknown" if row.sample is None else "failed" if bad else "ok",
         message=row.unit.reason or UNSET,

@@ -10,7 +10,19 @@ from datetime import datetime
 from notebookd import wire
 from notebookd.cli.output import Table, ahead, clean, size
 
-__all__ = ["UNSEEN", "ailment", "holder", "names", "sheet", "short_uuid", "states", "stranger", "strangers", "text"]
+__all__ = [
+    "UNSEEN",
+    "ailment",
+    "holder",
+    "leftover",
+    "names",
+    "sheet",
+    "short_uuid",
+    "states",
+    "stranger",
+    "strangers",
+    "text",
+]
 
 UNSEEN = "the GPUs cannot be seen"
 
@@ -21,7 +33,7 @@ _SHORTEST_UUID = 8  # as many letters as still look like a UUID: GPU-3f2a
 
 def states(gpu: wire.Gpu, *, unseen: bool = False) -> str:
     """The state, and what else holds: ``leased+foreign``; with a question mark where it is ``unseen`` whether still."""
-    flags = (("drained", gpu.drained), ("foreign", gpu.foreign))
+    flags = (("drained", gpu.drained), ("foreign", gpu.foreign), ("leftover", bool(gpu.leftover)))
     words = "+".join([gpu.state, *(flag for flag, is_set in flags if is_set and flag != gpu.state)])
     return f"{words}?" if unseen else words
 
@@ -49,6 +61,14 @@ def stranger(each: wire.GpuProcess) -> str:
     """Who it is: user, pid, memory, command."""
     memory = "memory unknown" if each.memory is None else size(each.memory)
     return f"{each.user}, pid {each.pid}, {memory}: {each.command}"
+
+
+def leftover(gpu: wire.Gpu) -> str:
+    """What there is to say of memory that nobody holds; empty where there is no such, or its health says it."""
+    if not gpu.leftover or gpu.health.message:
+        return ""
+    words = f"{size(gpu.leftover)} of its memory is held by no process that is seen"
+    return words if gpu.lease else f"{words}: it is leased last"
 
 
 def ailment(gpu: wire.Gpu, known: Mapping[str, str], now: datetime) -> str:
@@ -188,6 +208,8 @@ def _remarks(board: wire.GpuList, known: Mapping[str, str], now: datetime) -> It
             yield f"GPU {gpu.index}: stranger {stranger(each)}"
         if sick := ailment(gpu, known, now):
             yield f"GPU {gpu.index}: {sick}"
+        if words := leftover(gpu):
+            yield f"GPU {gpu.index}: {words}"
         if gpu.health.throttle:
             yield f"GPU {gpu.index}: its clocks are held down: {', '.join(gpu.health.throttle)}"
 

@@ -62,6 +62,8 @@ def _plain(config: Config) -> Iterator[tuple[str, Any]]:
         yield "gpus.simulated", gpus.simulated
     yield "gpus.foreign_memory", format_size(gpus.foreign_memory_bytes)
     yield "gpus.ignore_processes", list(gpus.ignore_processes)
+    yield "gpus.leftover_memory", format_size(gpus.leftover_memory_bytes)
+    yield "gpus.lease_leftover", gpus.lease_leftover
     yield "gpus.poll", format_duration(gpus.poll_s)
     yield from _lifecycle(config)
     gateway = config.gateway

@@ -136,6 +136,8 @@ def _gpus(root: Table) -> shape.Gpus:
             simulated=table.integer("simulated", 1, at_most=MOST_SIMULATED),
             foreign_memory_bytes=table.size("foreign_memory", "256MiB"),
             ignore_processes=table.strings("ignore_processes", ("Xorg",)),
+            leftover_memory_bytes=table.size("leftover_memory", "1GiB"),
+            lease_leftover=table.flag("lease_leftover", default=True),
             poll_s=table.duration("poll", "5s", at_least_s=0.1),
         )
 

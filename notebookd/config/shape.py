@@ -112,12 +112,16 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpus:
-    """Which GPUs there are and what a stranger may do on them before they count as taken."""
+    """Which GPUs there are and what a stranger may do on them before they count as taken. ``leftover_memory_bytes``:
+    held by no process that is seen, more than this has a GPU leased last, and never where ``lease_leftover`` is
+    false."""
 
     driver: GpuDriver
     simulated: int
     foreign_memory_bytes: int
     ignore_processes: tuple[str, ...]
+    leftover_memory_bytes: int
+    lease_leftover: bool
     poll_s: float
 
 

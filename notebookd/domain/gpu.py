@@ -106,7 +106,8 @@ class GpuUnit:
 
     ``pci_bus_id`` is for people, empty where nobody knows it. ``foreign``: somebody else than its holder is on it.
     ``unreadable``: nobody can tell now whether it is well or who is on it. ``reason`` says in words what is wrong with
-    a lost, quarantined, unsupported or unreadable one."""
+    a lost, quarantined, unsupported, unreadable or withheld one. ``leftover_bytes`` is memory that no process on it
+    holds, where that is more than the rule allows; ``withheld``: it is given to nobody because of that."""
 
     uuid: str
     index: int
@@ -119,6 +120,8 @@ class GpuUnit:
     lost: bool = False
     unsupported: bool = False
     unreadable: bool = False
+    leftover_bytes: int = 0
+    withheld: bool = False
     reason: str | None = None
     occupants: tuple[Occupant, ...] = ()
 
@@ -130,7 +133,7 @@ class GpuUnit:
     @property
     def leasable(self) -> bool:
         """Whether it may be given to somebody, were it not leased."""
-        return not (self.drained or self.foreign or self.sick or self.unreadable)
+        return not (self.drained or self.foreign or self.sick or self.unreadable or self.withheld)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +152,7 @@ def gpu_state(unit: GpuUnit, *, leased: bool) -> GpuState:
         return GpuState.LOST
     if unit.unsupported:
         return GpuState.UNSUPPORTED
-    if unit.quarantined or unit.unreadable:
+    if unit.quarantined or unit.unreadable or unit.withheld:
         return GpuState.QUARANTINED
     if leased:
         return GpuState.LEASED
@@ -176,3 +179,23 @@ class ForeignRule:
 def strangers(occupants: tuple[Occupant, ...], holder: RunId | None, rule: ForeignRule) -> tuple[Occupant, ...]:
     """Who is on a GPU without holding it. A process of another run of ours counts whatever it uses."""
     return tuple(each for each in occupants if (rule.counts(each) if each.run_id is None else each.run_id != holder))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftoverRule:
+    """From when on memory that no process holds marks a GPU: more than ``memory_bytes``. Such a GPU is ``leased`` when
+    no other is free, or to nobody.
+
+    A process that died badly, a container of another pid namespace or a driver's fault leaves such memory behind, and
+    whoever is given the GPU runs out of memory without seeing why."""
+
+    memory_bytes: int = 1024**3
+    leased: bool = True
+
+
+def leftover(used_bytes: int, occupants: tuple[Occupant, ...], rule: LeftoverRule) -> int:
+    """How much of a GPU's memory no process holds; 0 up to what the rule allows, and where a process does not say how
+    much it has."""
+    known = [each.memory_bytes for each in occupants if each.memory_bytes is not None]
+    left = used_bytes - sum(known)
+    return left if len(known) == len(occupants) and left > rule.memory_bytes else 0

@@ -89,13 +89,13 @@ def lease(
     policy: LeasePolicy,
 ) -> Decision:
     """Decide the whole queue. ``leases`` are the active ones, ``held`` the claims already served, ``inventory`` None
-    when the GPUs cannot be seen: then no GPU is given.
+    when the GPUs cannot be seen: then no GPU is given. A GPU with memory that nobody holds is given last.
 
     It goes through the queue until nothing more is granted: a grant of one flavor may bring its owner over his quota,
     and so lift the bar that his claim was to those behind it in another."""
     taken = {row.gpu_uuid for row in leases}
     free: dict[str, list[GpuUnit]] = {}
-    for unit in sorted(inventory or (), key=lambda unit: unit.index):
+    for unit in sorted(inventory or (), key=lambda unit: (unit.leftover_bytes > 0, unit.index)):
         if unit.leasable and unit.uuid not in taken:
             free.setdefault(unit.model, []).append(unit)
     pool = _Pool(policy, held)

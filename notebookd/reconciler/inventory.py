@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from notebookd.config import readable_size
 from notebookd.domain.gpu import (
     UNMARKED,
     ForeignRule,
@@ -12,7 +13,9 @@ from notebookd.domain.gpu import (
     GpuMarks,
     GpuUnit,
     Lease,
+    LeftoverRule,
     Occupant,
+    leftover,
     strangers,
 )
 from notebookd.domain.observed import Known, Seen, Unknown
@@ -42,11 +45,13 @@ class Inventory:
         shares: tuple[FlavorShare, ...] = (),
         rule: ForeignRule | None = None,
         account: Account | None = None,
+        leftover_rule: LeftoverRule | None = None,
     ) -> None:
         self._gpus = gpus
         self._store = store
         self.shares = shares
         self.rule = rule or ForeignRule()
+        self.leftover_rule = leftover_rule or LeftoverRule()
         self._attribution = Attribution(processes, account or Account())
         self._found: tuple[Gpu, ...] = ()
         self._occupants: Mapping[str, tuple[Occupant, ...]] = {}
@@ -91,6 +96,10 @@ class Inventory:
         reason = health.reason if sick else marks.quarantine.message if marks.quarantine else None
         if unreadable and reason is None:
             reason = "nobody can tell which processes are on it"
+        left = leftover(sample.memory_used_bytes if sample else 0, occupants, self.leftover_rule)
+        withheld = left > 0 and lease is None and not self.leftover_rule.leased
+        if withheld and reason is None:
+            reason = f"{left_words(left)}, and [gpus] lease_leftover is false"
         return GpuUnit(
             uuid=gpu.uuid,
             index=gpu.index,
@@ -103,6 +112,8 @@ class Inventory:
             lost=health.fault == "lost",
             unsupported=health.mig,
             unreadable=unreadable,
+            leftover_bytes=left,
+            withheld=withheld,
             reason=reason,
             occupants=occupants,
         )
@@ -139,6 +150,11 @@ class Inventory:
         """Who is on a GPU without holding it."""
         return strangers(unit.occupants, lease.run_id if lease else None, self.rule)
 
+    def leftover_on(self, run: Run) -> tuple[str, ...]:
+        """What there is to say of memory that nobody holds on the GPUs of a run."""
+        units = (unit for unit in self._last if unit.uuid in run.gpus and unit.leftover_bytes)
+        return tuple(_words(unit, left_words(unit.leftover_bytes)) for unit in units)
+
     def flavors(self) -> tuple[Flavor, ...]:
         """What can be asked for."""
         return derive_flavors(self._last, self.host, self.shares)
@@ -148,6 +164,11 @@ def people(occupants: tuple[Occupant, ...]) -> str:
     """Who they are, in words."""
     named = [f"{each.user}'s {each.command} (pid {each.pid})" for each in occupants]
     return f"{', '.join(named)} {'are' if len(named) > 1 else 'is'}"
+
+
+def left_words(left_bytes: int) -> str:
+    """That memory is held by nobody, in words."""
+    return f"{readable_size(left_bytes)} of its memory is held by no process that is seen"
 
 
 def _words(unit: GpuUnit, what: str) -> str:

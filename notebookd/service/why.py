@@ -116,6 +116,11 @@ class Reasons:
             sentences.append(f"{seen.value.sick}. A restart moves it to another.")
         if seen.value.taken is not None:
             sentences.append(f"{seen.value.taken}, and was not given it.")
+        if run.state not in _OVER:
+            sentences += [
+                f"{words}. It is given when no other is free; `fuser -v /dev/nvidia*` shows admins more."
+                for words in self._inventory.leftover_on(run)
+            ]
         if run.state in _OVER:
             sentences += [f"GPU {uuid} is not given back: {words}." for uuid, words in seen.value.lingering]
         return sentences

@@ -22,6 +22,7 @@ class _Board:
     lost: bool = False
     utilisation: float = 0.0
     energy_j: float = 0.0
+    leftover_bytes: int = 0
     processes: list[GpuProcess] = field(default_factory=list)
 
 
@@ -126,6 +127,10 @@ class FakeGpus:
         """A process takes memory on a GPU."""
         self._boards[uuid].processes.append(GpuProcess(pid=pid, memory_used_bytes=memory_bytes, kind=kind))
 
+    def leave_memory(self, uuid: str, memory_bytes: int) -> None:
+        """So much of its memory is in use and no process has it."""
+        self._boards[uuid].leftover_bytes = memory_bytes
+
     def end_process(self, pid: int) -> None:
         """A process is gone from every GPU."""
         for board in self._boards.values():
@@ -158,7 +163,7 @@ def fake_gpu(index: int, *, name: str = "NVIDIA Fake 80GB", memory_gib: int = 80
 def _sample(board: _Board) -> GpuSample:
     if board.lost:
         return GpuSample(uuid=board.gpu.uuid, memory_used_bytes=0, processes_seen=False, health=board.health)
-    used = sum(process.memory_used_bytes or 0 for process in board.processes)
+    used = board.leftover_bytes + sum(process.memory_used_bytes or 0 for process in board.processes)
     return GpuSample(
         uuid=board.gpu.uuid,
         memory_used_bytes=min(used, board.gpu.memory_total_bytes),

@@ -166,7 +166,9 @@ class GpuHealth(Answer, frozen=True):
 
 class Gpu(Answer, frozen=True):
     """A row of the board. Utilisation in percent, temperature in Celsius, power in watts; null: not readable now.
-    ``pci_bus_id`` is where other tools and the kernel's log have it; neither it nor ``index`` is stable over boots."""
+    ``pci_bus_id`` is where other tools and the kernel's log have it; neither it nor ``index`` is stable over boots.
+    ``leftover`` is memory in bytes that no process on it holds: such a GPU is leased last. It is left out where that
+    is no more than ``[gpus] leftover_memory``."""
 
     uuid: str
     index: int
@@ -182,6 +184,7 @@ class Gpu(Answer, frozen=True):
     processes: list[GpuProcess]
     health: GpuHealth
     pci_bus_id: str | UnsetType = UNSET
+    leftover: int | UnsetType = UNSET
 
 
 class GpuList(Answer, frozen=True):

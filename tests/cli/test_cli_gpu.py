@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 
+import msgspec
 import pytest
 
 from notebookd import wire
@@ -208,3 +209,12 @@ def test_why_tells_the_place_and_the_latest_start(notebookctl, toy):
     )
     toy.on(f"GET /v1/notebook/{A}/why", why | {"waitsFor": waits | {"latestStartAt": None}})
     assert "Latest start: not known" in notebookctl("why", A).stdout
+
+
+def test_memory_that_nobody_holds_is_marked_and_said(notebookctl, toy):
+    left = msgspec.structs.replace(worlds.gpu(0, "free", used=70), leftover=70 * 2**30)
+    toy.on("GET /v1/gpu", board(left, worlds.gpu(1, "free")))
+    lines = notebookctl("gpu").output.splitlines()
+    assert "free+leftover" in lines[1]
+    assert "leftover" not in lines[2]
+    assert lines[-1] == "GPU 0: 70.0 GiB of its memory is held by no process that is seen: it is leased last"

@@ -32,6 +32,16 @@ async def board(house: House) -> list[tuple[str, str, str]]:
     return [(row.unit.uuid[-4:], row.unit.model, str(row.state)) for row in seen.rows]
 
 
+async def test_memory_that_no_process_holds_is_seen_on_the_board(driver: World, tmp_path: Path) -> None:
+    async with (
+        NvmlGpus.open(FakeClock()) as gpus,
+        open_house(replace(make_world(tmp_path / "machine"), gpus=cast(FakeGpus, gpus))) as house,
+    ):
+        driver.add("gpu 0 used 70GiB", "gpu 1 used 3GiB", "gpu 1 compute 100 3GiB")
+        rows = (await house.services.gpus.board()).rows
+        assert [row.unit.leftover_bytes // 2**30 for row in rows] == [70, 0, 0]
+
+
 async def test_bytes_that_are_not_text_outlive_a_driver_reloaded_and_a_restart(driver: World, tmp_path: Path) -> None:
     world = make_world(tmp_path / "machine")
     async with NvmlGpus.open(FakeClock()) as gpus:

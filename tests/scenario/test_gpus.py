@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from notebookd.domain.run import NotebookId, NotebookState
 from notebookd.errors import Conflict, Forbidden, GpusUnavailable, NotFound
 from notebookd.service.gpus import BoardRow
 from notebookd.testing.gpus import FakeGpus
-from notebookd.testing.house import House, World, open_house
+from notebookd.testing.house import House, World, make_world, open_house
 from tests.scenario.play import (
     ADMIN,
     ALICE,
@@ -118,6 +119,52 @@ async def test_how_much_a_stranger_may_use_before_it_counts(
         arrive(world, first, memory_bytes=memory_bytes, command=command)
         assert (await states(house))[0] == seen
         assert len((await board(house))[0].unit.occupants) == 1, "whoever counts, all are shown"
+
+
+async def test_a_gpu_with_memory_that_nobody_holds_is_given_when_no_other_is_free_and_says_so(
+    world: World, first: str, second: str
+) -> None:
+    async with open_house(world) as house:
+        world.gpus.leave_memory(first, 70 * GIB)
+        rows = await board(house)
+        assert [(row.state, row.unit.leftover_bytes) for row in rows] == [("free", 70 * GIB), ("free", 0)]
+        notebooks = [await create(house), await create(house)]
+        assert [leased(house, each) for each in notebooks] == [[second], [first]]
+        clean, marked = (house.services.reasons.sentences(entry(house, each)) for each in notebooks)
+        assert not [each for each in clean if "held by no process" in each]
+        (said,) = [each for each in marked if "held by no process" in each]
+        assert said.startswith(f"GPU 0 ({first}): 70.0 GiB of its memory is held by no process that is seen.")
+
+
+async def test_by_configuration_a_gpu_with_memory_that_nobody_holds_is_given_to_nobody(tmp_path: Path) -> None:
+    world = make_world(tmp_path, settings={"gpus": {"lease_leftover": False}})
+    first, second = world.gpus.uuids
+    async with open_house(world) as house:
+        world.gpus.leave_memory(first, 70 * GIB)
+        notebooks = [await create(house), await create(house)]
+        assert [leased(house, each) for each in notebooks] == [[second], []]
+        row, _ = await board(house)
+        assert (row.state, row.unit.reason) == (
+            "quarantined",
+            "70.0 GiB of its memory is held by no process that is seen, and [gpus] lease_leftover is false",
+        )
+        world.gpus.leave_memory(first, GIB)
+        await house.pass_time(6)
+        assert leased(house, notebooks[1]) == [first]
+
+
+@pytest.mark.parametrize(
+    ("left", "memory_bytes", "leftover"),
+    [(GIB, GIB, 0), (GIB + 1, GIB, GIB + 1), (8 * GIB, None, 0)],
+    ids=["little", "more", "a process that does not say what it has"],
+)
+async def test_how_much_memory_may_be_held_by_nobody(
+    world: World, first: str, left: int, memory_bytes: int | None, leftover: int
+) -> None:
+    async with open_house(world) as house:
+        world.gpus.leave_memory(first, left)
+        arrive(world, first, memory_bytes=memory_bytes)
+        assert (await board(house))[0].unit.leftover_bytes == leftover
 
 
 async def test_a_process_that_is_gone_before_it_could_be_looked_at_is_a_stranger(world: World, first: str) -> None:

@@ -48,6 +48,8 @@ driver = "simulated"
 simulated = 3
 foreign_memory = "1GiB"
 ignore_processes = ["Xorg", "gnome-shell"]
+leftover_memory = "2GiB"
+lease_leftover = false
 poll = "500ms"
 [lifecycle]
 max_running = "1d"

@@ -54,6 +54,17 @@ def test_gpus_are_given_by_index_in_the_order_of_the_queue() -> None:
     assert decision.waits == ()
 
 
+def test_a_gpu_with_memory_that_nobody_holds_is_given_last() -> None:
+    units = [replace(gpu(0), leftover_bytes=1), gpu(1), gpu(2)]
+    assert served(decide([claim("a"), claim("b", 2)], units)) == {"a": ("GPU-1",), "b": ("GPU-2", "GPU-0")}
+
+
+def test_a_gpu_that_is_withheld_is_given_to_nobody() -> None:
+    unit = replace(gpu(0), leftover_bytes=1, withheld=True)
+    assert served(decide([claim("a")], [unit])) == {}
+    assert gpu_state(unit, leased=False) is GpuState.QUARANTINED
+
+
 def test_a_leased_gpu_is_not_given_again() -> None:
     decision = decide([claim("b")], [gpu(0), gpu(1)], leases=(held_by("a", 0),), held=(claim("a"),))
     assert served(decision) == {"b": ("GPU-1",)}

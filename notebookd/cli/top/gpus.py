@@ -146,6 +146,8 @@ def _remarks(gpu: wire.Gpu, sheet: Sheet) -> list[Text]:
     remarks = [(_stranger(each), "yellow") for each in board.strangers(gpu)]
     if sick := board.ailment(gpu, sheet.known, sheet.now):
         remarks.append((sick, "dim" if gpu.health.status == "ok" else "red"))
+    if words := board.leftover(gpu):
+        remarks.append((words, "yellow"))
     return [Text(" " * 5) + cell(f"{sheet.signs.branch} {text}", sheet.width - 6, style) for text, style in remarks]
 
 
