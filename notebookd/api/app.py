@@ -103,7 +103,7 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/v1/notebook/{id}/start", _MEMBER, notebooks.start,
           "Start a notebook", reads=params.DISCARD, refuses=(402, 409)),
     Route("PUT", "/v1/notebook/{id}/stop", _MEMBER, notebooks.stop,
-          "Stop a notebook", refuses=(409,)),
+          "Stop a notebook", reads=params.NOW, refuses=(409,)),
     Route("PUT", "/v1/notebook/{id}/restart", _MEMBER, notebooks.restart,
           "Restart the container as it is", refuses=(409,), ours=True),
     Route("PUT", "/v1/notebook/{id}/extend", _MEMBER, notebooks.extend,

@@ -140,7 +140,10 @@ async def start(call: Call) -> web.Response:
 
 async def stop(call: Call) -> web.Response:
     """PUT /v1/notebook/{id}/stop."""
-    await call.services.notebooks.stop(call.actor, call.notebook_id)
+    query = wishes.Query(call.request.query, "stop the notebook")
+    at_once = query.flag("now")
+    query.done()
+    await call.services.notebooks.stop(call.actor, call.notebook_id, at_once=at_once)
     return done()
 
 

@@ -98,5 +98,6 @@ ARCHIVE = (Param("path", _Path, "below `/workspace`, or absolute, there or in a 
 ARCHIVE_INTO = (Param("path", _Target, "below `/workspace`; all of it without"),)
 OBJECTS = (Param("prefix", str, "what the objects' paths begin with, the container first"),)
 DISCARD = (Param("discard", _Flag, "give up what could not be carried back (after SYNC_FAILED)"),)
+NOW = (Param("now", _Flag, "wait for no data: no snapshot, and what was not carried back stays here"),)
 FRAMEWORK = (Param("compatibleWithFramework", str, "that go with this framework"),)
 EDITOR = (Param("compatibleWithEditor", str, "that go with this editor"),)

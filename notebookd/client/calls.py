@@ -75,9 +75,9 @@ class Client(Link):
         """Start a notebook; ``discard`` gives up what could not be pushed (from SYNC_FAILED)."""
         self._send("PUT", _notebook(notebook, "/start"), {"discard": True} if discard else {})
 
-    def stop_notebook(self, notebook: str) -> None:
-        """Stop a notebook."""
-        self._send("PUT", _notebook(notebook, "/stop"))
+    def stop_notebook(self, notebook: str, *, at_once: bool = False) -> None:
+        """Stop a notebook; ``at_once`` waits for none of its data."""
+        self._send("PUT", _notebook(notebook, "/stop"), {"now": True} if at_once else {})
 
     def restart_notebook(self, notebook: str) -> None:
         """Restart a notebook's container in place."""

@@ -72,6 +72,7 @@ def read_snapshots(root: Table, paths: shape.Paths) -> shape.Snapshots:
     with root.table("snapshots") as table:
         return shape.Snapshots(
             at_stop=table.flag("at_stop", default=True),
+            exclude_caches=table.flag("exclude_caches", default=True),
             keep=table.integer("keep", 7, at_least=1, at_most=1000),
             repository=table.text("repository", str(paths.snapshots), _repository),
             config=table.path("config", "/etc/notebookd/rclone.conf"),

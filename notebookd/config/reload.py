@@ -33,7 +33,12 @@ def reloaded(running: Config, fresh: Config) -> Config:
         flavors=fresh.flavors,
         datastores=fresh.datastores,
         transfers=fresh.transfers,
-        snapshots=replace(running.snapshots, at_stop=fresh.snapshots.at_stop, keep=fresh.snapshots.keep),
+        snapshots=replace(
+            running.snapshots,
+            at_stop=fresh.snapshots.at_stop,
+            exclude_caches=fresh.snapshots.exclude_caches,
+            keep=fresh.snapshots.keep,
+        ),
         workspace=fresh.workspace,
         events=fresh.events,
         store=replace(running.store, min_free_bytes=fresh.store.min_free_bytes),

@@ -323,9 +323,10 @@ class Transfers:
 class Snapshots:
     """Snapshots of workspaces: whether one is taken ``at_stop``, how many are kept, and where. ``repository`` is a
     folder of the host, or ``remote:path`` of the rclone configuration ``config``; each notebook has a repository of its
-    own in it."""
+    own in it. With ``exclude_caches`` folders that a ``CACHEDIR.TAG`` marks are left out."""
 
     at_stop: bool
+    exclude_caches: bool
     keep: int
     repository: str
     config: Path

@@ -155,6 +155,12 @@ def snapshot_of(sync: Sync, owner: str) -> Snapshot | None:
     )
 
 
+def used_at(sync: Sync) -> int:
+    """Bytes that the workspace took on the disk when a sync took its snapshot."""
+    facts = sync.transfers[0].facts or {}
+    return int(facts.get("used", facts.get("bytes", 0)))
+
+
 def kept_keys(sync: Sync) -> frozenset[str]:
     """The keys of the snapshots that retention left in the repository."""
     return frozenset(str((sync.transfers[0].facts or {}).get("kept", "")).split())
@@ -173,15 +179,17 @@ def outward(
     if dirty and not under_way and latest(run, syncs, SyncKind.PUSH, SyncCause.STOP) is None:
         wanted.append(new_sync(run, SyncKind.PUSH, SyncCause.STOP, dirty, syncs, now))
     taken = latest(run, syncs, SyncKind.SNAPSHOT, SyncCause.STOP)
-    if snapshot and run.container_started_at is not None and taken is None:
+    if snapshot and not run.hurried and run.container_started_at is not None and taken is None:
         wanted.append(new_sync(run, SyncKind.SNAPSHOT, SyncCause.STOP, (), (*syncs, *wanted), now))
     return tuple(wanted) if wanted or under_way else None
 
 
 def abandoned(run: Run, sync: Sync, *, deleting: bool) -> bool:
-    """Whether nobody waits for ``sync`` any more: data for a run that ends, anything of what is being deleted."""
+    """Whether nobody waits for ``sync`` any more: data for a run that ends, data of one that ends in a hurry, anything
+    of what is being deleted."""
     inwards = sync.kind in {SyncKind.PULL, SyncKind.RESTORE}
-    return deleting or (inwards and (run.outcome is not None or sync.run_id != run.id))
+    hurried = run.hurried and sync.run_id == run.id and sync.cause is SyncCause.STOP
+    return deleting or hurried or (inwards and (run.outcome is not None or sync.run_id != run.id))
 
 
 def driveable(syncs: Sequence[Sync]) -> list[Sync]:

@@ -227,6 +227,8 @@ class Run:
     """What its workspace is still to be filled from."""
     unsynced: Outcome | None = None
     """Why its data could not be carried back at its end."""
+    hurried: bool = False
+    """Whether somebody asked not to wait for its data at its end: no snapshot is taken, nothing is carried back."""
     version: int = 0
 
     @property

@@ -12,7 +12,7 @@ from notebookd.domain.run import NotebookId
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A workspace as it was when its notebook stopped. ``key`` is its id in the notebook's repository. ``size_bytes``
-    and ``files`` are the workspace's; what the snapshot itself takes is less."""
+    and ``files`` are what a fork of it takes on the disk; what the snapshot itself takes is less."""
 
     id: str
     notebook_id: NotebookId

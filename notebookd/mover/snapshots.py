@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from notebookd.mover.child import run_child
+from notebookd.mover.holes import dig, left_out, too_large, write_patterns
 from notebookd.mover.job import Job
+from notebookd.mover.measure import Room, is_cache, room_of
 from notebookd.mover.names import MARKER
 from notebookd.mover.report import Code, Fault, Reporter, Result, named, readable_size
 from notebookd.mover.restic import Repository, RepositoryMissing, fault_of, number
-from notebookd.mover.visit import sync_disk
+from notebookd.mover.visit import FOLDER, sync_disk
 
 HOST = "notebookd"
 """Of every snapshot: a mover's host name is another each time, and restic looks for the previous one by it."""
@@ -24,6 +26,9 @@ NOTICE = "NOTICE.notebookd."
 PARTIAL, WHOLE = ".notebookd-restore.partial", ".notebookd-restore.whole"
 """A restoration grows under the first name and is moved into place from under the second."""
 
+HOLES = "holes"
+"""The tag of a snapshot with files that have holes, which are to be holes again when it is restored."""
+
 CHECKED_DATA = "4G"
 """So much of a repository's data is read at a check, chosen by chance, where reading costs nothing but time."""
 
@@ -31,28 +36,52 @@ CHECKED_DATA = "4G"
 def take(job: Job, reporter: Reporter) -> Result:
     """Take a snapshot of the workspace, then let go of the oldest beyond ``keep``.
 
-    A file that cannot be read or vanishes meanwhile is counted as skipped. Facts: ``snapshot``, ``bytes`` and
-    ``files`` of the workspace, ``added`` (bytes that the snapshot costs), ``kept``.
+    A file that cannot be read or vanishes meanwhile is counted as skipped. Files that are mostly holes are left out and
+    named; with ``exclude_caches`` what lies in folders that a ``CACHEDIR.TAG`` marks is left out, too. Facts:
+    ``snapshot``, ``bytes`` (on the disk) and ``files`` of what is in it, ``used`` (bytes that the whole workspace
+    takes on the disk), ``added`` (bytes that the snapshot costs), ``kept``.
     """
     repository = Repository.of(job)
     keep = job.limit("keep")
     _ensure(repository)
     backup = _Backup(reporter)
     workspace = job.places.workspace
-    excluded = [f"--exclude={workspace}/{name}" for name in (PARTIAL, WHOLE)]
-    words = ["backup", "--json", "--one-file-system", "--host", HOST, "--tag", job.text("notebook"), *excluded]
+    caches_apart = job.flag("exclude_caches") and not _is_marked(workspace)
+    room = room_of(workspace, caches_apart=caches_apart, each=reporter.tick)
+    out = too_large(room.holes)
+    words = ["backup", "--json", "--one-file-system", "--host", HOST, "--tag", job.text("notebook")]
+    words += [f"--exclude={workspace}/{name}" for name in (PARTIAL, WHOLE)]
+    words += ["--exclude-caches"] if caches_apart else []
+    words += ["--tag", HOLES] if len(room.holes) > len(out) else []
+    if out:
+        patterns = job.places.job / "left-out"
+        write_patterns(patterns, workspace, [each.path for each in out])
+        words.append(f"--exclude-file={patterns}")
     _, complaints = repository.run(*words, "--", str(workspace), on_said=backup.said, accepted=(0, 3), what="add to")
     if backup.snapshot is None:
         raise Fault(Code.ERROR, f"cannot take a snapshot: restic did not name it: {' '.join(complaints)[-300:]}")
-    said = [backup.complaint()]
+    said = [backup.complaint(), left_out(out)]
     try:
         kept = _forget(repository, keep)
     except Fault as fault:
         kept = []
         said.append(f"older snapshots were not let go: {fault.message}")
     whole = next((each for each in kept if each.startswith(backup.snapshot)), backup.snapshot)
-    facts: dict[str, str | int] = {"snapshot": whole, **backup.facts}
+    facts: dict[str, str | int] = {"snapshot": whole, **backup.facts, **_room_facts(room)}
     return Result(message="; ".join(filter(None, said)), facts=facts | ({"kept": " ".join(kept)} if kept else {}))
+
+
+def _is_marked(folder: Path) -> bool:
+    """Whether a folder bears the mark of a cache. A workspace that does is no cache: all of it would be left out."""
+    fd = os.open(folder, FOLDER)
+    try:
+        return is_cache(fd)
+    finally:
+        os.close(fd)
+
+
+def _room_facts(room: Room) -> dict[str, str | int]:
+    return {"bytes": room.used_bytes - room.cache_bytes, "used": room.used_bytes}
 
 
 def restore(job: Job, reporter: Reporter) -> Result:
@@ -67,8 +96,10 @@ def restore(job: Job, reporter: Reporter) -> Result:
     message = ""
     if not whole.exists():
         _remove(partial)
-        root = _weigh(repository, snapshot, workspace, reporter)
+        root, has_holes = _weigh(repository, snapshot, workspace, reporter)
         message = _extract(repository, snapshot, partial, reporter)
+        if has_holes:
+            dig(partial / root)
         (partial / root).rename(whole)
     _move_in(whole, workspace, reporter)
     sync_disk(workspace)
@@ -234,8 +265,9 @@ def _objects(said: object) -> list[Mapping[str, object]]:
     return [each for each in said if isinstance(each, dict)] if isinstance(said, list) else []
 
 
-def _weigh(repository: Repository, snapshot: str, workspace: Path, reporter: Reporter) -> str:
-    """Say how much a restoration is, have enough room for it; returns where in the snapshot the workspace is."""
+def _weigh(repository: Repository, snapshot: str, workspace: Path, reporter: Reporter) -> tuple[str, bool]:
+    """Say how much a restoration is, have enough room for it; returns where in the snapshot the workspace is, and
+    whether there are holes in its files."""
     found = _objects(repository.ask("--no-lock", "snapshots", snapshot))
     paths = found[-1].get("paths") if found else None
     if not isinstance(paths, list) or len(paths) != 1:
@@ -249,7 +281,8 @@ def _weigh(repository: Repository, snapshot: str, workspace: Path, reporter: Rep
         size = readable_size(progress.total_bytes)
         raise Fault(Code.DISK_FULL, f"cannot restore the snapshot: it takes {size}, more than the "
                     f"{readable_size(room)} that the disk has left")  # fmt: skip
-    return str(paths[0]).lstrip("/")
+    tags = found[-1].get("tags")
+    return str(paths[0]).lstrip("/"), isinstance(tags, list) and HOLES in tags
 
 
 _OF_NO_CONTENT = re.compile(r"(?i)xattr|lchown|chown|operation not (?:permitted|supported)")

@@ -43,7 +43,8 @@ class Push:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeSnapshot:
     """Take a snapshot of a notebook's workspace into the notebook's own repository, then forget those that retention
-    lets go. Facts: ``snapshot`` (id), ``bytes`` and ``files`` of the workspace, ``kept`` (ids, with blanks between)."""
+    lets go. Facts: ``snapshot`` (id), ``bytes`` (on the disk) and ``files`` of what is in it, ``used`` (bytes
+    on the disk of the whole workspace), ``kept`` (ids, with blanks between)."""
 
     notebook_id: NotebookId
 

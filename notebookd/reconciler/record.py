@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from notebookd.domain.data_plan import kept_keys, snapshot_of
+from notebookd.domain.data_plan import kept_keys, snapshot_of, used_at
 from notebookd.domain.deadlines import Reason
 from notebookd.domain.event import PLATFORM, Event
 from notebookd.domain.notebook import Notebook
@@ -118,7 +118,7 @@ async def write_sync(tx: Transaction, store: Store, sync: Sync, notebook: Notebo
     await tx.put_snapshot(snapshot)
     earlier = [each.id for each in store.list_snapshots(notebook.id) if each.key in kept]
     await tx.drop_snapshots(notebook.id, but=[snapshot.id, *earlier])
-    await tx.put_workspace_use(notebook.id, WorkspaceUse(used_bytes=snapshot.size_bytes, measured_at=at))
+    await tx.put_workspace_use(notebook.id, WorkspaceUse(used_bytes=used_at(sync), measured_at=at))
 
 
 def _sync_event(before: Sync | None, sync: Sync, notebook: Notebook, at: datetime) -> Event:

@@ -65,6 +65,15 @@ class Allowance:
                 "admin for a larger [workspace] quota",
             )
 
+    def require_fork(self, size_bytes: int, verb: str) -> None:
+        """Raise QuotaExceeded where a snapshot would fill a workspace with more than one may take."""
+        if self.workspace_bytes is not None and size_bytes > self.workspace_bytes:
+            used, allowed = readable_size(size_bytes), readable_size(self.workspace_bytes)
+            raise QuotaExceeded(
+                f"cannot {verb}: the snapshot takes {used}, more than the {allowed} that are allowed",
+                hint="fork an older one (`notebookctl snapshot list`), or ask an admin for a larger [workspace] quota",
+            )
+
     def workspace_excess(self, notebook_id: NotebookId) -> str | None:
         """How a workspace takes more room than one may; None when it does not, as far as it was measured."""
         use = self._store.find_workspace_use(notebook_id)

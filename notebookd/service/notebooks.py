@@ -52,8 +52,8 @@ from notebookd.reconciler.reconciler import ALLOCATION, IDLE
 from notebookd.reconciler.record import write_entry
 from notebookd.service.allowance import Allowance
 from notebookd.service.faults import invalid, labelled_for
+from notebookd.service.happenings import extension, hurry
 from notebookd.service.starts import Starts
-from notebookd.wire import rfc3339
 
 _S = NotebookState
 STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
@@ -61,7 +61,10 @@ _UNPUSHED = (
     "its local copy holds what was not carried back: `notebookctl push-data` tries again, `cp NOTEBOOK:/MOUNT .` reads "
     "it, `start --discard` gives it up"
 )
-_STOPPING = "it still ends, and carries its data back: `notebookctl why` says how far, `notebookctl stop` waits for it"
+_STOPPING = (
+    "it still ends, and carries its data back: `notebookctl why` says how far, `notebookctl stop` waits for it, "
+    "`notebookctl stop --now` gives it up"
+)
 ACTIVE = frozenset({_S.STARTING, _S.RUNNING, _S.RESTARTING})
 
 
@@ -225,18 +228,22 @@ class Notebooks:
         quarantines = [marks[uuid].quarantine for uuid in run.gpus if uuid in marks]
         return any(each is not None and each.run_id == run.id for each in quarantines)
 
-    async def stop(self, actor: Actor, notebook_id: NotebookId) -> None:
-        """Stop a notebook; its workspace stays."""
+    async def stop(self, actor: Actor, notebook_id: NotebookId, *, at_once: bool = False) -> None:
+        """Stop a notebook; its workspace stays. With ``at_once`` its data is not waited for, also where it stops
+        already: no snapshot is taken, and what was not carried back stays here (SYNC_FAILED)."""
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "stop")
             state = entry_state(entry)
             if state is _S.DELETING:
                 _refuse("stop", entry, state)
-            await self._end(tx, actor, entry, replace(entry.notebook, wanted=Wanted.STOPPED), "stopped")
+            notebook = replace(entry.notebook, wanted=Wanted.STOPPED)
+            await self._end(tx, actor, entry, notebook, "stopped", hurried=at_once)
         self._wake(notebook_id)
         self._wake(ALLOCATION)
 
-    async def _end(self, tx: Transaction, actor: Actor, entry: Entry, notebook: Notebook, did: str) -> None:
+    async def _end(
+        self, tx: Transaction, actor: Actor, entry: Entry, notebook: Notebook, did: str, *, hurried: bool = False
+    ) -> None:
         now = self._clock.now()
         outcome = Outcome(
             state=RunState.INTERRUPTED,
@@ -244,9 +251,11 @@ class Notebooks:
             message=f"{did} by {actor.signature}",
             actor=actor.signature,
         )
-        await write_entry(
-            tx, entry, notebook, end(entry.run, outcome, now), meter=self._meter, actor=actor.signature, at=now
-        )
+        ended = end(entry.run, outcome, now)
+        if hurried and ended.active and not ended.hurried:
+            ended = replace(ended, hurried=True)
+            await tx.append(hurry(entry, actor, now))
+        await write_entry(tx, entry, notebook, ended, meter=self._meter, actor=actor.signature, at=now)
 
     async def restart(self, actor: Actor, notebook_id: NotebookId) -> None:
         """Restart the container as it is: same GPUs, same files."""
@@ -280,7 +289,7 @@ class Notebooks:
             now = self._clock.now()
             touched = replace(entry.notebook, updated_at=max(now, entry.notebook.updated_at))
             await write_entry(tx, entry, touched, moved, meter=self._meter, actor=actor.signature, at=now)
-            await tx.append(_extension(entry, moved, actor, now))
+            await tx.append(extension(entry, moved, actor, now))
         self._wake(notebook_id)
         return moved.timeout_at or now
 
@@ -360,19 +369,6 @@ class Notebooks:
 
 def _missing(verb: str, notebook_id: NotebookId) -> NotFound:
     return NotFound(f"cannot {verb} notebook {notebook_id}: there is none of that id")
-
-
-def _extension(entry: Entry, moved: Run, actor: Actor, at: datetime) -> Event:
-    before, after = entry.run.timeout_at or at, moved.timeout_at or at
-    return Event(
-        type="notebook.extended",
-        at=at,
-        actor=actor.signature,
-        notebook_id=entry.notebook.id,
-        run_id=moved.id,
-        owner=entry.notebook.owner,
-        data={"from": rfc3339(before), "until": rfc3339(after)},
-    )
 
 
 def _refuse(verb: str, entry: Entry, state: NotebookState, *, hint: str | None = None) -> NoReturn:

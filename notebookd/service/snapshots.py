@@ -46,6 +46,7 @@ class Snapshots:
         """A new notebook of the same specification, whose workspace begins as the snapshot has it."""
         entry = self._notebooks.get(actor, notebook_id, "fork")
         snapshot = self.get(actor, notebook_id, snapshot_id)
+        self._notebooks.allowance.require_fork(snapshot.size_bytes, f"fork notebook {notebook_id}")
         spec = entry.notebook.spec
         forked = replace(spec, name=spec.name[: _LONGEST_NAME - len(_FORK)] + _FORK)
         origin = Origin(notebook_id=notebook_id, key=snapshot.key)

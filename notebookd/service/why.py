@@ -86,7 +86,8 @@ class Reasons:
                     f"{readable_size(done.transferred_bytes)}."
                 )
         if run.active and run.outcome is not None and any(not each.over for each in syncs):
-            sentences.append("It can be started again when that is done.")
+            way = "" if run.hurried else "; `notebookctl stop --now` does not wait for it"
+            sentences.append(f"It can be started again when that is done{way}.")
         return sentences
 
     def _room(self, run: Run) -> list[str]:

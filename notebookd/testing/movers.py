@@ -196,7 +196,9 @@ class FakeMoversWorld:
         key = hashlib.sha256(f"{notebook_id} {len(self.launches)}".encode()).hexdigest()
         kept[key] = files
         size = sum(map(len, files.values()))
-        return {"snapshot": key, "bytes": size, "files": len(files), "kept": " ".join(kept)}, _all_of(files)
+        return {"snapshot": key, "bytes": size, "used": size, "files": len(files), "kept": " ".join(kept)}, _all_of(
+            files
+        )
 
 
 class FakeMovers:

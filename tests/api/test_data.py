@@ -176,7 +176,9 @@ class TestTransfers:
         api.world.movers.progress(mover, Progress(processed=1, total=2, transferred_bytes=12 * 2**20 + 7))
         await api.house.pass_time(5)
         assert "The snapshot of the workspace is RUNNING: 1 of 2 files, 12.0 MiB." in await why(api, notebook)
-        assert "It can be started again when that is done." in await why(api, notebook)
+        assert "It can be started again when that is done; `notebookctl stop --now` does not wait for it." in await why(
+            api, notebook
+        )
         api.world.movers.fail(mover, "DATASYNC_DAMAGED", "the repository is damaged")
         await api.house.quiet()
         assert "The last snapshot of the workspace failed: the repository is damaged" in await why(api, notebook)

@@ -176,6 +176,11 @@ def test_somebody_elses_notebook_ends_with_the_plain_url(notebookctl, toy):
     assert notebookctl("start", A, "--wait").stdout == f"http://{A}.localhost:8421/\n"
 
 
+def test_stop_now_asks_for_no_waiting(notebookctl, toy):
+    assert notebookctl("stop", A, "--now", "--no-wait").exit_code == 0
+    assert toy.asked[0].query == {"now": ["true"]}
+
+
 def test_stop_waits_until_it_is_stopped(notebookctl, toy):
     old = ("RUNNING", "2026-11-20T20:00:00.000Z")
     toy.on(GET, notebook(state="STOPPING", history=[old, ("INTERRUPTING", "2026-11-22T20:00:00.000Z")]))

@@ -395,6 +395,71 @@ async def test_a_snapshot_is_taken_at_each_stop_and_a_fork_begins_with_it(tmp_pa
             house.services.snapshots.get(ALICE, fork, snapshot.id)
 
 
+async def test_a_fork_is_no_way_round_the_quota(tmp_path: Path) -> None:
+    world = data_world(tmp_path, snapshots={"at_stop": True}, workspace={"quota": "64KiB"})
+    async with open_house(world) as house:
+        notebook = await ask(house)
+        workspace = world.config.paths.workspaces / notebook
+        write_files(workspace, {"small": b"x" * 1000})
+        await stop(house, notebook)
+        await house.notebooks.start(ALICE, notebook)
+        await house.quiet()
+        write_files(workspace, {"large": b"x" * 100_000})
+        await stop(house, notebook)
+        small, large = sorted(house.services.snapshots.list(ALICE, notebook), key=lambda each: each.size_bytes)
+        for refused in (
+            house.notebooks.start(ALICE, notebook),
+            house.services.snapshots.fork(ALICE, notebook, large.id),
+        ):
+            with pytest.raises(QuotaExceeded, match=r"more than the 64\.0 KiB that are allowed"):
+                await refused
+        fork = (await house.services.snapshots.fork(ALICE, notebook, small.id)).notebook.id
+        await house.quiet()
+        assert state(house, fork) == "RUNNING"
+
+
+async def test_a_stop_that_takes_long_is_ended_by_asking_for_it(tmp_path: Path) -> None:
+    world = data_world(tmp_path, snapshots={"at_stop": True})
+    async with open_house(world) as house:
+        notebook = await ask(house, "lab@S3/in:/rw:rw")
+        write_files(copy_of(house, notebook, "/rw"), {"mine": b"not carried back yet"})
+        world.movers.held = True
+        await stop(house, notebook)
+        await house.pass_time(3600)
+        assert state(house, notebook) == "STOPPING"
+        entry = house.store.find_entry(notebook)
+        assert entry is not None
+        assert any("`notebookctl stop --now`" in each for each in house.services.reasons.sentences(entry))
+
+        for _ in range(2):  # the second has nothing more to say
+            await house.notebooks.stop(ALICE, notebook, at_once=True)
+            await house.pass_time(5)
+
+        assert state(house, notebook) == "SYNC_FAILED"
+        assert kinds(house, notebook) == ["push INTERRUPTED", "snapshot INTERRUPTED", "pull DONE"]
+        assert [each.actor for each in events(house, notebook) if each.type == "notebook.hurried"] == ["alice"]
+        assert not world.movers.movers
+        world.movers.held = False
+        await house.services.syncs.request(ALICE, notebook, "push", None)
+        await house.quiet()
+        assert state(house, notebook) == "STOPPED"
+        assert world.movers.remotes["S3"]["lab/in/mine"] == b"not carried back yet"
+
+
+async def test_a_running_notebook_is_stopped_at_once_without_a_snapshot(tmp_path: Path) -> None:
+    world = data_world(tmp_path, snapshots={"at_stop": True})
+    async with open_house(world) as house:
+        notebook = await ask(house)
+        await house.notebooks.stop(ALICE, notebook, at_once=True)
+        await house.quiet()
+        assert state(house, notebook) == "STOPPED"
+        assert kinds(house, notebook) == []
+        await house.notebooks.start(ALICE, notebook)
+        await house.quiet()
+        await stop(house, notebook)
+        assert kinds(house, notebook) == ["snapshot DONE"]
+
+
 async def test_a_snapshot_that_fails_loses_nothing_and_is_told(tmp_path: Path) -> None:
     world = data_world(tmp_path, snapshots={"at_stop": True})
     world.movers.held = True

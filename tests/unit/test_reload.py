@@ -53,7 +53,7 @@ AT_ONCE: Mapping[str, Any] = {
         "git_timeout": "1m",
         "cache_keep": "1h",
     },
-    "snapshots": {"at_stop": False, "keep": 3},
+    "snapshots": {"at_stop": False, "exclude_caches": False, "keep": 3},
     "workspace": {"quota": "1GiB", "measure_every": "1m"},
     "datastore": [{"alias": "DATA", "path": "/srv/data"}],
     "images": {"recipes": "/srv/recipes"},

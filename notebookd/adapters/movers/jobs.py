@@ -67,8 +67,8 @@ class Jobs:
             case TakeSnapshot(notebook_id=notebook):
                 repository = self._repository(notebook, made=True)
                 workspace = self._workspace(notebook, read_only=True)
-                keep = self._config.snapshots.keep
-                return _on_repository("snapshot", repository, notebook, workspace, keep=keep, notebook=notebook)
+                rules = {"keep": self._config.snapshots.keep, "exclude_caches": self._config.snapshots.exclude_caches}
+                return _on_repository("snapshot", repository, notebook, workspace, notebook=notebook, **rules)
             case RestoreSnapshot(notebook_id=notebook):
                 repository = self._repository(work.origin)
                 workspace = self._workspace(notebook, made=True)
