@@ -17,6 +17,7 @@ from notebookd.domain.gpu import ForeignRule, LeftoverRule
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.resources import FlavorShare, HostCompute
 from notebookd.domain.syncing import SyncKind
+from notebookd.domain.xids import Action, XidRules
 from notebookd.ports.activity import Traffic
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.clock import Clock
@@ -144,7 +145,7 @@ async def assemble(parts: Parts) -> Assembly:
     """Wire the parts; the GPUs are looked at once on the way."""
     inventory = _inventory(parts)
     pace = Pace(busy_s=parts.config.gpus.poll_s)
-    watch = GpuWatch(parts.gpus, inventory, parts.store, parts.clock, pace)
+    watch = GpuWatch(parts.gpus, inventory, parts.store, parts.clock, pace, _xid_rules(parts.config))
     await watch.stay_released()
     await watch.look()
     rooms = _rooms(parts, inventory, watch)
@@ -249,6 +250,7 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     rooms.meter.tariff = tariff_of(config.billing)
     rooms.watch.pace = Pace(busy_s=config.gpus.poll_s)
     rooms.inventory.rule, rooms.inventory.shares = _foreign_rule(config), _shares(config)
+    rooms.watch.xids = _xid_rules(config)
     rooms.inventory.leftover_rule = _leftover_rule(config)
     services.notebooks.allowance.min_free_bytes = config.store.min_free_bytes
     services.notebooks.starts.catalogue = services.catalogue = services.images.catalogue = Catalogue.of(config.images)
@@ -335,6 +337,10 @@ def _foreign_rule(config: Config) -> ForeignRule:
 
 def _leftover_rule(config: Config) -> LeftoverRule:
     return LeftoverRule(memory_bytes=config.gpus.leftover_memory_bytes, leased=config.gpus.lease_leftover)
+
+
+def _xid_rules(config: Config) -> XidRules:
+    return XidRules(overrides={number: Action(rule) for number, rule in config.gpus.xid.items()})
 
 
 def _shares(config: Config) -> tuple[FlavorShare, ...]:

@@ -62,6 +62,7 @@ def _plain(config: Config) -> Iterator[tuple[str, Any]]:
         yield "gpus.simulated", gpus.simulated
     yield "gpus.foreign_memory", format_size(gpus.foreign_memory_bytes)
     yield "gpus.ignore_processes", list(gpus.ignore_processes)
+    yield from ((f"gpus.xid.{number}", rule) for number, rule in sorted(gpus.xid.items()))
     yield "gpus.leftover_memory", format_size(gpus.leftover_memory_bytes)
     yield "gpus.lease_leftover", gpus.lease_leftover
     yield "gpus.poll", format_duration(gpus.poll_s)

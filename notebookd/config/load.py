@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
@@ -35,6 +36,8 @@ CATALOGUE_FOLDER = "catalogue.d"
 GPU_DRIVERS = ("nvml", "simulated")
 BILLABLE_STATES = ("INITIALIZING", "PENDING", "RUNNING", "RESTARTING", "INTERRUPTING", "FINALIZING")
 MOST_SIMULATED = 64
+MOST_XID = 100_000
+XID_RULES = ("note", "quarantine")
 
 _group = matching(ACCOUNT, "the name of a group")
 _currency = matching(r"[A-Z]{3}", "a currency code of three capital letters")
@@ -131,15 +134,27 @@ def _engine(root: Table) -> shape.EngineConfig:
 
 def _gpus(root: Table) -> shape.Gpus:
     with root.table("gpus") as table:
+        with table.open_table("xid") as xids:
+            rules = {number: rule for number, rule in map(partial(_xid, xids), xids.keys()) if number}
         return shape.Gpus(
             driver=cast(shape.GpuDriver, table.choice("driver", GPU_DRIVERS, "nvml")),
             simulated=table.integer("simulated", 1, at_most=MOST_SIMULATED),
             foreign_memory_bytes=table.size("foreign_memory", "256MiB"),
             ignore_processes=table.strings("ignore_processes", ("Xorg",)),
+            xid=rules,
             leftover_memory_bytes=table.size("leftover_memory", "1GiB"),
             lease_leftover=table.flag("lease_leftover", default=True),
             poll_s=table.duration("poll", "5s", at_least_s=0.1),
         )
+
+
+def _xid(table: Table, key: str) -> tuple[int, str]:
+    """A number of NVIDIA's and what follows from it; 0 and a problem more for a key that is no number."""
+    rule = table.choice(key, XID_RULES, "note")
+    if key.isascii() and key.isdecimal() and 0 < int(key) < MOST_XID:
+        return int(key), rule
+    table.problem(key, "is not the number of an Xid", 'write, for instance: 94 = "quarantine"')
+    return 0, rule
 
 
 def _lifecycle(root: Table) -> shape.Lifecycle:

@@ -21,6 +21,7 @@ def reloaded(running: Config, fresh: Config) -> Config:
             running.gpus,
             foreign_memory_bytes=gpus.foreign_memory_bytes,
             ignore_processes=gpus.ignore_processes,
+            xid=gpus.xid,
             leftover_memory_bytes=gpus.leftover_memory_bytes,
             lease_leftover=gpus.lease_leftover,
             poll_s=gpus.poll_s,

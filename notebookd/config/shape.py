@@ -114,12 +114,14 @@ class EngineConfig:
 class Gpus:
     """Which GPUs there are and what a stranger may do on them before they count as taken. ``leftover_memory_bytes``:
     held by no process that is seen, more than this has a GPU leased last, and never where ``lease_leftover`` is
-    false."""
+    false. ``xid`` has what follows from an Xid, ``note`` or ``quarantine``, where that is not what NVIDIA's catalogue
+    says."""
 
     driver: GpuDriver
     simulated: int
     foreign_memory_bytes: int
     ignore_processes: tuple[str, ...]
+    xid: Mapping[int, str]
     leftover_memory_bytes: int
     lease_leftover: bool
     poll_s: float

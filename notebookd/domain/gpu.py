@@ -32,9 +32,10 @@ class GpuHealth:
 
     ``reason`` says what is wrong when ``ok`` is false, and ``fault`` is a stable word for it where the driver gave
     one. A GPU in MIG mode is not supported: ``mig`` is true and ``ok`` is false. ``ecc_errors`` counts uncorrected
-    memory errors since the driver was loaded: more than none is the fault ``ecc``, and stays so until a reset; None
-    is a GPU without ECC. ``throttle`` says why the clocks are held down now (``power-cap``, ``thermal``, ...), which
-    makes a GPU slow and not sick."""
+    memory errors since the driver was loaded: more than none is the fault ``ecc``, and stays so until a reset, unless
+    the driver says that nothing is to be done about them; None is a GPU without ECC. ``throttle`` says why the clocks
+    are held down now (``power-cap``, ``thermal``, ...), which makes a GPU slow and not sick. ``recovery`` is what the
+    driver asks for to make the GPU usable again (``none``, ``gpu-reset``, ...), None where it names nothing."""
 
     ok: bool = True
     reason: str | None = None
@@ -42,6 +43,7 @@ class GpuHealth:
     fault: GpuFault | None = None
     ecc_errors: int | None = None
     throttle: tuple[str, ...] = ()
+    recovery: str | None = None
 
 
 HEALTHY = GpuHealth()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which GPU is sick, from what the driver reports and reads, and what is remembered of it. Pure.
 
-Not every trouble is the GPU's: a program that touches memory it does not own brings an Xid too. Those of
-:data:`APPLICATION_XIDS` are noted and nothing else follows. Any other Xid, an uncorrectable memory error, a fall off
-the bus puts the GPU in quarantine, which outlives every restart of notebookd and ends with the boot or by an admin's
-word.
+Not every trouble is the GPU's: a program that touches memory it does not own brings an Xid too.
+:mod:`notebookd.domain.xids` says which Xids are noted and which put the GPU in quarantine; so do an uncorrectable
+memory error and a fall off the bus. Quarantine outlives every restart of notebookd and ends with the boot or by an
+admin's word.
 """
 
 from __future__ import annotations
@@ -16,29 +16,12 @@ from typing import Any
 
 from notebookd.domain.gpu import GpuEvent, GpuHealth, GpuMarks, Quarantine
 from notebookd.domain.run import NotebookId, RunId
-
-APPLICATION_XIDS = frozenset({13, 31, 43, 45, 68, 109})
-"""Faults of the program that ran, by NVIDIA's "Xid Errors"."""
-
-_XID_MEANS = {
-    48: "double-bit ECC error",
-    61: "internal micro-controller breakpoint",
-    62: "internal micro-controller halt",
-    63: "memory page retired or row remapped",
-    64: "memory page retirement or row remapping failed",
-    74: "NVLink error",
-    79: "fallen off the bus",
-    92: "high rate of single-bit ECC errors",
-    94: "contained ECC error",
-    95: "uncontained ECC error",
-    119: "GSP firmware does not answer",
-    120: "GSP firmware error",
-    140: "unrecovered ECC error",
-}
-"""What the commoner ones say, by NVIDIA's "Xid Errors"."""
+from notebookd.domain.xids import XidRules, xid_words
 
 _LASTING = frozenset({"lost", "reset-required", "ecc"})
 """Faults that need an admin or a boot even when the driver no longer shows them."""
+
+_TABLE = XidRules()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +64,7 @@ def diagnose(
     holder: Holder | None,
     boot_id: str,
     now: datetime,
+    rules: XidRules = _TABLE,
 ) -> Diagnosis:
     """What one GPU's reading and the reports about it mean."""
     notes: list[Note] = []
@@ -90,9 +74,10 @@ def diagnose(
     if health.ecc_errors is not None and health.ecc_errors < marks.forgiven_ecc:
         marks = replace(marks, forgiven_ecc=health.ecc_errors)  # the driver was loaded anew and counts from zero
     for report in reports:
-        if report.xid in APPLICATION_XIDS or (report.xid is not None and marks.quarantine is not None):
-            notes.append(Note(type="gpu.xid", data={"xid": report.xid}))
-        elif marks.quarantine is None:
+        if marks.quarantine is not None or not rules.quarantines(report.xid, health.recovery):
+            if report.xid is not None:
+                notes.append(Note(type="gpu.xid", data={"xid": report.xid, "message": xid_words(report.xid)}))
+        else:
             marks, note = _quarantined(marks, _reported(report), report.xid, holder, boot_id, report.at)
             notes.append(note)
     if marks.quarantine is None and health.fault in _LASTING and ailing(health, marks):
@@ -122,8 +107,7 @@ def quarantined(marks: GpuMarks, message: str, *, holder: Holder | None, boot_id
 def _reported(report: GpuEvent) -> str:
     if report.xid is None:
         return "an uncorrectable memory error (double-bit ECC)"
-    means = _XID_MEANS.get(report.xid)
-    return f"Xid {report.xid}, {means}" if means else f"Xid {report.xid}"
+    return xid_words(report.xid)
 
 
 def _quarantined(

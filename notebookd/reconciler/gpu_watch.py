@@ -17,6 +17,7 @@ from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import HeldGpus
 from notebookd.domain.run import NotebookId, Run, RunId
 from notebookd.domain.sickness import Diagnosis, Holder, Note, diagnose, quarantined, with_mode
+from notebookd.domain.xids import XidRules
 from notebookd.errors import GpusUnavailable
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
@@ -43,12 +44,21 @@ class Pace:
 class GpuWatch:
     """The one who looks. Looks come one after the other; what is new is on record before a look returns."""
 
-    def __init__(self, gpus: Gpus, inventory: Inventory, store: Store, clock: Clock, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        gpus: Gpus,
+        inventory: Inventory,
+        store: Store,
+        clock: Clock,
+        pace: Pace | None = None,
+        xids: XidRules | None = None,
+    ) -> None:
         self._gpus = gpus
         self._inventory = inventory
         self._store = store
         self._clock = clock
         self.pace = pace or Pace()
+        self.xids = xids or XidRules()
         self._meter = GpuMeter(store, clock)
         self._lock = asyncio.Lock()
         self._watched_until = 0.0
@@ -146,6 +156,7 @@ class GpuWatch:
             holder=_holder(entry),
             boot_id=self._clock.boot_id(),
             now=self._clock.now(),
+            rules=self.xids,
         )
 
     def _trouble_note(self) -> Note | None:

@@ -240,3 +240,19 @@ EXPORT nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current,
     *current = *pending = (unsigned)mig;
     return NVML_SUCCESS;
 }
+
+// Of the fields there is one: what the driver asks for to make the GPU usable again.
+EXPORT nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values) {
+    const World *world;
+    const GpuWorld *gpu;
+    nvmlReturn_t error = begin_gpu(__func__, device, &world, &gpu);
+    if (error)
+        return error;
+    for (int i = 0; i < count; i++) {
+        int known = values[i].fieldId == NVML_FI_DEV_GET_GPU_RECOVERY_ACTION && gpu->recovery_is_set;
+        values[i].nvmlReturn = known ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
+        values[i].value.ullVal = known ? gpu->recovery : 0;
+    }
+    world_unlock();
+    return NVML_SUCCESS;
+}

@@ -19,6 +19,10 @@ enum {
 };
 
 enum {
+    NVML_FI_DEV_GET_GPU_RECOVERY_ACTION = 230,
+};
+
+enum {
     NVML_EVENT_DOUBLE_BIT_ECC = 0x2,
     NVML_EVENT_XID = 0x8,
 };
@@ -59,6 +63,18 @@ typedef struct {
     unsigned long long eventType, eventData;
     unsigned gpuInstanceId, computeInstanceId;
 } nvmlEventData_t;
+
+typedef struct {
+    unsigned fieldId, scopeId;
+    long long timestamp, latencyUsec;
+    int valueType;
+    nvmlReturn_t nvmlReturn;
+    union {
+        double dVal;
+        unsigned uiVal;
+        unsigned long long ullVal;
+    } value;
+} nvmlFieldValue_t;
 
 typedef struct nvmlEventSet_st *nvmlEventSet_t;
 

@@ -141,9 +141,17 @@ async def test_a_gpu_without_ecc_or_mig_is_healthy(world: World, gpus: NvmlGpus)
     assert (health.ok, health.ecc_errors, health.mig) == (True, None, False)
 
 
+async def test_a_driver_that_asks_for_nothing_has_its_memory_errors_behind_it(world: World, gpus: NvmlGpus) -> None:
+    world.add("gpu 0 ecc 2", "gpu 0 recovery 0")
+    health = (await first(gpus)).health
+    assert (health.ok, health.ecc_errors, health.recovery) == (True, 2, "none")
+
+
 @pytest.mark.parametrize(
     ("line", "fault", "reason"),
     [
+        ("gpu 0 recovery 1", "reset-required", "recovery action gpu-reset"),
+        ("gpu 0 recovery 99", "reset-required", "recovery action number 99"),
         ("gpu 0 ecc 2", "ecc", "uncorrected memory errors"),
         ("gpu 0 mig on", "mig", "unsupported"),
         ("gpu 0 fail * GPU_IS_LOST", "lost", "fallen off the bus"),
@@ -161,7 +169,7 @@ async def test_a_sick_gpu_says_so_and_its_neighbour_is_well(
     sample, other = await gpus.sample()
     assert (sample.health.ok, sample.health.fault, sample.health.mig) == (False, fault, fault == "mig")
     assert reason in (sample.health.reason or "")
-    assert sample.processes_seen == (fault in {"ecc", "mig"})
+    assert sample.processes_seen == (fault in {"ecc", "mig"} or "recovery" in line)
     assert other.health.ok
     assert await gpus.inventory() == before
     world.drop(line)

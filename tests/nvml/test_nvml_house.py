@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from notebookd.testing.clock import FakeClock
 from notebookd.testing.gpus import FakeGpus
 from notebookd.testing.house import House, make_world, open_house
 from tests.nvml.stand_in import World, standing_in
+from tests.scenario.play import events
 
 DAMAGED = ("gpu 0 name H\udcf8\udcff100", "gpu 0 bus \udcf8", "gpu 1 uuid GPU-\udcff", "gpu 2")
 
@@ -30,6 +32,24 @@ async def board(house: House) -> list[tuple[str, str, str]]:
     seen = await house.services.gpus.board()
     assert seen.trouble is None
     return [(row.unit.uuid[-4:], row.unit.model, str(row.state)) for row in seen.rows]
+
+
+XIDS = {94: "free", 109: "quarantined", 63: "free", 154: "quarantined", 31: "free"}
+
+
+@pytest.mark.parametrize(("xid", "state"), XIDS.items())
+async def test_what_follows_from_an_xid(driver: World, tmp_path: Path, xid: int, state: str) -> None:
+    async with (
+        NvmlGpus.open(FakeClock()) as gpus,
+        open_house(replace(make_world(tmp_path / "machine"), gpus=cast(FakeGpus, gpus))) as house,
+    ):
+        await board(house)
+        driver.add(f"gpu 0 event xid {xid}")
+        async with asyncio.timeout(5):
+            while not (told := [each for each in events(house) if "xid" in each.data]):
+                await house.services.gpus.board()
+        assert told[0].data["message"].startswith(f"Xid {xid}, ")
+        assert (await board(house))[0][2] == state
 
 
 async def test_memory_that_no_process_holds_is_seen_on_the_board(driver: World, tmp_path: Path) -> None:

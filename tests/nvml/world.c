@@ -155,7 +155,10 @@ static bool read_reading(GpuWorld *gpu, const char *key, const char *words) {
         gpu->throttle = number;
     else if (strcmp(key, "ecc") == 0)
         gpu->ecc = number;
-    else
+    else if (strcmp(key, "recovery") == 0) {
+        gpu->recovery = number;
+        gpu->recovery_is_set = true;
+    } else
         return false;
     return true;
 }

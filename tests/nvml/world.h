@@ -20,9 +20,9 @@ typedef struct {
 } Process;
 
 typedef struct {
-    bool present, used_is_set;
+    bool present, used_is_set, recovery_is_set;
     char uuid[TEXT], name[TEXT], bus[32];
-    unsigned long long memory, used, ecc, throttle;
+    unsigned long long memory, used, ecc, throttle, recovery;
     unsigned utilisation, temperature;
     double power_w, energy_j;
     int mig; // -1: a GPU that has no MIG

@@ -48,6 +48,7 @@ driver = "simulated"
 simulated = 3
 foreign_memory = "1GiB"
 ignore_processes = ["Xorg", "gnome-shell"]
+xid = { 94 = "quarantine", 109 = "note" }
 leftover_memory = "2GiB"
 lease_leftover = false
 poll = "500ms"

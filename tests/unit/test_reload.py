@@ -40,6 +40,7 @@ AT_ONCE: Mapping[str, Any] = {
         "ignore_processes": ["gnome-shell"],
         "leftover_memory": "2GiB",
         "lease_leftover": False,
+        "xid": {"94": "quarantine"},
         "poll": "7s",
     },
     "billing": {"rates": {"h100-1-gpu": "2.80"}},

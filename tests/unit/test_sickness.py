@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from notebookd.domain.gpu import HEALTHY, UNMARKED, GpuEvent, GpuHealth, GpuMarks, Quarantine
-from notebookd.domain.sickness import APPLICATION_XIDS, Diagnosis, Holder, ailing, diagnose, quarantined, with_mode
+from notebookd.domain.sickness import Diagnosis, Holder, ailing, diagnose, quarantined, with_mode
+from notebookd.domain.xids import XIDS, Action, XidRules, xid_words
 from tests.values import BOOT, NOTEBOOK_ID, NOW, OTHER_BOOT, RUN_ID, after
 
 HOLDER = Holder(run_id=RUN_ID, notebook_id=NOTEBOOK_ID, owner="alice")
@@ -53,14 +54,16 @@ def test_a_healthy_gpu_is_not_news() -> None:
     assert look() == Diagnosis(marks=UNMARKED)
 
 
-@pytest.mark.parametrize("xid", sorted(APPLICATION_XIDS))
-def test_a_fault_of_the_program_is_noted_and_nothing_follows(xid: int) -> None:
+@pytest.mark.parametrize("xid", [8, 13, 31, 39, 43, 45, 63, 68, 92, 94, 126, 135])
+def test_an_xid_after_which_the_gpu_can_be_used_is_noted_and_nothing_follows(xid: int) -> None:
     found = look(HEALTHY, reported(xid))
     assert found.marks == UNMARKED
-    assert [(note.type, dict(note.data)) for note in found.notes] == [("gpu.xid", {"xid": xid})]
+    assert [(note.type, dict(note.data)) for note in found.notes] == [
+        ("gpu.xid", {"xid": xid, "message": f"Xid {xid}, {XIDS[xid].words}"})
+    ]
 
 
-@pytest.mark.parametrize("xid", [48, 62, 63, 74, 79, 94, 95, 119, 999])
+@pytest.mark.parametrize("xid", [48, 62, 64, 74, 79, 95, 109, 119, 154, 171, 999])
 def test_any_other_xid_is_quarantine_with_its_number_time_and_notebook(xid: int) -> None:
     found = look(HEALTHY, reported(xid))
     assert found.marks.quarantine is not None
@@ -69,6 +72,31 @@ def test_any_other_xid_is_quarantine_with_its_number_time_and_notebook(xid: int)
         at=after(1), boot_id=BOOT, message="", xid=xid, run_id=RUN_ID, notebook_id=NOTEBOOK_ID
     )
     assert types(found) == ["gpu.quarantined"]
+
+
+@pytest.mark.parametrize("xid", [154, 48, 144, None])
+@pytest.mark.parametrize(("recovery", "noted"), [("none", True), ("gpu-reset", False), (None, False)])
+def test_the_recovery_action_decides_where_the_catalogue_asks_for_it(
+    xid: int | None, recovery: str | None, noted: bool
+) -> None:
+    found = look(replace(HEALTHY, recovery=recovery), reported(xid))
+    assert (found.marks.quarantine is None) == noted
+    if xid == 154 and not noted:
+        assert found.marks.quarantine is not None
+        assert found.marks.quarantine.message == "Xid 154, GPU recovery action changed"
+
+
+def test_the_configuration_stands_over_the_catalogue() -> None:
+    rules = XidRules(overrides={94: Action.QUARANTINE, 109: Action.NOTE, 999: Action.NOTE, 154: Action.NOTE})
+    for xid, noted in ((94, False), (109, True), (999, True), (154, True), (79, False)):
+        found = diagnose(HEALTHY, [reported(xid)], UNMARKED, holder=None, boot_id=BOOT, now=NOW, rules=rules)
+        assert (found.marks.quarantine is None) == noted, xid
+
+
+def test_every_xid_of_the_catalogue_has_words_that_are_its_own() -> None:
+    assert all(entry.words for entry in XIDS.values())
+    assert xid_words(94) == "Xid 94, contained memory error: only the program that hit it is affected"
+    assert xid_words(999) == "Xid 999, which NVIDIA's catalogue does not explain"
 
 
 def test_a_double_bit_error_is_quarantine() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pynvml
 
 from notebookd.adapters.nvml.trouble import name_of
+from notebookd.domain.xids import NO_RECOVERY
 from notebookd.ports.gpus import GpuFault, GpuHealth, GpuProcess, GpuSample, ProcessKind
 
 PERCENT = 100
@@ -51,6 +52,18 @@ _THROTTLE = (
     (pynvml.nvmlClocksEventReasonHwThermalSlowdown, "thermal-hardware"),
     (pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown, "power-brake"),
 )
+
+
+_RECOVERY = {
+    pynvml.NVML_GPU_RECOVERY_ACTION_NONE: NO_RECOVERY,
+    pynvml.NVML_GPU_RECOVERY_ACTION_GPU_RESET: "gpu-reset",
+    pynvml.NVML_GPU_RECOVERY_ACTION_NODE_REBOOT: "node-reboot",
+    pynvml.NVML_GPU_RECOVERY_ACTION_DRAIN_P2P: "drain-p2p",
+    pynvml.NVML_GPU_RECOVERY_ACTION_DRAIN_AND_RESET: "drain-and-reset",
+    pynvml.NVML_GPU_RECOVERY_ACTION_RECOVER_IMEX_DOMAIN: "recover-imex-domain",
+    pynvml.NVML_GPU_RECOVERY_ACTION_BUS_RESET: "bus-reset",
+    pynvml.NVML_GPU_RECOVERY_ACTION_SYSTEM_REBOOT: "system-reboot",
+}
 
 
 class _Sick(Exception):
@@ -100,6 +113,26 @@ def _read(uuid: str, handle: Any) -> GpuSample:
 
 
 def _health(handle: Any) -> GpuHealth:
+    recovery = _recovery(handle)
+    health = replace(_errors(handle), recovery=recovery)
+    if recovery == NO_RECOVERY:
+        return replace(health, ok=True, fault=None, reason=None)
+    if recovery is not None:
+        reason = f"the driver asks for the recovery action {recovery}"
+        return replace(health, ok=False, fault="reset-required", reason=reason)
+    return health
+
+
+def _recovery(handle: Any) -> str | None:
+    """What is to be done about the GPU, by drivers of 2024 and later."""
+    values = _ask(pynvml.nvmlDeviceGetFieldValues, handle, [pynvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION])
+    if values is None or values[0].nvmlReturn != pynvml.NVML_SUCCESS:
+        return None
+    number = int(values[0].value.uiVal)
+    return _RECOVERY.get(number, f"number {number}")
+
+
+def _errors(handle: Any) -> GpuHealth:
     held = _first(_CLOCKS_HELD, handle) or 0
     throttle = tuple(word for bit, word in _THROTTLE if held & bit)
     errors = _ask(
