@@ -2,7 +2,7 @@
 # For developers. Everything here is a plain script or a tool of .venv, which `make prepare` fills.
 
 bin := .venv/bin
-scripts := contrib/quickstart contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run \
+scripts := contrib/quickstart contrib/gpu-check contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run \
 	$(addprefix contrib/images/,build $(addprefix jupyterlab/,build rootfs trim add-packages settle) \
 	$(addprefix vscode/,code-server build-editor add-extensions)) systemd/notebookd-engine systemd/stop-containers \
 	packaging/build $(addprefix packaging/debian/,config postinst prerm postrm) tests/machine/nspawn
