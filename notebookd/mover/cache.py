@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from notebookd.mover.job import Job
+from notebookd.mover.job import Job, Places
 from notebookd.mover.manifest import Seen, place_durably
 from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named, readable_size
-from notebookd.mover.staging import ROUNDS, fetch, is_whole, sift
+from notebookd.mover.staging import ROUNDS, fetch, is_whole, same_boot, sift
 from notebookd.mover.tree import Tree
+from notebookd.mover.visit import sync_disk
 from notebookd.mover.volume import locked
 
 
@@ -38,7 +39,7 @@ def pull_version(job: Job, rclone: Rclone, reporter: Reporter) -> Result:
             reporter.progress.failed = len(strange)
             if not (root / "versions" / version).is_dir():
                 _require_size(job, there)
-                failed = _build(root, version, there, rclone, reporter)
+                failed = _build(job.places, version, there, rclone, reporter)
                 reporter.progress.failed += len(failed)
             if not failed:
                 said = f"{len(strange)} names cannot be on this disk: {named(strange)}" if strange else ""
@@ -55,13 +56,14 @@ def version_of(there: Mapping[str, Seen]) -> str:
 
 
 def _build(
-    root: Path, version: str, there: Mapping[str, Seen], rclone: Rclone, reporter: Reporter
+    places: Places, version: str, there: Mapping[str, Seen], rclone: Rclone, reporter: Reporter
 ) -> Mapping[str, str]:
     """Fill the staging folder, then give it the version's name. Returns what failed."""
+    root, boot = places.volume, places.boot
     staging = root / "staging"
     progress = reporter.progress
     with Tree(staging) as tree:
-        begun = _read_listing(root / "staging.json")
+        begun = _read_listing(root / "staging.json") if same_boot(root, boot) else {}
         kept = sift(tree, there, begun)
         place_durably(root / "staging.json", _listing(there))
         for path in _link_known(root, tree, there, set(kept)):
@@ -78,6 +80,7 @@ def _build(
         for path in tree.walk().files.keys() - there.keys():
             tree.remove(path)
     place_durably(root / "listings" / f"{version}.json", _listing(there))
+    sync_disk(root)
     staging.rename(root / "versions" / version)
     (root / "staging.json").unlink(missing_ok=True)
     return {}

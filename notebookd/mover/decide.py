@@ -67,9 +67,9 @@ def _pull_one(plan: PullPlan, path: str, entry: Entry | None, here: Walk, versio
             plan.adopt[path] = Entry(local, version)
         else:
             plan.keep.append(path)
-    elif unchanged(path, local, entry, same) or local.torn_from(entry.local):
+    elif unchanged(path, local, entry, same):
         current = entry.remote is not None and entry.remote.is_now(version) and not entry.conflict
-        if not current or local.torn_from(entry.local):
+        if not current:
             plan.fetch[path] = (version, local)
         elif local != entry.local or version != entry.remote:
             plan.adopt[path] = Entry(local, version)
@@ -90,13 +90,12 @@ class Upload:
 @dataclass(slots=True)
 class PushPlan:
     """``adopt``: the same on both sides already. ``delete``: at the remote. ``keep``: gone here, and to stay there.
-    ``torn``: what a crash of the machine left of files. ``forget``: gone on both sides."""
+    ``forget``: gone on both sides."""
 
     upload: list[Upload] = field(default_factory=list)
     adopt: dict[str, Entry] = field(default_factory=dict)
     delete: list[str] = field(default_factory=list)
     keep: list[str] = field(default_factory=list)
-    torn: list[str] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
 
 
@@ -123,9 +122,6 @@ def decide_push(
 def _push_one(plan: PushPlan, path: str, local: Stamp, entry: Entry | None, version: Seen | None, same: Same) -> None:
     if entry is not None and not (entry.conflict and version is None):
         if local == entry.local:
-            return
-        if local.torn_from(entry.local):
-            plan.torn.append(path)
             return
         if unchanged(path, local, entry, same):
             plan.adopt[path] = entry._replace(local=local)

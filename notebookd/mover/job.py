@@ -22,6 +22,7 @@ class Places:
     repository: Path = Path("/repository")
     secrets: Path = Path("/secrets")
     scratch: Path = Path("/tmp")  # noqa: S108  a tmpfs of the container's own
+    boot: Path = Path("/proc/sys/kernel/random/boot_id")
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Places:

@@ -20,7 +20,8 @@ from notebookd.mover.report import Code, Fault
 
 
 class Stamp(NamedTuple):
-    """A local file as ``lstat`` has it. Times in nanoseconds."""
+    """A local file as ``lstat`` has it. Times in nanoseconds. If size or time differs, somebody wrote to the file:
+    what a mover brings in is on the disk before it gets its name, so a crash of the machine cuts none of it."""
 
     size: int
     mtime_ns: int
@@ -35,10 +36,6 @@ class Stamp(NamedTuple):
     def same_content(self, other: Stamp) -> bool:
         """Whether nothing was written in between: only the change time, which links move too, may differ."""
         return self[:3] == other[:3]
-
-    def torn_from(self, other: Stamp) -> bool:
-        """Whether this is what a crash of the machine left of ``other``: no edit changes the size alone."""
-        return self.size != other.size and self[1:3] == other[1:3]
 
 
 class Seen(NamedTuple):
@@ -126,6 +123,7 @@ class Notes:
         """Give the local copy up: from here on there is no manifest."""
         for name in ("manifest.json", "partial.json", "incoming.json", "outgoing.json"):
             self._drop(name)
+        sync_folder(self._volume)  # a manifest that came back without its files would say that they were deleted
 
     def _drop(self, name: str) -> None:
         (self._volume / name).unlink(missing_ok=True)
@@ -154,6 +152,16 @@ def place_durably(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder reach the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _read(rows: Mapping[str, Row], decode: Callable[[Row], T]) -> dict[str, T]:

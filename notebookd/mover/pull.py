@@ -2,7 +2,9 @@
 """Bring a volume in.
 
 List, compare, fetch into ``staging/``, note what is about to happen, rename into ``data/``, remember. A file appears in
-``data/`` whole or not at all, and a pull that is killed anywhere is taken up by the next one.
+``data/`` whole or not at all, and a pull that is killed anywhere is taken up by the next one. Files are on the disk
+before they get their names, and the names before they are remembered: so no crash of the machine leaves anything in
+``data/`` that looks like an edit or a deletion and is none.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from notebookd.mover.job import Job
 from notebookd.mover.manifest import Entry, Incoming, Seen
 from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named, readable_size
-from notebookd.mover.staging import ROUNDS, Staged, fetch, sift
+from notebookd.mover.staging import ROUNDS, Staged, fetch, same_boot, sift
+from notebookd.mover.visit import sync_disk
 from notebookd.mover.volume import Volume, digest_or_none
 
 
@@ -48,6 +51,8 @@ class _Pull:
         self._entries: dict[str, Entry] = {}
         self._whole = False
         self._kept: set[str] = set()
+        self._boot = job.places.boot
+        self._moved = False
 
     def run(self) -> Result:
         volume, progress = self._volume, self._reporter.progress
@@ -99,6 +104,7 @@ class _Pull:
                 known = incoming.staged  # renamed, and replaced or removed by the notebook since
             self._entries[path] = Entry(known, incoming.remote)
         if any(incoming.staged for incoming in plan.values()):
+            sync_disk(volume.root)
             volume.notes.save(self._entries, whole=self._whole)
 
     def _round(self, there: Mapping[str, Seen]) -> Staged:
@@ -112,6 +118,8 @@ class _Pull:
         progress.total_bytes = progress.transferred_bytes + sum(each.size for each in wanted.values())
         self._reporter.tick()
         begun = {path: each.remote for path, each in volume.notes.load_incoming().items()}
+        if not same_boot(volume.root, self._boot):
+            begun = {}
         kept = sift(volume.staging, wanted, begun)
         volume.notes.save_incoming({path: Incoming(version) for path, version in wanted.items()})
         staged = fetch(self._rclone, volume.staging, volume.root / "staging", wanted, kept)
@@ -120,6 +128,7 @@ class _Pull:
         for path in plan.forget:
             del self._entries[path]
         self._entries.update(plan.adopt)
+        self._moved |= bool(plan.adopt)
         self._remember(whole=self._whole)
         return staged
 
@@ -127,6 +136,9 @@ class _Pull:
         """Rename what is whole into its place, unless the notebook was quicker."""
         volume, progress = self._volume, self._reporter.progress
         plans = {path: Incoming(version, staged.whole.get(path)) for path, (version, _) in plan.fetch.items()}
+        if staged.whole:
+            sync_disk(volume.root)
+            self._moved = True
         volume.notes.save_incoming(plans)
         for path in sorted(staged.whole):
             version, before = plan.fetch[path]
@@ -147,10 +159,14 @@ class _Pull:
             if self._volume.data.look(path) == stamp:
                 with suppress(OSError):
                     self._volume.data.remove(path)
+                    self._moved = True
                     self._reporter.progress.deleted += 1
                     del self._entries[path]
 
     def _remember(self, *, whole: bool) -> None:
+        if self._moved:
+            sync_disk(self._volume.root)
+            self._moved = False
         self._volume.notes.save(self._entries, whole=whole)
         self._volume.notes.save_incoming({})
         if whole:

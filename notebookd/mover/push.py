@@ -23,6 +23,7 @@ from notebookd.mover.rclone import Outcome, Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named, shown
 from notebookd.mover.staging import CHANGED
 from notebookd.mover.tree import Walk
+from notebookd.mover.visit import sync_disk
 from notebookd.mover.volume import Volume, digest_or_none
 
 ATTEMPTS = 3
@@ -95,7 +96,9 @@ class _Push:
             self._settle(there)
             here = volume.data.walk()
             plan = decide_push(self._entries, here, there, self._same, deletes=self._deletes)
-            self._entries.update(plan.adopt)
+            if plan.adopt:
+                sync_disk(volume.root)
+                self._entries.update(plan.adopt)
             if self._make_way(plan):
                 continue
             self._foresee(plan, here)
@@ -175,6 +178,7 @@ class _Push:
         volume.outgoing.clear()
         linked = (self._link(each, former.get(each.path)) for each in batch)
         self._sending = [each for each in linked if each is not None]
+        sync_disk(volume.root)  # or a crash of the machine rolls a file back, and the next push takes that for an edit
         for each in batch:
             tally.attempts[each.path] = tally.attempts.get(each.path, 0) + 1
         if not self._sending:
@@ -332,7 +336,6 @@ class _Push:
     def _result(self, plan: PushPlan, here: Walk) -> Result:
         progress, tally = self._reporter.progress, self._tally
         failed = dict.fromkeys(here.opaque, "folders cannot be looked into")
-        failed |= dict.fromkeys(plan.torn, "a crash of the machine cut them; pull them again")
         failed |= {
             each.path: tally.failed.get(each.path, CHANGED) for each in plan.upload if each.path not in tally.sent
         }

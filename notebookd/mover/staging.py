@@ -9,11 +9,12 @@ between listing and copy fails this test: the caller lists again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from notebookd.mover.faults import Side, code_of
-from notebookd.mover.manifest import Seen, Stamp
+from notebookd.mover.manifest import Seen, Stamp, place_durably
 from notebookd.mover.names import remote_name
 from notebookd.mover.rclone import Outcome, Rclone
 from notebookd.mover.report import Code
@@ -54,6 +55,17 @@ def sift(tree: Tree, wanted: Mapping[str, Seen], begun: Mapping[str, Seen]) -> d
         else:
             tree.remove(path)
     return kept
+
+
+def same_boot(root: Path, boot: Path) -> bool:
+    """Whether the machine has run on since this was last asked. If it has not, a file in the staging folder may have
+    its size and time and yet not its content."""
+    note, now = root / "boot", boot.read_bytes()
+    with suppress(FileNotFoundError):
+        if note.read_bytes() == now:
+            return True
+    place_durably(note, now)
+    return False
 
 
 def is_whole(stamp: Stamp, version: Seen) -> bool:
