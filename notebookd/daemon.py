@@ -19,7 +19,7 @@ from pathlib import Path
 from aiohttp import web
 
 from notebookd import __version__, doctor, restore
-from notebookd.adapters.accounts import AccountQuotas
+from notebookd.adapters.accounts import AccountQuotas, uid_of
 from notebookd.adapters.api_socket import BACKLOG, listen
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.editor import SocketEditor
@@ -219,7 +219,7 @@ async def _assembly(
                 files=files,
                 volumes=volumes,
                 movers=movers,
-                routes=RouteFiles(config.paths),
+                routes=RouteFiles(config.paths, uid_of=uid_of),
                 quota=quotas,
                 host=host_compute(),
                 instance=instance,

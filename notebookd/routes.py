@@ -59,6 +59,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Its id, a UUID in lower case: also the first label of its host name and its folder under ``editors/``."""
     name: str
     owner: str
+    owner_uid: int | None = None
+    """Of the owner's account, which alone may use the token on this machine; None while there is no such account."""
     state: str
     """The notebook's state as the API spells it, ``RUNNING``, ``STARTING``, …"""
     unsecure_http: bool = False

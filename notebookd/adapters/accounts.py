@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine's accounts: whose quota is whose."""
+"""The machine's accounts: whose quota and which uid is whose."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import pwd
 
 from notebookd.config import Quota
 from notebookd.domain.quota import UNBOUND, QuotaRule, rule_of
+
+
+def uid_of(owner: str) -> int | None:
+    """The uid of an owner's account; None while there is none. An owner without a name is named by their uid."""
+    try:
+        return pwd.getpwnam(owner).pw_uid
+    except KeyError:
+        return int(owner) if owner.isascii() and owner.isdecimal() else None
 
 
 class AccountQuotas:

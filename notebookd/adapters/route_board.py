@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 
 from notebookd import routes
 from notebookd.config import Paths
@@ -19,14 +20,17 @@ _OPEN = frozenset({NotebookState.STARTING, NotebookState.RUNNING, NotebookState.
 class RouteFiles:
     """See :class:`~notebookd.ports.board.RouteBoard`."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, *, uid_of: Callable[[str], int | None]) -> None:
         self._routes = paths.routes
         self._activity = paths.activity
+        self._uid_of = uid_of
+        self._uids: dict[str, int] = {}
+        """An account that exists is asked for once: a directory service may be slow."""
         self._written: dict[NotebookId, routes.Route] = {}
 
     def publish(self, notebook: Notebook, run: Run) -> None:
         """Write the route if it says something new."""
-        route = _route(notebook, run)
+        route = _route(notebook, run, self._uid(notebook.owner))
         if self._written.get(notebook.id) == route:
             return
         try:
@@ -36,6 +40,12 @@ class RouteFiles:
             log.warning("cannot publish the route of notebook %s: %s", notebook.id, fault)
             return
         self._written[notebook.id] = route
+
+    def _uid(self, owner: str) -> int | None:
+        known = self._uids.get(owner)
+        if known is None and (known := self._uid_of(owner)) is not None:
+            self._uids[owner] = known
+        return known
 
     def list_published(self) -> list[NotebookId]:
         """By the files that are there."""
@@ -51,13 +61,14 @@ class RouteFiles:
             log.warning("cannot withdraw the route of notebook %s: %s", notebook_id, fault)
 
 
-def _route(notebook: Notebook, run: Run) -> routes.Route:
+def _route(notebook: Notebook, run: Run, owner_uid: int | None) -> routes.Route:
     state = notebook_state(run.state, deleting=notebook.deleting_at is not None)
     hashed = hashlib.sha256(notebook.token.encode()).hexdigest() if notebook.token and state in _OPEN else None
     return routes.Route(
         notebook=notebook.id,
         name=notebook.spec.name,
         owner=notebook.owner,
+        owner_uid=owner_uid,
         state=str(state),
         unsecure_http=notebook.spec.unsecure_http,
         token_hash=hashed,

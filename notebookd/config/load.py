@@ -202,6 +202,7 @@ def _gateway(root: Table) -> shape.Gateway:
             domain=domain,
             url=table.parsed("url", _notebook_url(domain), f"http://{{id}}.{domain}:{port}/"),
             api=table.flag("api", default=False),
+            trusted_proxies=table.strings("trusted_proxies"),
         )
 
 

@@ -144,13 +144,15 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """The one TCP listener. Notebooks are at ``url``, with the id for ``{id}``."""
+    """The one TCP listener. Notebooks are at ``url``, with the id for ``{id}``. ``trusted_proxies`` are the accounts
+    whose connections carry other people: a reverse proxy's."""
 
     listen_host: str
     listen_port: int
     domain: str
     url: str
     api: bool
+    trusted_proxies: tuple[str, ...] = ()
 
     def url_of(self, notebook: str) -> str:
         """The notebook's own origin; never changes."""

@@ -15,6 +15,7 @@ UNITS = (
     "notebookd.service",
     "notebookd-containers.service",
     "notebookd-gateway.socket",
+    "notebookd-gateway-peers.socket",
     "notebookd-gateway.service",
 )
 CLOCK_OFF_S = 16.0  # what systemd takes for unsynchronised (time-util.c, ntp_synced)

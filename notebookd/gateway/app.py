@@ -24,6 +24,7 @@ from notebookd.gateway.editor import UNREACHABLE, editor_session, editor_url
 from notebookd.gateway.forward import forward, strip_defaults
 from notebookd.gateway.pages import Page
 from notebookd.gateway.patience import Patience, Stalled
+from notebookd.gateway.peer import UNKNOWN, Peer
 from notebookd.gateway.table import RouteTable
 from notebookd.gateway.websocket import forward_websocket
 from notebookd.http_log import http_log
@@ -51,6 +52,8 @@ class Gateway:
     table: RouteTable
     activity: ActivityBook
     now: Callable[[], float]
+    peer_of: Callable[[tuple[str, int], tuple[str, int]], Peer]
+    """Whose a connection is, by our end and theirs."""
     api: Path | None = None
     scheme: str = "http"
     """Of the address at which browsers come: https where TLS is in front."""
@@ -89,11 +92,12 @@ class Gateway:
         route = self.table.find(notebook)
         if route is None:
             return _show(pages.unknown(status=404, domain=self.domain))
-        match auth.decide(_facts(request, host), route, now_s=self.now()):
+        facts = self._facts(request, host)
+        match auth.decide(facts, route, now_s=self.now()):
             case auth.Redirect() as decision:
-                return self._redirect(route, decision)
+                return self._redirect(route, facts.peer, decision)
             case auth.Refuse() as decision:
-                return _refuse(route, decision)
+                return _refuse(route, facts.peer, decision)
             case auth.Allow() as decision if route.state == "RUNNING":
                 return await self._pass_on(request, route, decision)
             case auth.Allow() as decision:
@@ -105,7 +109,30 @@ class Gateway:
             for one in list(self.websockets):
                 farewells.create_task(_close(one))
 
-    def _redirect(self, route: Route, decision: auth.Redirect) -> web.Response:
+    @property
+    def _cookie(self) -> str:
+        return auth.SECURE_SESSION_COOKIE if self.scheme == "https" else auth.SESSION_COOKIE
+
+    def _facts(self, request: web.Request, host: str) -> auth.Facts:
+        return auth.Facts(
+            method=request.method,
+            host=host,
+            target=request.raw_path,
+            peer=self._peer(request),
+            websocket=_is_websocket(request),
+            origins=tuple(request.headers.getall(hdrs.ORIGIN, ())),
+            authorization=request.headers.get(hdrs.AUTHORIZATION),
+            sessions=headers.cookie_values(request.headers, self._cookie),
+            fetch_site=request.headers.get("Sec-Fetch-Site"),
+            referer=request.headers.get(hdrs.REFERER),
+        )
+
+    def _peer(self, request: web.Request) -> Peer:
+        transport = request.transport
+        ours, theirs = (transport.get_extra_info(end) if transport else None for end in ("sockname", "peername"))
+        return self.peer_of(ours[:2], theirs[:2]) if ours and theirs else UNKNOWN
+
+    def _redirect(self, route: Route, peer: Peer, decision: auth.Redirect) -> web.Response:
         response = web.Response(
             status=303,
             headers={
@@ -117,8 +144,8 @@ class Gateway:
         if decision.start_session:
             expires_at = int(self.now()) + auth.SESSION_LIFETIME_S
             response.set_cookie(
-                auth.SESSION_COOKIE,
-                auth.mint_session(route, nonce=secrets.token_hex(16), expires_at=expires_at),
+                self._cookie,
+                auth.mint_session(route, peer, nonce=secrets.token_hex(16), expires_at=expires_at),
                 max_age=auth.SESSION_LIFETIME_S,
                 httponly=True,
                 secure=self.scheme == "https",
@@ -224,23 +251,11 @@ def _is_websocket(request: web.Request) -> bool:
     return _wants_websocket(request) and request.method == "GET" and web.WebSocketResponse().can_prepare(request).ok
 
 
-def _facts(request: web.Request, host: str) -> auth.Facts:
-    return auth.Facts(
-        method=request.method,
-        host=host,
-        target=request.raw_path,
-        websocket=_is_websocket(request),
-        origins=tuple(request.headers.getall(hdrs.ORIGIN, ())),
-        authorization=request.headers.get(hdrs.AUTHORIZATION),
-        sessions=headers.cookie_values(request.headers, auth.SESSION_COOKIE),
-        fetch_site=request.headers.get("Sec-Fetch-Site"),
-        referer=request.headers.get(hdrs.REFERER),
-    )
-
-
-def _refuse(route: Route, decision: auth.Refuse) -> web.Response:
+def _refuse(route: Route, peer: Peer, decision: auth.Refuse) -> web.Response:
     if decision.why is auth.Why.FOREIGN_ORIGIN:
         return _show(pages.foreign_origin())
+    if decision.why is auth.Why.OTHER_ACCOUNT:
+        return _show(pages.other_account(peer))
     if route.token_hash is None and route.state != "RUNNING":
         return _show(pages.state(route, proven=False))  # nobody can prove anything now; the page gives nothing away
     if decision.why is auth.Why.NO_TOKEN:

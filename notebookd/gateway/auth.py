@@ -8,7 +8,9 @@ owner (or a page that the owner opened) wrote. Three separate questions are aske
   sending some other name here (DNS rebinding) is turned away before anything is looked up.
 * *Who?* The notebook's token as ``Authorization: Bearer`` (or Jupyter's ``token``), as ``?token=``, or a session
   cookie made from it. The cookie holds an HMAC under the token's hash, so the gateway keeps no session store, a
-  restart of the gateway logs nobody out, and a new token ends all sessions.
+  restart of the gateway logs nobody out, and a new token ends all sessions. Neither is worth anything to another
+  account of this machine: a session is good for the account that began it, the token for the owner's (and root's, who
+  can be anybody). Trusted proxies and other machines have no account here: what they show is good from there.
 * *From where?* A cookie goes along whoever wrote the page, so a websocket, or a method that changes something, must
   also come from a page of this very notebook. With ``unsecureHttp`` there is no cookie to abuse, but any page in
   the user's browser can reach the address, so this question is asked then too. Who shows the token itself needs
@@ -26,10 +28,13 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote_plus
 
+from notebookd.gateway.peer import ROOT, UNKNOWN, Account, Peer
 from notebookd.routes import Route
 
 __all__ = [
+    "SECURE_SESSION_COOKIE",
     "SESSION_COOKIE",
+    "SESSION_COOKIES",
     "SESSION_LIFETIME_S",
     "Allow",
     "Decision",
@@ -44,6 +49,9 @@ __all__ = [
 ]
 
 SESSION_COOKIE: Final = "notebookd-session"
+SECURE_SESSION_COOKIE: Final = "__Host-notebookd-session"
+"""Behind TLS: browsers take it from an encrypted answer of this very host alone, and send it encrypted alone."""
+SESSION_COOKIES: Final = frozenset({SESSION_COOKIE, SECURE_SESSION_COOKIE})
 SESSION_LIFETIME_S: Final = 30 * 24 * 3600
 """Longer than a notebook can run on one token (``max_extension``): in practice the token's rotation ends a session."""
 
@@ -69,11 +77,12 @@ class Facts:
     host: str
     target: str
     """Path and query, undecoded."""
+    peer: Peer
     websocket: bool = False
     origins: tuple[str, ...] = ()
     authorization: str | None = None
     sessions: tuple[str, ...] = ()
-    """Values of every cookie named :data:`SESSION_COOKIE`."""
+    """Values of every cookie that may be our session."""
     fetch_site: str | None = None
     """``Sec-Fetch-Site``, which no page can forge."""
     referer: str | None = None
@@ -84,6 +93,8 @@ class Why(StrEnum):
 
     NO_TOKEN = "no-token"  # noqa: S105 - a reason, not a secret
     WRONG_TOKEN = "wrong-token"  # noqa: S105 - a reason, not a secret
+    OTHER_ACCOUNT = "other-account"
+    """The token is right, and who shows it is not its owner."""
     FOREIGN_ORIGIN = "foreign-origin"
 
 
@@ -121,6 +132,8 @@ class _Proof(StrEnum):
     QUERY = "query"
     SESSION = "session"
     NONE_ASKED = "none-asked"
+    ANOTHERS = "anothers"
+    """The token itself, from an account that may not use it."""
 
 
 def notebook_of_host(host: str, domain: str) -> str | None:
@@ -136,8 +149,9 @@ def decide(facts: Facts, route: Route, *, now_s: float) -> Decision:
     target, tokens = without_token(facts.target)
     proof = _proof(facts, route, tokens, now_s)
     if proof is None:
-        shown = tokens or facts.sessions or facts.authorization
-        return Refuse(why=Why.WRONG_TOKEN if shown else Why.NO_TOKEN)
+        return Refuse(why=Why.WRONG_TOKEN if tokens or facts.sessions or facts.authorization else Why.NO_TOKEN)
+    if proof is _Proof.ANOTHERS:
+        return Refuse(why=Why.OTHER_ACCOUNT)
     if tokens and proof is not _Proof.BEARER and not facts.websocket and facts.method in _NAVIGATION_METHODS:
         return Redirect(location=_local(target), start_session=proof is _Proof.QUERY)
     if (facts.websocket or facts.method not in _SAFE_METHODS) and not _comes_from_home(facts, proof):
@@ -149,12 +163,12 @@ def decide(facts: Facts, route: Route, *, now_s: float) -> Decision:
     )
 
 
-def mint_session(route: Route, *, nonce: str, expires_at: int) -> str:
-    """The cookie value of a session with this notebook. ``nonce`` is random, in lower-case hex."""
+def mint_session(route: Route, peer: Peer, *, nonce: str, expires_at: int) -> str:
+    """The cookie value of a session of ``peer`` with this notebook. ``nonce`` is random, in lower-case hex."""
     key = _key(route)
     if key is None:
         raise ValueError(f"cannot start a session with notebook {route.notebook}: it has no token")
-    return f"{expires_at}.{nonce}.{_mac(key, route.notebook, str(expires_at), nonce)}"
+    return f"{expires_at}.{nonce}.{_mac(key, route, peer, str(expires_at), nonce)}"
 
 
 def _key(route: Route) -> bytes | None:
@@ -163,33 +177,51 @@ def _key(route: Route) -> bytes | None:
     return bytes.fromhex(route.token_hash)
 
 
-def _mac(key: bytes, notebook: str, expiry: str, nonce: str) -> str:
-    message = f"notebookd-session|{notebook}|{expiry}|{nonce}"
+def _mac(key: bytes, route: Route, peer: Peer, expiry: str, nonce: str) -> str:
+    message = f"notebookd-session|{route.notebook}|{peer}|{expiry}|{nonce}"
     return hmac.new(key, message.encode(), hashlib.sha256).hexdigest()
 
 
 def _proof(facts: Facts, route: Route, tokens: tuple[str, ...], now_s: float) -> _Proof | None:
     """The strongest proof in the request. A wrong one beside a right one does no harm."""
-    if (key := _key(route)) is not None:
-        scheme, _, bearer = (facts.authorization or "").strip().partition(" ")
-        if scheme.lower() in {"bearer", "token"} and _is_token(bearer.strip(), key):
-            return _Proof.BEARER
-        if any(_is_token(token, key) for token in tokens[:_MOST_TOKENS]):
-            return _Proof.QUERY
-        if any(_is_session(value, route, key, now_s) for value in facts.sessions[:_MOST_COOKIES]):
-            return _Proof.SESSION
-    return _Proof.NONE_ASKED if route.unsecure_http else None
+    shown = _token_shown(facts, route, tokens)
+    if shown is not None and _may_use_token(facts.peer, route):
+        return shown
+    if _has_session(facts, route, now_s):
+        return _Proof.SESSION
+    if route.unsecure_http:
+        return _Proof.NONE_ASKED
+    return None if shown is None else _Proof.ANOTHERS
+
+
+def _token_shown(facts: Facts, route: Route, tokens: tuple[str, ...]) -> _Proof | None:
+    if (key := _key(route)) is None:
+        return None
+    scheme, _, bearer = (facts.authorization or "").strip().partition(" ")
+    if scheme.lower() in {"bearer", "token"} and _is_token(bearer.strip(), key):
+        return _Proof.BEARER
+    return _Proof.QUERY if any(_is_token(token, key) for token in tokens[:_MOST_TOKENS]) else None
+
+
+def _may_use_token(peer: Peer, route: Route) -> bool:
+    return peer.uid in {ROOT, route.owner_uid} if isinstance(peer, Account) else peer is not UNKNOWN
+
+
+def _has_session(facts: Facts, route: Route, now_s: float) -> bool:
+    if facts.peer is UNKNOWN or (key := _key(route)) is None:
+        return False
+    return any(_is_session(value, route, facts.peer, key, now_s) for value in facts.sessions[:_MOST_COOKIES])
 
 
 def _is_token(candidate: str, key: bytes) -> bool:
     return hmac.compare_digest(hashlib.sha256(candidate.encode("utf-8", "surrogateescape")).digest(), key)
 
 
-def _is_session(value: str, route: Route, key: bytes, now_s: float) -> bool:
+def _is_session(value: str, route: Route, peer: Peer, key: bytes, now_s: float) -> bool:
     match = _SESSION.fullmatch(value)
     if match is None or int(match["expiry"]) <= now_s:
         return False
-    return hmac.compare_digest(_mac(key, route.notebook, match["expiry"], match["nonce"]), match["mac"])
+    return hmac.compare_digest(_mac(key, route, peer, match["expiry"], match["nonce"]), match["mac"])
 
 
 def _comes_from_home(facts: Facts, proof: _Proof) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from notebookd.gateway.auth import SESSION_COOKIE, without_token
+from notebookd.gateway.auth import SESSION_COOKIES, without_token
 
 __all__ = ["cookie_values", "of_answer", "of_api_request", "of_request"]
 
@@ -55,7 +55,7 @@ def of_request(
         kept.add(name, _encodable(without_token(value)[0] if lower == "referer" else value))
     kept.add("X-Forwarded-Host", _encodable(headers.get("Host", "")))
     kept.add("X-Forwarded-Proto", scheme)
-    ours = {SESSION_COOKIE} if xsrf is None else {SESSION_COOKIE, "_xsrf"}
+    ours = SESSION_COOKIES if xsrf is None else SESSION_COOKIES | {"_xsrf"}
     cookies = [pair for pair in _cookie_pairs(headers.getall("Cookie", ())) if _cookie_name(pair) not in ours]
     if xsrf is not None:
         cookies.append(f"_xsrf={xsrf}")
@@ -92,7 +92,7 @@ def of_answer(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         lower = name.lower()
-        if lower in dropped or (lower == "set-cookie" and _cookie_name(_named(value)) == SESSION_COOKIE):
+        if lower in dropped or (lower == "set-cookie" and _cookie_name(_named(value)) in SESSION_COOKIES):
             continue
         kept.add(name, _encodable(_DOMAIN_ATTRIBUTE.sub("", value) if lower == "set-cookie" else value))
     return kept

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The listening sockets: passed by systemd, or bound here.
+"""The sockets that the gateway serves by: passed by systemd, or made here.
 
 On most systems ``localhost`` is tried as ``::1`` first and as 127.0.0.1 second. Whoever held only one of the two would
 leave the other to any user of the machine, who would then be sent tokens: so both are held, or none.
@@ -14,11 +14,13 @@ import os
 import socket
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from notebookd.errors import ConfigError
+from notebookd.gateway.sock_diag import NETLINK_SOCK_DIAG, open_netlink
 
-__all__ = ["listening"]
+__all__ = ["BACKLOG", "Sockets", "listening"]
 
 _FIRST_PASSED_FD: Final = 3
 BACKLOG: Final = 512
@@ -27,28 +29,43 @@ _NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, err
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """The ``ports`` to serve on, and the ``netlink`` socket that says who connects to them."""
+
+    ports: tuple[socket.socket, ...]
+    netlink: socket.socket
+
+
 @contextmanager
-def listening(
-    host: str, port: int, *, environ: MutableMapping[str, str] = os.environ
-) -> Iterator[tuple[socket.socket, ...]]:
-    """Yield the sockets to serve on; they are closed at the end of the block.
+def listening(host: str, port: int, *, environ: MutableMapping[str, str] = os.environ) -> Iterator[Sockets]:
+    """Yield the sockets to serve by; they are closed at the end of the block.
 
     Sockets passed by systemd win over ``host`` and ``port``. Raises :class:`~notebookd.errors.ConfigError` naming the
     address that cannot be had. Port 0 picks one that is free on every address.
     """
     with ExitStack() as held:
-        passed = _passed(environ)
-        for one in passed:
-            held.enter_context(one)
-        if not passed:
+        passed = [held.enter_context(one) for one in _passed(environ)]
+        ports = [one for one in passed if one.family != socket.AF_NETLINK]
+        netlinks = [one for one in passed if one.family == socket.AF_NETLINK]
+        if not ports:
             for address in _addresses(host):
                 if (one_bound := _bind(address, port)) is not None:
-                    held.enter_context(one_bound)
-                    passed.append(one_bound)
+                    ports.append(held.enter_context(one_bound))
                     port = one_bound.getsockname()[1]
-        if not passed:
+        if not ports:
             raise ConfigError(f"cannot listen on {host}:{port}: this machine has no such address")
-        yield tuple(passed)
+        yield Sockets(ports=tuple(ports), netlink=netlinks[0] if netlinks else held.enter_context(_netlink()))
+
+
+def _netlink() -> socket.socket:
+    try:
+        return open_netlink()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot tell who connects: {error.strerror}",
+            hint="the kernel's sock_diag says whose a connection is (modules inet_diag and tcp_diag)",
+        ) from error
 
 
 def _passed(environ: MutableMapping[str, str]) -> list[socket.socket]:
@@ -62,10 +79,18 @@ def _passed(environ: MutableMapping[str, str]) -> list[socket.socket]:
         os.set_inheritable(fd, False)
         one = socket.socket(fileno=fd)
         sockets.append(one)
-        if one.type != socket.SOCK_STREAM or one.family not in {socket.AF_INET, socket.AF_INET6}:
-            raise ConfigError(f"cannot serve on passed descriptor {fd}: it is not a TCP socket")
+        if not _is_tcp(one) and not _is_sock_diag(one):
+            raise ConfigError(f"cannot serve on passed descriptor {fd}: it is neither a TCP nor a sock_diag socket")
         one.setblocking(False)
     return sockets
+
+
+def _is_tcp(one: socket.socket) -> bool:
+    return one.type == socket.SOCK_STREAM and one.family in {socket.AF_INET, socket.AF_INET6}
+
+
+def _is_sock_diag(one: socket.socket) -> bool:
+    return one.family == socket.AF_NETLINK and one.proto == NETLINK_SOCK_DIAG
 
 
 def _addresses(host: str) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ import argparse
 import asyncio
 import logging
 import os
+import pwd
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from socket import socket
 from typing import TYPE_CHECKING, Final
 
 import sdnotify
@@ -22,8 +22,9 @@ from notebookd.config import Config, load_config
 from notebookd.errors import NotebookdError
 from notebookd.gateway.activity import ActivityBook
 from notebookd.gateway.app import Gateway, make_runner
-from notebookd.gateway.listeners import BACKLOG, listening
+from notebookd.gateway.listeners import BACKLOG, Sockets, listening
 from notebookd.gateway.patience import Doorkeeper, Patience
+from notebookd.gateway.sock_diag import Kernel
 from notebookd.gateway.table import RouteTable
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @asynccontextmanager
 async def running(
-    config: Config, sockets: Sequence[socket], *, now: Callable[[], float], patience: Patience | None = None
+    config: Config, sockets: Sockets, *, now: Callable[[], float], patience: Patience | None = None
 ) -> AsyncIterator[None]:
     """A gateway that serves on ``sockets`` for as long as the block lasts. ``now`` gives Unix seconds."""
     runtime = config.paths.runtime
@@ -66,6 +67,7 @@ async def running(
         table=table,
         activity=activity,
         now=now,
+        peer_of=Kernel(sockets.netlink, proxies=_uids(config.gateway.trusted_proxies)).peer_of,
         api=config.paths.bearers if config.gateway.api else None,
         scheme="https" if config.gateway.url.startswith("https:") else "http",
         patience=patience or Patience(),
@@ -76,7 +78,7 @@ async def running(
     assert runner.server is not None
     doorkeeper = Doorkeeper(server=runner.server, patience_s=gateway.patience.head_s, silent=gateway.silent)
     loop = asyncio.get_running_loop()
-    doors = [await loop.create_server(doorkeeper, sock=one, backlog=BACKLOG) for one in sockets]
+    doors = [await loop.create_server(doorkeeper, sock=one, backlog=BACKLOG) for one in sockets.ports]
     try:
         yield
     finally:
@@ -85,6 +87,17 @@ async def running(
         doorkeeper.close()
         await runner.cleanup()
         activity.close()
+
+
+def _uids(accounts: Sequence[str]) -> frozenset[int]:
+    """The uids of accounts, by name or number. One that does not exist is nobody's, and said in the log."""
+    found: set[int] = set()
+    for account in accounts:
+        try:
+            found.add(int(account) if account.isdecimal() else pwd.getpwnam(account).pw_uid)
+        except KeyError:
+            _log.warning("gateway.trusted_proxies: there is no account %s", account)
+    return frozenset(found)
 
 
 async def _serve(config: Config) -> None:
@@ -96,7 +109,7 @@ async def _serve(config: Config) -> None:
     with listening(config.gateway.listen_host, config.gateway.listen_port) as sockets:
         # The gateway may not import adapters, and with them the clock: this is its one look at the wall clock.
         async with running(config, sockets, now=time.time):  # noqa: TID251
-            addresses = ", ".join(f"{one.getsockname()[0]} port {one.getsockname()[1]}" for one in sockets)
+            addresses = ", ".join(f"{one.getsockname()[0]} port {one.getsockname()[1]}" for one in sockets.ports)
             _log.info("serving notebooks of *.%s on %s", config.gateway.domain, addresses)
             notifier.notify("READY=1")
             await stopped.wait()

@@ -12,9 +12,20 @@ from html import escape
 from string import Template
 from typing import Final
 
+from notebookd.gateway.peer import Peer
 from notebookd.routes import Route
 
-__all__ = ["HEADERS", "Page", "bad_request", "foreign_origin", "not_yours", "state", "unknown", "unreachable"]
+__all__ = [
+    "HEADERS",
+    "Page",
+    "bad_request",
+    "foreign_origin",
+    "not_yours",
+    "other_account",
+    "state",
+    "unknown",
+    "unreachable",
+]
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -105,6 +116,18 @@ def not_yours(notebook: str, *, status: int) -> Page:
         + _soft("Tokens change at each start, so an address from before the last start no longer opens.")
     )
     return _page(status, "Not yours, or not any more", body)
+
+
+def other_account(peer: Peer) -> Page:
+    """For the right token, shown by an account of this machine that is not the owner's."""
+    body = (
+        _text(f"On this machine a notebook opens for its owner's account alone. This connection is made by {peer}.")
+        + _text("If the notebook is yours, open its address as yourself, or through ssh -L under your own account.")
+        + _soft(
+            "If a reverse proxy made the connection, the admin names the proxy's account: trusted_proxies in [gateway]."
+        )
+    )
+    return _page(403, "This notebook belongs to another account", body)
 
 
 def foreign_origin() -> Page:

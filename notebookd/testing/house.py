@@ -180,7 +180,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             files=stepped(LocalFiles(world.config.paths, keep_workspaces=False), "files", gate, threaded=True),
             volumes=stepped(LocalVolumes(world.config), "volumes", gate, threaded=True),
             movers=stepped(FakeMovers(world.movers), "movers", gate),
-            routes=stepped(RouteFiles(world.config.paths), "routes", gate),
+            routes=stepped(RouteFiles(world.config.paths, uid_of=lambda _: None), "routes", gate),
             quota=lambda owner: world.quotas.get(owner, UNBOUND),
             host=world.host,
             instance=instance,

@@ -74,7 +74,7 @@ async def door(api: Api, public_folder: Path, settings: dict[str, Any], patience
         sockets = stack.enter_context(listening("127.0.0.1", 0, environ={}))
         await stack.enter_async_context(running(config, sockets, now=lambda: 1_700_000_000.0, patience=patience))
         client = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        yield Door(api, sockets[0].getsockname()[1], client, made.body["status"]["value"])
+        yield Door(api, sockets.ports[0].getsockname()[1], client, made.body["status"]["value"])
 
 
 async def test_a_token_gets_the_api(door: Door) -> None:

@@ -245,12 +245,19 @@ async def deck(runtime: Path, clock: list[float], patience: Patience, settings: 
         )
         made = Deck(
             runtime=runtime,
-            port=sockets[0].getsockname()[1],
+            port=sockets.ports[0].getsockname()[1],
             client=client,
             stack=stack,
             close_gateway=serving.aclose,
             clock=clock,
-            route=Route(notebook=ALICE, name="alices-book", owner="alice", state="RUNNING", reason="because"),
+            route=Route(
+                notebook=ALICE,
+                name="alices-book",
+                owner="alice",
+                owner_uid=os.getuid(),
+                state="RUNNING",
+                reason="because",
+            ),
         )
         made.publish()
         yield made

@@ -100,7 +100,14 @@ async def test_even_with_one_token_sessions_are_per_notebook(deck: Deck, serve: 
 @pytest.mark.parametrize("settings", [{"url": "https://{id}.localhost/"}])
 async def test_behind_tls_the_cookie_is_for_tls_alone(deck: Deck, editor: ToyEditor) -> None:
     async with deck.ask("GET", "/?token=secret-a") as answer:
-        assert answer.cookies["notebookd-session"]["secure"]
+        assert [*answer.cookies] == ["__Host-notebookd-session"]
+        cookie = answer.cookies["__Host-notebookd-session"]
+        assert (cookie["secure"], cookie["path"], cookie["domain"]) == (True, "/", "")
+    async with deck.ask("GET", "/", headers={"Cookie": f"__Host-notebookd-session={cookie.value}; own=1"}) as answer:
+        assert answer.status == 200
+    assert editor.headers["Cookie"] == "own=1"
+    async with deck.ask("GET", "/", headers={"Cookie": f"notebookd-session={cookie.value}"}) as answer:
+        assert answer.status == 401
 
 
 async def test_planted_cookies_beside_the_real_one_lock_nobody_out(deck: Deck, editor: ToyEditor) -> None:

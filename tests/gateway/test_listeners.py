@@ -19,7 +19,7 @@ from notebookd.gateway.listeners import listening
 def test_both_loopbacks_are_held_on_one_port() -> None:
     for host in ("127.0.0.1", "::1", "localhost"):
         with listening(host, 0, environ={}) as sockets:
-            names = [one.getsockname()[:2] for one in sockets]
+            names = [one.getsockname()[:2] for one in sockets.ports]
         assert [address for address, _ in names] == ["127.0.0.1", "::1"]
         assert names[0][1] == names[1][1]
 
@@ -42,7 +42,7 @@ def test_either_loopback_taken_is_an_error_that_names_it(family: int, address: s
 
 def test_another_address_is_held_alone_and_nonsense_is_named() -> None:
     with listening("127.0.0.2", 0, environ={}) as sockets:
-        assert len(sockets) == 1
+        assert len(sockets.ports) == 1
     with pytest.raises(ConfigError, match="not an IP address"), listening("nowhere", 1, environ={}):
         pass
 
@@ -50,7 +50,7 @@ def test_another_address_is_held_alone_and_nonsense_is_named() -> None:
 def test_descriptors_for_another_process_are_not_taken() -> None:
     environ = {"LISTEN_PID": "1", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b", "OTHER": "x"}
     with listening("127.0.0.1", 0, environ=environ) as sockets:
-        assert len(sockets) == 2
+        assert len(sockets.ports) == 2
     assert environ == {"OTHER": "x"}
 
 
@@ -111,8 +111,8 @@ async def test_program_says_ready_serves_and_ends_on_sigterm(tmp_path: Path) -> 
 
 async def test_program_serves_on_passed_sockets(tmp_path: Path) -> None:
     with listening("127.0.0.1", 0, environ={}) as sockets:
-        port = sockets[0].getsockname()[1]
-        program = await _program(_config(tmp_path, port), sockets=sockets)
+        port = sockets.ports[0].getsockname()[1]
+        program = await _program(_config(tmp_path, port), sockets=(*sockets.ports, sockets.netlink))
         async with asyncio.timeout(20):
             for host in ("127.0.0.1", "::1"):
                 reader, writer = await asyncio.open_connection(host, port)

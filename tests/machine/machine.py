@@ -25,7 +25,7 @@ CACHE = Path("/var/cache/notebookd-machine")
 # What the package depends on, so that it installs without a network, and what its tests use.
 PACKAGES = (
     "apt-utils,ca-certificates,crun,curl,dbus,dbus-user-session,debconf,git,init-system-helpers,libpam-systemd,man-db,"
-    "nginx,openssl,passt,passwd,podman,procps,python3,rclone,restic,slirp4netns,systemd,systemd-sysv,uidmap"
+    "nginx,openssh-client,openssh-server,openssl,passt,passwd,podman,procps,python3,rclone,restic,slirp4netns,systemd,systemd-sysv,uidmap"
 )
 ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root")
 _PROGRAMS = ("mmdebstrap", "systemd-nspawn", "unshare", "nsenter", "setpriv")
@@ -57,7 +57,7 @@ def ensure_base(suite: str = "bookworm") -> Path:
         'rm -f "$1/etc/machine-id" && echo uninitialized >"$1/etc/machine-id"',
         'echo workstation >"$1/etc/hostname"',
         'printf "127.0.0.1 localhost workstation\\n::1 localhost\\n" >"$1/etc/hosts"',
-        'chroot "$1" systemctl disable nginx podman.service podman.socket podman-restart.service',
+        'chroot "$1" systemctl disable nginx ssh podman.service podman.socket podman-restart.service',
         'chroot "$1" systemctl disable podman-auto-update.timer podman-auto-update.service',
     )
     recipe = "\n".join((suite, PACKAGES, *hooks))

@@ -99,6 +99,43 @@ def test_the_gateway_lets_in_no_token_but_the_notebooks_own(workstation: Worksta
     assert workstation.fetch("alice", url, "--header", f"Authorization: token {mine}")[0] == 200
 
 
+@pytest.mark.parametrize(("user", "status"), [("alice", 200), ("bob", 403), ("mallory", 403), ("olga", 403)])
+def test_a_token_opens_for_its_owners_account_alone(
+    workstation: Workstation, secret: str, user: str, status: int
+) -> None:
+    bearer = ("--header", f"Authorization: Bearer {workstation.token('alice', 'secret')}")
+    for loopback in ("127.0.0.1", "[::1]"):
+        there = ("--resolve", f"{secret}.localhost:{PORT}:{loopback}")
+        assert workstation.fetch(user, f"http://{secret}.localhost:{PORT}/api", *bearer, *there)[0] == status
+
+
+def test_a_session_that_another_account_was_sent_opens_nothing(workstation: Workstation, secret: str) -> None:
+    status, page = workstation.fetch("alice", workstation.ctl("alice", "url", "secret"))
+    assert (status, "<title>JupyterLab" in page) == (200, True)
+    jar = workstation.root("cat", "/tmp/jar-alice")
+    (session,) = [line.split("\t")[6] for line in jar.splitlines() if secret in line and "notebookd-session" in line]
+    shown = ("--header", f"Cookie: notebookd-session={session}")
+    for user, expected in (("alice", 200), ("bob", 403), ("mallory", 403)):
+        assert workstation.fetch(user, f"http://{secret}.localhost:{PORT}/api/contents", *shown)[0] == expected
+
+
+def test_an_ssh_tunnel_is_the_account_that_logged_in(workstation: Workstation, secret: str) -> None:
+    workstation.root("systemctl", "start", "ssh")
+    opened = {}
+    for user, port in (("alice", 9421), ("bob", 9422)):
+        workstation.root("install", "-d", "-m", "0700", "-o", user, f"/home/{user}/.ssh")
+        make = "cd ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f id_ed25519 && cp id_ed25519.pub authorized_keys"
+        workstation.machine.run("sh", "-c", make, user=user, text="y\n")
+        tunnel = ("-f", "-N", "-o", "StrictHostKeyChecking=no", "-L", f"127.0.0.1:{port}:127.0.0.1:{PORT}")
+        identity = ("-i", f"/home/{user}/.ssh/id_ed25519")
+        workstation.machine.run("ssh", *identity, *tunnel, f"{user}@127.0.0.1", user=user)
+        bearer = ("--header", f"Authorization: Bearer {workstation.token('alice', 'secret')}")
+        opened[user] = workstation.fetch("mallory", f"http://{secret}.localhost:{port}/api", *bearer)[0]
+    workstation.root("systemctl", "stop", "ssh")
+    workstation.root("pkill", "-x", "ssh")
+    assert opened == {"alice": 200, "bob": 403}
+
+
 def test_the_token_is_in_no_process_that_others_can_look_at(workstation: Workstation) -> None:
     token = workstation.token("alice", "secret")
     script = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null"

@@ -17,6 +17,7 @@ UNITS = (
     "notebookd.socket",
     "notebookd.service",
     "notebookd-gateway.socket",
+    "notebookd-gateway-peers.socket",
     "notebookd-gateway.service",
     "notebookd-containers.service",
 )

@@ -26,6 +26,7 @@ def host(workstation: Workstation) -> Iterator[str]:
     workstation.root("openssl", "req", *key, *certificate)
     workstation.root("cp", workstation.machine.put(EXAMPLE), "/etc/nginx/conf.d/notebookd.conf")
     ours = f'[gateway]\ndomain = "{DOMAIN}"\nurl = "https://{{id}}.{DOMAIN}/"\n'
+    ours += 'trusted_proxies = ["www-data"]\n'
     workstation.machine.run("tee", "--append", CONFIG, text=ours)
     workstation.root("systemctl", "restart", "notebookd", "notebookd-gateway")
     workstation.root("nginx", "-t")

@@ -67,6 +67,7 @@ listen = "[::1]:9000"
 domain = "gpu.example.org"
 url = "https://{id}.gpu.example.org:8443/"
 api = true
+trusted_proxies = ["www-data", "33"]
 [billing]
 states = ["RUNNING", "RESTARTING"]
 currency = "CHF"
@@ -175,6 +176,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert config.lifecycle.keep_workspace_on_delete is True
     assert (config.gateway.listen_host, config.gateway.listen_port) == ("::1", 9000)
     assert config.gateway.api is True
+    assert config.gateway.trusted_proxies == ("www-data", "33")
     assert config.gateway.url_of("n1") == "https://n1.gpu.example.org:8443/"
     assert config.billing.rates == {"h100-1-gpu": 2_800_000}
     assert config.quota.users == {"alice": QuotaOverride(gpus=8)}

@@ -24,12 +24,17 @@ def paths(tmp_path: Path) -> Paths:
     return made
 
 
+def board_of(paths: Paths) -> RouteFiles:
+    return RouteFiles(paths, uid_of={"alice": 1001}.get)
+
+
 def test_the_gateway_learns_whose_it_is_and_how_to_know_the_token(paths: Paths) -> None:
-    RouteFiles(paths).publish(notebook(token="secret", unsecure_http=True), run(RunState.RUNNING))
+    board_of(paths).publish(notebook(token="secret", unsecure_http=True), run(RunState.RUNNING))
     assert routes.find_route(paths.routes, NOTEBOOK_ID) == routes.Route(
         notebook=NOTEBOOK_ID,
         name="jupyterlab-amber",
         owner="alice",
+        owner_uid=1001,
         state="RUNNING",
         unsecure_http=True,
         token_hash=hashlib.sha256(b"secret").hexdigest(),
@@ -39,7 +44,7 @@ def test_the_gateway_learns_whose_it_is_and_how_to_know_the_token(paths: Paths) 
 
 @pytest.mark.parametrize("state", RunState)
 def test_a_token_opens_only_what_is_up_or_coming_up(paths: Paths, state: RunState) -> None:
-    RouteFiles(paths).publish(notebook(), run(state))
+    board_of(paths).publish(notebook(), run(state))
     route = routes.find_route(paths.routes, NOTEBOOK_ID)
     assert route is not None
     assert (route.token_hash is not None) is (state in OPEN)
@@ -47,14 +52,14 @@ def test_a_token_opens_only_what_is_up_or_coming_up(paths: Paths, state: RunStat
 
 
 def test_a_notebook_being_deleted_lets_nobody_in(paths: Paths) -> None:
-    RouteFiles(paths).publish(notebook(deleting_at=NOW), run(RunState.RUNNING))
+    board_of(paths).publish(notebook(deleting_at=NOW), run(RunState.RUNNING))
     route = routes.find_route(paths.routes, NOTEBOOK_ID)
     assert route is not None
     assert (route.state, route.token_hash) == ("DELETING", None)
 
 
 def test_only_what_changed_is_written(paths: Paths) -> None:
-    board = RouteFiles(paths)
+    board = board_of(paths)
     board.publish(notebook(), run(RunState.RUNNING))
     file = routes.route_file(paths.routes, NOTEBOOK_ID)
     first = file.stat().st_ino
@@ -65,7 +70,7 @@ def test_only_what_changed_is_written(paths: Paths) -> None:
 
 
 def test_a_route_is_withdrawn_and_can_come_again(paths: Paths) -> None:
-    board = RouteFiles(paths)
+    board = board_of(paths)
     board.publish(notebook(), run(RunState.RUNNING))
     board.withdraw(NOTEBOOK_ID)
     board.withdraw(NOTEBOOK_ID)
@@ -75,7 +80,7 @@ def test_a_route_is_withdrawn_and_can_come_again(paths: Paths) -> None:
 
 
 def test_what_could_not_be_written_is_logged_and_tried_again(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
-    board = RouteFiles(paths)
+    board = board_of(paths)
     shutil.rmtree(paths.routes)
     board.publish(notebook(), run(RunState.RUNNING))
     assert "cannot publish the route" in caplog.text
@@ -85,12 +90,22 @@ def test_what_could_not_be_written_is_logged_and_tried_again(paths: Paths, caplo
 
 
 def test_a_route_of_an_earlier_life_is_written_only_if_it_says_something_else(paths: Paths) -> None:
-    RouteFiles(paths).publish(notebook(), run(RunState.RUNNING))
+    board_of(paths).publish(notebook(), run(RunState.RUNNING))
     file = routes.route_file(paths.routes, NOTEBOOK_ID)
     before = file.stat().st_ino
-    later = RouteFiles(paths)
+    later = board_of(paths)
     assert later.list_published() == [NOTEBOOK_ID]
     later.publish(notebook(), run(RunState.RUNNING))
     assert file.stat().st_ino == before
-    RouteFiles(paths).publish(replace(notebook(), token="another"), run(RunState.RUNNING))
+    board_of(paths).publish(replace(notebook(), token="another"), run(RunState.RUNNING))
     assert file.stat().st_ino != before
+
+
+def test_an_account_is_asked_for_until_there_is_one_and_then_no_more(paths: Paths) -> None:
+    answers: list[int | None] = [None, 1001]
+    board = RouteFiles(paths, uid_of=lambda _: answers.pop(0))
+    for uid in (None, 1001, 1001):
+        board.publish(notebook(), run(RunState.RUNNING))
+        route = routes.find_route(paths.routes, NOTEBOOK_ID)
+        assert route is not None
+        assert route.owner_uid == uid

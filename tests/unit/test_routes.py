@@ -14,7 +14,7 @@ from notebookd.routes import Activity, Route
 
 A = "11111111-1111-4111-8111-111111111111"
 B = "22222222-2222-4222-8222-222222222222"
-ROUTE = Route(notebook=A, name="n", owner="alice", state="RUNNING", token_hash="ab" * 32, reason="why")
+ROUTE = Route(notebook=A, name="n", owner="alice", owner_uid=1001, state="RUNNING", token_hash="ab" * 32, reason="why")
 
 
 def test_route_comes_back_as_written_with_documented_keys(tmp_path: Path) -> None:
@@ -24,6 +24,7 @@ def test_route_comes_back_as_written_with_documented_keys(tmp_path: Path) -> Non
         "notebook": A,
         "name": "n",
         "owner": "alice",
+        "ownerUid": 1001,
         "state": "RUNNING",
         "unsecureHttp": False,
         "tokenHash": "ab" * 32,

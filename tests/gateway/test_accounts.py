@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A token and a session are good for whose they are, over connections that real accounts make."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from notebookd.gateway.auth import Allow, Facts, Refuse, Why, decide, mint_session
+from notebookd.gateway.peer import ELSEWHERE, PROXY, UNKNOWN, Account, Peer
+from notebookd.gateway.sock_diag import Kernel, open_netlink
+from notebookd.routes import Route
+
+from .conftest import ALICE, Deck, ToyEditor, hash_of
+
+OWNER, OTHER, WEB_SERVER = 4001, 4002, 4033
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can connect as other accounts")
+
+
+def socket_of(uid: int, family: int = socket.AF_INET) -> socket.socket:
+    """A socket that an account makes."""
+    if uid == os.geteuid():
+        return socket.socket(family)
+    os.seteuid(uid)
+    try:
+        return socket.socket(family)
+    finally:
+        os.seteuid(0)
+
+
+@dataclass
+class Answer:
+    status: int
+    head: str
+    page: str
+
+
+async def ask_as(uid: int, deck: Deck, target: str, *fields: str, method: str = "GET") -> Answer:
+    """One request over a connection of an account's."""
+    connection = socket_of(uid)
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", deck.port))
+    reader, writer = await asyncio.open_connection(sock=connection)
+    lines = (f"{method} {target} HTTP/1.1", f"Host: {deck.base()}", "Connection: close", *fields, "", "")
+    writer.write("\r\n".join(lines).encode())
+    async with asyncio.timeout(5):
+        head, _, page = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    return Answer(status=int(head.split()[1]), head=head, page=page)
+
+
+async def log_in_as(uid: int, deck: Deck) -> str:
+    answer = await ask_as(uid, deck, "/?token=secret-a")
+    assert answer.status == 303
+    [cookie] = [line for line in answer.head.splitlines() if line.lower().startswith("set-cookie:")]
+    return "Cookie: " + cookie.partition(":")[2].partition(";")[0].strip()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A connection over the loopback: the end that connected, and the one that accepted."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket_of(os.geteuid()) as theirs:
+        theirs.connect(listener.getsockname())
+        ours, _ = listener.accept()
+        with ours:
+            yield theirs, ours
+
+
+@needs_root
+async def test_a_session_is_worth_nothing_to_another_account(deck: Deck, editor: ToyEditor) -> None:
+    deck.publish(owner_uid=OWNER)
+    session = await log_in_as(OWNER, deck)
+    assert (await ask_as(OWNER, deck, "/lab", session)).status == 200
+    asked = len(editor.seen)
+    for thief in (OTHER, 0):
+        assert (await ask_as(thief, deck, "/lab", session)).status == 403
+        websocket = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+        fields = (session, f"Origin: {deck.origin()}", "Connection: upgrade", *websocket)
+        assert (await ask_as(thief, deck, "/ws", *fields)).status == 403
+        assert (await ask_as(thief, deck, "/x", session, f"Origin: {deck.origin()}", method="DELETE")).status == 403
+    assert len(editor.seen) == asked
+
+
+@needs_root
+@pytest.mark.parametrize(("uid", "status"), [(OWNER, 200), (0, 200), (OTHER, 403), (WEB_SERVER, 403)])
+async def test_the_token_is_good_for_its_owner_and_root(deck: Deck, editor: ToyEditor, uid: int, status: int) -> None:
+    deck.publish(owner_uid=OWNER)
+    answer = await ask_as(uid, deck, "/", "Authorization: Bearer secret-a")
+    assert answer.status == status
+    if status == 403:
+        assert f"This connection is made by uid {uid}." in answer.page
+        assert "trusted_proxies" in answer.page
+        assert "alices-book" not in answer.page
+        refused = await ask_as(uid, deck, "/?token=secret-a")
+        assert (refused.status, "set-cookie" in refused.head.lower()) == (403, False)
+        assert editor.seen == []
+
+
+@needs_root
+async def test_where_the_owners_account_is_gone_the_token_opens_for_root_alone(deck: Deck, editor: ToyEditor) -> None:
+    deck.publish(owner_uid=None)
+    assert (await ask_as(OWNER, deck, "/", "Authorization: Bearer secret-a")).status == 403
+    assert (await ask_as(0, deck, "/", "Authorization: Bearer secret-a")).status == 200
+
+
+@needs_root
+async def test_an_unsecured_notebook_opens_for_everybody(deck: Deck, editor: ToyEditor) -> None:
+    deck.publish(owner_uid=OWNER, unsecure_http=True)
+    for fields in ((), ("Authorization: Bearer secret-a",)):
+        assert (await ask_as(OTHER, deck, "/lab", *fields)).status == 200
+
+
+class TestBehindAProxy:
+    @pytest.fixture
+    def settings(self) -> dict[str, object]:
+        return {"trusted_proxies": [str(WEB_SERVER), "no-such-account"]}
+
+    @needs_root
+    async def test_token_and_session_are_good_through_it_and_the_session_nowhere_else(
+        self, deck: Deck, editor: ToyEditor
+    ) -> None:
+        deck.publish(owner_uid=OWNER)
+        through = await log_in_as(WEB_SERVER, deck)
+        directly = await log_in_as(OWNER, deck)
+        for uid, session, status in (
+            (WEB_SERVER, through, 200),
+            (OTHER, through, 403),
+            (OWNER, directly, 200),
+            (WEB_SERVER, directly, 403),
+        ):
+            assert (await ask_as(uid, deck, "/lab", session)).status == status
+
+
+@pytest.mark.parametrize(
+    ("listen", "connect"), [("127.0.0.1", "::ffff:127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")]
+)
+@needs_root
+def test_the_kernel_tells_whose_each_end_is(listen: str, connect: str) -> None:
+    six = ":" in connect
+    listening_family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+    with (
+        socket.create_server((listen, 0), family=listening_family, dualstack_ipv6=listen == "::") as listener,
+        socket_of(OTHER, socket.AF_INET6 if six else socket.AF_INET) as theirs,
+        open_netlink() as netlink,
+    ):
+        theirs.connect((connect, listener.getsockname()[1]))
+        ours, _ = listener.accept()
+        kernel = Kernel(netlink)
+        assert kernel.peer_of(ours.getsockname()[:2], ours.getpeername()[:2]) == Account(uid=OTHER)
+        theirs.shutdown(socket.SHUT_WR)
+        assert kernel.peer_of(ours.getsockname()[:2], ours.getpeername()[:2]) == Account(uid=OTHER)
+        ends = ours.getsockname()[:2], ours.getpeername()[:2]
+        theirs.close()  # the kernel says uid 0 of a socket that no process has any more
+        assert kernel.peer_of(*ends) == UNKNOWN
+        ours.close()
+
+
+def test_answers_that_nobody_waited_for_are_not_taken_for_ours(pair: tuple[socket.socket, socket.socket]) -> None:
+    _, ours = pair
+    ends = ours.getsockname(), ours.getpeername()
+    with open_netlink() as netlink:
+        earlier = Kernel(netlink)
+        earlier.peer_of(("127.0.0.1", 9), ("127.0.0.1", 9))
+        question = bytes.fromhex("480000001400010307000000000000000206000000000000") + bytes(48)
+        netlink.sendto(question, (0, 0))
+        assert Kernel(netlink).peer_of(*ends) == Account(uid=os.geteuid())
+
+
+def test_a_port_that_somebody_listens_on_is_no_connection_of_theirs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, open_netlink() as netlink:
+        kernel = Kernel(netlink)
+        assert kernel.peer_of(("127.0.0.1", 8421), listener.getsockname()) == UNKNOWN
+        assert kernel.peer_of(("192.0.2.7", 8421), ("198.51.100.9", listener.getsockname()[1])) == ELSEWHERE
+        assert kernel.peer_of(("192.0.2.7", 8421), ("192.0.2.7", 40000)) == UNKNOWN
+
+
+def test_a_kernel_that_does_not_answer_lets_nobody_in(pair: tuple[socket.socket, socket.socket]) -> None:
+    _, ours = pair
+    netlink = open_netlink()
+    netlink.close()
+    assert Kernel(netlink).peer_of(ours.getsockname(), ours.getpeername()) == UNKNOWN
+
+
+PEERS = [Account(uid=0), Account(uid=OWNER), Account(uid=OTHER), PROXY, ELSEWHERE, UNKNOWN]
+
+
+@pytest.mark.parametrize("shown_by", PEERS)
+@pytest.mark.parametrize("begun_by", PEERS)
+def test_a_session_is_bound_to_who_began_it(deck_route: Route, begun_by: Peer, shown_by: Peer) -> None:
+    session = mint_session(deck_route, begun_by, nonce="ab", expires_at=2)
+    facts = Facts(method="GET", host=f"{ALICE}.localhost", target="/", peer=shown_by, sessions=(session,))
+    welcome = begun_by == shown_by and shown_by is not UNKNOWN
+    assert isinstance(decide(facts, deck_route, now_s=1), Allow if welcome else Refuse)
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_who_may_use_the_token(deck_route: Route, peer: Peer) -> None:
+    facts = Facts(method="GET", host=f"{ALICE}.localhost", target="/", peer=peer, authorization="Bearer secret-a")
+    decision = decide(facts, deck_route, now_s=1)
+    if peer in {Account(uid=OTHER), UNKNOWN}:
+        assert decision == Refuse(why=Why.OTHER_ACCOUNT)
+    else:
+        assert isinstance(decision, Allow)
+
+
+@pytest.fixture
+def deck_route() -> Route:
+    return Route(
+        notebook=ALICE, name="n", owner="alice", owner_uid=OWNER, state="RUNNING", token_hash=hash_of("secret-a")
+    )
