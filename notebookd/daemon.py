@@ -9,14 +9,11 @@ import logging
 import os
 import pwd
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-
-from aiohttp import web
 
 from notebookd import __version__, doctor, restore
 from notebookd.adapters.accounts import AccountQuotas, uid_of
@@ -39,9 +36,10 @@ from notebookd.adapters.sqlite import SqliteStore
 from notebookd.adapters.state_folder import hold
 from notebookd.adapters.systemd import SystemdNotifier, listen_fds, watchdog_interval_s
 from notebookd.adapters.volumes import LocalVolumes
-from notebookd.api.app import make_app, make_runner
+from notebookd.api.app import make_app
 from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
+from notebookd.api.serving import Doors, serving
 from notebookd.assembly import Assembly, Parts, assemble, instance_of
 from notebookd.config import Config, load_config
 from notebookd.domain.resources import HostCompute
@@ -243,8 +241,13 @@ def _turned(notifier: Notifier, summary: str) -> None:
 async def _api(config: Config, services: Services) -> AsyncIterator[None]:
     passed = listen_fds()
     path, app = config.api.socket, make_app(services, _peers(config))
-    async with _serving(app, passed or [listen(path, config.api.group)], None if passed else path):
-        yield
+    listeners = passed or [listen(path, config.api.group)]
+    try:
+        async with serving(app, listeners, backlog=BACKLOG):
+            yield
+    finally:
+        if not passed:
+            path.unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -256,23 +259,11 @@ async def _bearers(config: Config, services: Services) -> AsyncIterator[None]:
         yield
         return
     app = make_app(services, _peers(config), bearers_only=True)
-    async with _serving(app, [listen(path, GATEWAY_ACCOUNT)], path):
-        yield
-
-
-@asynccontextmanager
-async def _serving(app: web.Application, listeners: list[socket.socket], made: Path | None) -> AsyncIterator[None]:
-    """Serve on these sockets; the one that was ``made`` for it goes in the end."""
-    runner = make_runner(app)
-    await runner.setup()
     try:
-        for listener in listeners:
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
-        yield
+        async with serving(app, [listen(path, GATEWAY_ACCOUNT)], backlog=BACKLOG, doors=Doors(connections=None)):
+            yield
     finally:
-        await runner.cleanup()
-        if made is not None:
-            made.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _peers(config: Config) -> PeerPolicy:

@@ -30,7 +30,6 @@ from notebookd.api.errors import map_errors
 from notebookd.api.peers import Callers, PeerPolicy, refuse_browsers, require
 from notebookd.api.remembered import MEMORY, Memory
 from notebookd.api.route import UPGRADE, Media, Route
-from notebookd.http_log import http_log
 
 _READER, _MEMBER, _PERSON, _ADMIN = Access.READER, Access.MEMBER, Access.PERSON, Access.ADMIN
 
@@ -39,8 +38,6 @@ _LOG = Media({"application/json": wire.LogPage, "application/x-ndjson": wire.Log
 _USAGE = Media({"application/json": wire.Usage, "text/csv": str})
 _TAR = Media({archives.CONTENT_TYPE: bytes})
 
-LINE_BYTES = 16 * 1024
-"""Of a request line: the longest path in a workspace (4096 bytes) takes three for each where it is percent-encoded."""
 _ORDER = Media({"application/x-ndjson": wire.ImageProgress})
 _FIGURES = Media({"text/plain": str, "application/openmetrics-text": str})
 _DATABASE = Media({"application/vnd.sqlite3": bytes})
@@ -181,11 +178,6 @@ def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = Fals
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _guarded(route, services, callers))
     return app
-
-
-def make_runner(app: web.Application) -> web.AppRunner:
-    """The server around it. Nothing of a request is logged that makes no sense: it may bear a token."""
-    return web.AppRunner(app, access_log=None, logger=http_log, max_line_size=LINE_BYTES, shutdown_timeout=1)
 
 
 async def _never_stored(_: web.Request, response: web.StreamResponse) -> None:

@@ -120,8 +120,14 @@ def identify(request: web.Request, policy: PeerPolicy) -> Actor:
     peer = request.transport.get_extra_info("socket") if request.transport else None
     if peer is None or peer.family != socket.AF_UNIX:
         raise Unauthenticated("cannot tell who is asking: not a Unix socket")
-    _pid, uid, gid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    uid, gid = _credentials(peer)
     return actor_of(uid, gid, _peer_groups(peer, uid), policy)
+
+
+def account_of(transport: asyncio.BaseTransport) -> int | None:
+    """The uid at the other end of a connection on the Unix socket; None for root's."""
+    peer = transport.get_extra_info("socket")
+    return _credentials(peer)[0] or None
 
 
 def actor_of(uid: int, gid: int, gids: tuple[int, ...], policy: PeerPolicy) -> Actor:
@@ -149,6 +155,12 @@ def refuse_browsers(request: web.Request) -> None:
     host = request.headers.get("Host", "")
     if host.partition(":")[0] not in _HOSTS:
         raise Forbidden(f"cannot serve a request for host {host!r}: it is localhost, notebookd or none")
+
+
+def _credentials(peer: socket.socket) -> tuple[int, int]:
+    """The uid and the gid of who connected."""
+    _pid, uid, gid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return uid, gid
 
 
 def _peer_groups(peer: socket.socket, uid: int) -> tuple[int, ...]:

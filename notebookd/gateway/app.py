@@ -34,7 +34,7 @@ from notebookd.routes import Route
 __all__ = ["HEADER_BYTES", "Gateway", "make_app", "make_runner"]
 
 HEADER_BYTES: Final = 16 * 1024
-"""Bound of a request line, and of each header field; there may be 128 of them."""
+"""Bound of a request line, and of each header field; for all of them together see :mod:`notebookd.http_doors`."""
 
 _REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 _FAREWELL_S: Final = 3.0
@@ -58,13 +58,10 @@ class Gateway:
     scheme: str = "http"
     """Of the address at which browsers come: https where TLS is in front."""
     patience: Patience = field(default_factory=Patience)
-    silent: dict[asyncio.BaseProtocol, float] = field(default_factory=dict)
-    """The connections on which no request has begun yet, and since when, by the loop's clock."""
     websockets: set[web.WebSocketResponse] = field(default_factory=set)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request of any kind."""
-        self.silent.pop(request.protocol, None)
         try:
             return await self._answer(request)
         except Stalled:
@@ -128,8 +125,11 @@ class Gateway:
         )
 
     def _peer(self, request: web.Request) -> Peer:
-        transport = request.transport
-        ours, theirs = (transport.get_extra_info(end) if transport else None for end in ("sockname", "peername"))
+        return UNKNOWN if request.transport is None else self.whose(request.transport)
+
+    def whose(self, transport: asyncio.BaseTransport) -> Peer:
+        """Who is at the other end of a connection."""
+        ours, theirs = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         return self.peer_of(ours[:2], theirs[:2]) if ours and theirs else UNKNOWN
 
     def _redirect(self, route: Route, peer: Peer, decision: auth.Redirect) -> web.Response:

@@ -23,9 +23,11 @@ from notebookd.errors import NotebookdError
 from notebookd.gateway.activity import ActivityBook
 from notebookd.gateway.app import Gateway, make_runner
 from notebookd.gateway.listeners import BACKLOG, Sockets, listening
-from notebookd.gateway.patience import Doorkeeper, Patience
+from notebookd.gateway.patience import Patience
+from notebookd.gateway.peer import counted
 from notebookd.gateway.sock_diag import Kernel
 from notebookd.gateway.table import RouteTable
+from notebookd.http_doors import Doorkeeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,7 +78,12 @@ async def running(
     activity.open()
     await runner.setup()
     assert runner.server is not None
-    doorkeeper = Doorkeeper(server=runner.server, patience_s=gateway.patience.head_s, silent=gateway.silent)
+    doorkeeper = Doorkeeper(
+        server=runner.server,
+        patience_s=gateway.patience.head_s,
+        whose=lambda transport: counted(gateway.whose(transport)),
+        most_each=gateway.patience.connections,
+    )
     loop = asyncio.get_running_loop()
     doors = [await loop.create_server(doorkeeper, sock=one, backlog=BACKLOG) for one in sockets.ports]
     try:

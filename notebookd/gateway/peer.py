@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ELSEWHERE", "PROXY", "ROOT", "UNKNOWN", "Account", "Nowhere", "Peer"]
+__all__ = ["ELSEWHERE", "PROXY", "ROOT", "UNKNOWN", "Account", "Nowhere", "Peer", "counted"]
 
 ROOT: Final = 0
 
@@ -44,3 +44,8 @@ UNKNOWN: Final = Nowhere("an account that cannot be told")
 """It comes from this machine, and the kernel does not say whose it is."""
 
 Peer = Account | Nowhere
+
+
+def counted(peer: Peer) -> int | None:
+    """The account whose connections are counted; None for those that may carry many people, and for root."""
+    return peer.uid if isinstance(peer, Account) and peer.uid != ROOT else None

@@ -15,17 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
-from notebookd.adapters.api_socket import listen
+from notebookd.adapters.api_socket import BACKLOG, listen
 from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.prometheus import PrometheusTelemetry
 from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
 from notebookd.adapters.volumes import LocalVolumes
-from notebookd.api.app import make_app, make_runner
+from notebookd.api.app import make_app
 from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
+from notebookd.api.serving import Doors, serving
 from notebookd.assembly import Parts, assemble, instance_of, policy_of
 from notebookd.config import Config, parse_config
 from notebookd.domain.catalogue import Catalogue
@@ -201,14 +200,13 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
 
 
 @asynccontextmanager
-async def serve_api(house: House, peers: PeerPolicy, path: Path, *, bearers_only: bool = False) -> AsyncIterator[Path]:
+async def serve_api(
+    house: House, peers: PeerPolicy, path: Path, *, bearers_only: bool = False, doors: Doors | None = None
+) -> AsyncIterator[Path]:
     """Serve a house's API on a Unix socket at ``path``, of the members' group; with ``bearers_only`` to tokens."""
     app = make_app(house.services, peers, bearers_only=bearers_only)
-    runner = make_runner(app)
-    await runner.setup()
     try:
-        await web.SockSite(runner, listen(path, peers.member_group)).start()
-        yield path
+        async with serving(app, [listen(path, peers.member_group)], backlog=BACKLOG, doors=doors):
+            yield path
     finally:
-        await runner.cleanup()
         path.unlink(missing_ok=True)

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -16,42 +14,11 @@ from notebookd.gateway.peer import ELSEWHERE, PROXY, UNKNOWN, Account, Peer
 from notebookd.gateway.sock_diag import Kernel, open_netlink
 from notebookd.routes import Route
 
+from .accounts import ask_as, socket_of
 from .conftest import ALICE, Deck, ToyEditor, hash_of
 
 OWNER, OTHER, WEB_SERVER = 4001, 4002, 4033
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can connect as other accounts")
-
-
-def socket_of(uid: int, family: int = socket.AF_INET) -> socket.socket:
-    """A socket that an account makes."""
-    if uid == os.geteuid():
-        return socket.socket(family)
-    os.seteuid(uid)
-    try:
-        return socket.socket(family)
-    finally:
-        os.seteuid(0)
-
-
-@dataclass
-class Answer:
-    status: int
-    head: str
-    page: str
-
-
-async def ask_as(uid: int, deck: Deck, target: str, *fields: str, method: str = "GET") -> Answer:
-    """One request over a connection of an account's."""
-    connection = socket_of(uid)
-    connection.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", deck.port))
-    reader, writer = await asyncio.open_connection(sock=connection)
-    lines = (f"{method} {target} HTTP/1.1", f"Host: {deck.base()}", "Connection: close", *fields, "", "")
-    writer.write("\r\n".join(lines).encode())
-    async with asyncio.timeout(5):
-        head, _, page = (await reader.read()).decode().partition("\r\n\r\n")
-    writer.close()
-    return Answer(status=int(head.split()[1]), head=head, page=page)
 
 
 async def log_in_as(uid: int, deck: Deck) -> str:

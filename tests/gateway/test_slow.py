@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from notebookd.gateway.patience import Doorkeeper, Patience
+from notebookd.gateway.patience import Patience
+from notebookd.http_doors import Doorkeeper
 
+from .accounts import ask_as, socket_of
 from .conftest import BEARER, BOB, Deck, ToyEditor
 
 SHORT = Patience(head_s=0.2, keep_alive_s=0.2, body_s=0.2)
@@ -117,9 +120,9 @@ async def test_nothing_is_kept_of_connections_that_went() -> None:
     async def nobody(_: web.BaseRequest) -> web.StreamResponse:
         raise AssertionError
 
-    keeper = Doorkeeper(server=web.Server(nobody), patience_s=3600, silent={})
+    keeper = Doorkeeper(server=web.Server(nobody), patience_s=3600)
     for _ in range(5000):
-        keeper()  # and it is gone before the next one comes
+        keeper.admit(asyncio.Transport())  # and it is gone before the next one comes
         keeper.silent = {handler: since - 2 for handler, since in keeper.silent.items()}
     keeper.close()
     assert len(keeper.silent) <= 256
@@ -148,3 +151,69 @@ async def test_one_users_flood_does_not_starve_anothers_websocket(
                 assert await socket.receive_str() == str(number)
         done.set()
         assert sum(await asyncio.gather(*crowd)) >= 100
+
+
+FIELDS = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 8000) for number in range(100))
+
+
+async def until_cut(line: Line, text: bytes) -> int:
+    """How many bytes of ``text`` go out before the gateway hangs up."""
+    sent = 0
+    try:
+        for at in range(0, len(text), 4000):
+            line.writer.write(text[at : at + 4000])
+            await line.writer.drain()
+            sent += len(text[at : at + 4000])
+            await asyncio.sleep(0.002)
+    except ConnectionError:
+        pass
+    return sent
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "GET / HTTP/1.1\r\n",
+        HEAD + "Transfer-Encoding: chunked\r\n\r\n0\r\n",  # trailers
+        HEAD + "Content-Length: 1\r\n\r\nxGET / HTTP/1.1\r\n",  # a second head
+    ],
+)
+async def test_fields_have_a_bound_together(deck: Deck, editor: ToyEditor, before: str) -> None:
+    line = await Line.open(deck)
+    await line.say(before.format(deck.base()))
+    assert await until_cut(line, FIELDS) < 300_000  # with what lies in the kernel's buffers
+    line.writer.close()
+
+
+async def test_a_head_that_comes_in_one_piece_has_the_same_bound(deck: Deck, editor: ToyEditor) -> None:
+    head = f"GET / HTTP/1.1\r\nHost: {deck.base()}\r\nAuthorization: Bearer secret-a\r\nConnection: close\r\n"
+    for count, status in ((7, b"200"), (9, b"400")):
+        fields = "".join(f"X-{number}: {'x' * 8000}\r\n" for number in range(count))
+        answer = await deck.raw(f"{head}{fields}\r\n".encode())
+        assert answer.split()[1] == status
+
+
+async def test_who_sends_a_large_body_in_vain_reads_why(deck: Deck, editor: ToyEditor) -> None:
+    async with deck.ask("POST", "/", headers={"Authorization": "Bearer wrong"}, data=b"x" * 1_000_000) as answer:
+        assert answer.status == 403
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can connect as other accounts")
+@pytest.mark.parametrize("patience", [Patience(connections=3)])
+async def test_one_account_has_so_many_connections_and_others_have_theirs(deck: Deck, editor: ToyEditor) -> None:
+    deck.publish(owner_uid=4001)
+    held = []
+    for _ in range(3):
+        connection = socket_of(4002)
+        connection.connect(("127.0.0.1", deck.port))
+        held.append(connection)
+    await asyncio.sleep(0.1)
+    refused = await ask_as(4002, deck, "/")
+    assert refused.status == 429
+    assert "too-many-connections" in refused.page
+    assert (await ask_as(4001, deck, "/", "Authorization: Bearer secret-a")).status == 200
+    held.pop().close()
+    await asyncio.sleep(0.1)
+    assert (await ask_as(4002, deck, "/")).status == 401
+    for one in held:
+        one.close()

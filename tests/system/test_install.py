@@ -49,10 +49,9 @@ def test_services_are_shut_in(workstation: Workstation, unit: str, figures: dict
     assert float(figure[1]) <= MOST_EXPOSURE
 
 
-def test_the_gateways_memory_is_bounded_and_it_comes_back(workstation: Workstation) -> None:
-    shown = {
-        name: workstation.show("notebookd-gateway.service", name) for name in ("MemoryMax", "MemorySwapMax", "Restart")
-    }
+@pytest.mark.parametrize("unit", ["notebookd.service", "notebookd-gateway.service"])
+def test_a_services_memory_is_bounded_and_it_comes_back(workstation: Workstation, unit: str) -> None:
+    shown = {name: workstation.show(unit, name) for name in ("MemoryMax", "MemorySwapMax", "Restart")}
     assert shown == {"MemoryMax": str(2 * 2**30), "MemorySwapMax": "0", "Restart": "always"}
 
 
