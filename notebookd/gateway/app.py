@@ -121,6 +121,8 @@ class Gateway:
             authorization=request.headers.get(hdrs.AUTHORIZATION),
             sessions=headers.cookie_values(request.headers, self._cookie),
             fetch_site=request.headers.get("Sec-Fetch-Site"),
+            fetch_mode=request.headers.get("Sec-Fetch-Mode"),
+            fetch_dest=request.headers.get("Sec-Fetch-Dest"),
             referer=request.headers.get(hdrs.REFERER),
         )
 

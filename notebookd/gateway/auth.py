@@ -12,9 +12,10 @@ owner (or a page that the owner opened) wrote. Three separate questions are aske
   account of this machine: a session is good for the account that began it, the token for the owner's (and root's, who
   can be anybody). Trusted proxies and other machines have no account here: what they show is good from there.
 * *From where?* A cookie goes along whoever wrote the page, so a websocket, or a method that changes something, must
-  also come from a page of this very notebook. With ``unsecureHttp`` there is no cookie to abuse, but any page in
-  the user's browser can reach the address, so this question is asked then too. Who shows the token itself needs
-  no Origin: a foreign page does not know it.
+  also come from a page of this very notebook; and what a page of another site loads into itself (an image, a script,
+  a frame) is refused, while a link that leads here is not. With ``unsecureHttp`` there is no cookie to abuse, but any
+  page in the user's browser can reach the address, so this question is asked then too. Who shows the token itself
+  needs no Origin: a foreign page does not know it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ class Facts:
     sessions: tuple[str, ...] = ()
     """Values of every cookie that may be our session."""
     fetch_site: str | None = None
-    """``Sec-Fetch-Site``, which no page can forge."""
+    """``Sec-Fetch-Site``, which no page can forge; likewise mode and destination."""
+    fetch_mode: str | None = None
+    fetch_dest: str | None = None
     referer: str | None = None
 
 
@@ -154,7 +157,9 @@ def decide(facts: Facts, route: Route, *, now_s: float) -> Decision:
         return Refuse(why=Why.OTHER_ACCOUNT)
     if tokens and proof is not _Proof.BEARER and not facts.websocket and facts.method in _NAVIGATION_METHODS:
         return Redirect(location=_local(target), start_session=proof is _Proof.QUERY)
-    if (facts.websocket or facts.method not in _SAFE_METHODS) and not _comes_from_home(facts, proof):
+    if _changes_something(facts) and not _comes_from_home(facts, proof):
+        return Refuse(why=Why.FOREIGN_ORIGIN)
+    if proof in {_Proof.SESSION, _Proof.NONE_ASKED} and _is_loaded_by_another_site(facts):
         return Refuse(why=Why.FOREIGN_ORIGIN)
     return Allow(
         target=target,
@@ -237,6 +242,18 @@ def _comes_from_home(facts: Facts, proof: _Proof) -> bool:
     if facts.referer is not None:
         return facts.referer.lower().startswith(home + "/")
     return proof is _Proof.NONE_ASKED  # a program; browsers of this decade name an Origin with every such method
+
+
+def _changes_something(facts: Facts) -> bool:
+    return facts.websocket or facts.method not in _SAFE_METHODS
+
+
+def _is_loaded_by_another_site(facts: Facts) -> bool:
+    """Whether a browser says so; it says nothing to an address that is neither encrypted nor this machine's own."""
+    if facts.fetch_site is None or facts.fetch_site.lower() in {"same-origin", "none"}:
+        return False
+    leads_here = facts.fetch_mode == "navigate" and facts.fetch_dest == "document"
+    return not (leads_here and facts.method in _NAVIGATION_METHODS)
 
 
 def without_token(target: str) -> tuple[str, tuple[str, ...]]:

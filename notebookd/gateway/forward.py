@@ -72,6 +72,8 @@ async def forward(
     async with answering as answer:
         if not _OK <= answer.status <= _LAST_STATUS:
             raise aiohttp.ClientPayloadError(f"{answer.status} is no status of an answer")
+        if not headers.is_plain(answer.raw_headers, answer.reason or "") or _is_older_than_its_encoding(answer):
+            raise aiohttp.ClientPayloadError("the answer's head can be read in more than one way")
         response = Relayed(answer)
         await response.prepare(request)
         try:
@@ -82,6 +84,13 @@ async def forward(
             if request.transport is not None:
                 request.transport.abort()
         return response
+
+
+def _is_older_than_its_encoding(answer: aiohttp.ClientResponse) -> bool:
+    """HTTP/1.0 knows no Transfer-Encoding, and what is no HTTP/1 has no business here."""
+    if answer.version is None or answer.version.major != 1:
+        return True
+    return answer.version < aiohttp.HttpVersion11 and hdrs.TRANSFER_ENCODING in answer.headers
 
 
 class _Once:

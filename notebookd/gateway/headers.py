@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from notebookd.gateway.auth import SESSION_COOKIES, without_token
 
-__all__ = ["cookie_values", "of_answer", "of_api_request", "of_request"]
+__all__ = ["cookie_values", "is_plain", "of_answer", "of_api_request", "of_request"]
 
 _HOP_BY_HOP: Final = frozenset(
     {
@@ -32,6 +32,8 @@ _FORWARDED: Final = re.compile(r"(x-)?forwarded(-|$)|x-real-ip$|x-original-|x-re
 _OF_THIS_HANDSHAKE: Final = "sec-websocket-"
 _ALWAYS_KEPT: Final = frozenset({"host", "content-length", "set-cookie"})
 """``Connection: host`` cannot talk us out of these."""
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TEXT: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _DOMAIN_ATTRIBUTE: Final = re.compile(r";\s*domain\s*(=[^;]*)?(?=;|$)", re.IGNORECASE)
 
 
@@ -96,6 +98,19 @@ def of_answer(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
             continue
         kept.add(name, _encodable(_DOMAIN_ATTRIBUTE.sub("", value) if lower == "set-cookie" else value))
     return kept
+
+
+def is_plain(raw: Iterable[tuple[bytes, bytes]], reason: str) -> bool:
+    """Whether an answer's fields and its ``reason`` can be read in one way, and be passed on as they are.
+
+    Names are tokens, nothing holds a control character, and a body is ``chunked`` or in no transfer encoding.
+    """
+    encodings = [value.strip().lower() for name, value in raw if name.lower() == b"transfer-encoding"]
+    return (
+        encodings in ([], [b"chunked"])
+        and _TEXT.fullmatch(reason.encode("utf-8", "surrogateescape")) is not None
+        and all(_TOKEN.fullmatch(name) and _TEXT.fullmatch(value) for name, value in raw)
+    )
 
 
 def cookie_values(headers: CIMultiDictProxy[str], name: str) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ def other_account(peer: Peer) -> Page:
 
 
 def foreign_origin() -> Page:
-    """For a websocket or a changing request that did not come from a page of this notebook."""
+    """For a websocket, a changing request or a part of a page that did not come from a page of this notebook."""
     body = _text("The request came from a page of another origin, or did not say where it came from.") + _soft(
         "Programs: send the notebook's token as Authorization: Bearer, and no Origin."
     )

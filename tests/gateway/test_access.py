@@ -239,7 +239,7 @@ async def test_unsafe_methods_come_from_home(
     async with deck.ask("POST", "/", headers=_from(deck, case)) as answer:
         assert answer.status == (200 if unsecured else 403)
     async with deck.ask("GET", "/", headers=_from(deck, case)) as answer:
-        assert answer.status == 200
+        assert answer.status == (403 if case == "fetched-cross" else 200)
 
 
 async def test_unsecured_notebook_asks_for_no_token_and_still_hides_it(deck: Deck, editor: ToyEditor) -> None:
@@ -270,3 +270,40 @@ async def test_no_token_is_logged(deck: Deck, editor: ToyEditor, caplog: pytest.
         assert answer.status == 403
     assert "secret-a" not in caplog.text
     assert "wrong-token-too" not in caplog.text
+
+
+def fetched(site: str, mode: str, dest: str) -> dict[str, str]:
+    return {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+
+
+@pytest.mark.parametrize("unsecure", [False, True])
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (fetched("cross-site", "navigate", "document"), 200),  # a link that somebody followed
+        (fetched("same-site", "navigate", "document"), 200),
+        (fetched("none", "navigate", "document"), 200),
+        (fetched("same-origin", "no-cors", "image"), 200),
+        (fetched("same-origin", "cors", "empty"), 200),
+        (fetched("same-origin", "navigate", "iframe"), 200),
+        ({}, 200),
+        (fetched("cross-site", "no-cors", "image"), 403),
+        (fetched("cross-site", "no-cors", "script"), 403),
+        (fetched("cross-site", "cors", "empty"), 403),
+        (fetched("cross-site", "navigate", "iframe"), 403),
+        (fetched("same-site", "no-cors", "script"), 403),  # another notebook's page, where they share a domain
+        (fetched("same-site", "navigate", "embed"), 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+async def test_what_another_sites_page_loads_into_itself_is_refused(
+    deck: Deck, editor: ToyEditor, unsecure: bool, said: dict[str, str], status: int
+) -> None:
+    cookie = {} if unsecure else {"Cookie": await deck.log_in()}
+    deck.publish(unsecure_http=unsecure)
+    async with deck.ask("GET", "/files/secret.csv", headers={**cookie, **said}) as answer:
+        assert answer.status == status
+    assert len(editor.seen) == (status == 200)
+    if not unsecure:  # a program that shows the token is no page
+        async with deck.ask("GET", "/files/secret.csv", headers={**BEARER, **said}) as answer:
+            assert answer.status == 200

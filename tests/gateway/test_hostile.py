@@ -172,6 +172,20 @@ BODY = b"Content-Length: 2\r\n\r\nok"
         b"HTTP/1.1 999 X\r\n" + BODY,
         b"HTTP/1.1 600 X\r\n" + BODY,
         b"HTTP/1.1 000 X\r\n" + BODY,
+        OK + b"Content-Length : 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        OK + b"X : a\r\n" + BODY,
+        OK + b"X\t: a\r\n" + BODY,
+        OK + b"X(: a\r\n" + BODY,
+        OK + b"X\xe4: a\r\n" + BODY,
+        OK + b"X: \x01\x1b[2J\x7f\r\n" + BODY,
+        b"HTTP/1.1 200 \x1b[2J\r\n" + BODY,
+        b"HTTP/2.0 200 OK\r\n" + BODY,
+        *(
+            OK + b"Transfer-Encoding: %s\r\n\r\n2\r\nok\r\n0\r\n\r\n" % encoding
+            for encoding in (b"xchunked", b"chunked, identity", b"identity", b"chunked\r\nTransfer-Encoding: chunked")
+        ),
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        *(OK + b"Content-Length: %s\r\n\r\nok" % length for length in (b"+2", b"2, 2", b"0x2", b"2_0", b"-1", b"")),
     ],
 )
 async def test_no_answer_that_can_be_read_in_two_ways_is_passed_on(deck: Deck, answered: bytes) -> None:
