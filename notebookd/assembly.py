@@ -293,7 +293,7 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
             require_room=lambda verb: notebooks.allowance.require_room(verb),
         ),
         datastores=Datastores(parts.movers, config.datastores),
-        archives=Archives(store, clock, notebooks, parts.movers, rooms.porter),
+        archives=Archives(store, clock, notebooks, parts.files, parts.movers, rooms.porter),
         syncs=Syncs(store, clock, notebooks, rooms.porter, rooms.reconciler.wake),
         snapshots=Snapshots(store, notebooks, parts.movers),
         readings=Readings(store, clock, gpus, rooms.porter, rooms.reconciler, parts.version),

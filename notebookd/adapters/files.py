@@ -8,6 +8,7 @@ directory descriptor, never followed, and never trusted.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
@@ -20,13 +21,12 @@ from notebookd import nofollow
 from notebookd.config import Paths
 from notebookd.domain.deadlines import Reason
 from notebookd.domain.run import NotebookId, RunId
-from notebookd.errors import WorkspaceFault
+from notebookd.errors import Conflict, WorkspaceFault
 from notebookd.ports.engine import LogLine
-from notebookd.ports.files import NotebookFolders, Usage
+from notebookd.ports.files import MARKER, NotebookFolders, Usage
 
 log = logging.getLogger(__name__)
 
-MARKER = ".workspace.initialized"
 NOTICES = {reason: f"NOTICE.notebookd.{reason}.txt" for reason in (Reason.TIMEOUT, Reason.IDLE_STOP)}
 _EDITOR_MODE = 0o2770  # setgid: what the editor makes belongs to the gateway's group
 
@@ -73,6 +73,11 @@ class LocalFiles:
         """Empty the trash that an earlier life left."""
         await _in_thread("empty the trash", _remove_tree, self._paths.trash)
 
+    async def remove_path(self, notebook_id: NotebookId, path: str) -> bool:
+        """Remove a part of the workspace."""
+        workspace = self.folders(notebook_id).workspace
+        return await asyncio.to_thread(_remove_path, workspace, path)
+
     async def leave_notice(self, notebook_id: NotebookId, reason: str, text: str | None) -> None:
         """Replace or remove the notice, whatever stands in its place now."""
         workspace = self.folders(notebook_id).workspace
@@ -107,6 +112,29 @@ class LocalFiles:
         except OSError:
             return None
         return Usage(used_bytes=None, free_bytes=space.f_bavail * space.f_frsize)
+
+
+def _remove_path(workspace: Path, path: str) -> bool:
+    *folders, name = path.split("/")
+    try:
+        with nofollow.open_directory(workspace, *folders) as folder:
+            return nofollow.remove_tree(folder, name)
+    except FileNotFoundError:
+        return False
+    except OSError as fault:
+        cause, hint = _UNREMOVED.get(fault.errno or 0, (f"{fault.strerror or fault}", None))
+        raise Conflict(f"cannot remove {path!r}: {cause}", hint=hint) from fault
+
+
+_UNREMOVED: dict[int, tuple[str, str | None]] = {
+    errno.EINVAL: (
+        "a part of it is a link or no folder, and links are not followed",
+        "remove the link by its own name",
+    ),
+    errno.EACCES: ("the folder that it is in may not be changed", "remove that folder, or change its mode with `exec`"),
+    errno.ENOTEMPTY: ("something is written there meanwhile", "stop what writes there, or the notebook, and try again"),
+    errno.EBUSY: ("something is mounted there", None),
+}
 
 
 async def _in_thread(what: str, work: Callable[..., None], *args: Any) -> None:

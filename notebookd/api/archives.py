@@ -45,6 +45,13 @@ async def write(call: Call) -> web.Response:
     return done()
 
 
+async def remove(call: Call) -> web.Response:
+    """DELETE /v1/notebook/{id}/archive: remove a file, or a folder with all that is in it."""
+    path = call.request.query.get("path", "")
+    await call.services.archives.remove(call.actor, call.notebook_id, path)
+    return done()
+
+
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
     """The body as it comes. It ends before its end with an error, so that nobody takes a half for the whole."""
     try:

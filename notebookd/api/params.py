@@ -96,6 +96,7 @@ BACKUPS = (
 )
 ARCHIVE = (Param("path", _Path, "below `/workspace`, or absolute, there or in a copied volume; all of it without"),)
 ARCHIVE_INTO = (Param("path", _Target, "below `/workspace`; all of it without"),)
+ARCHIVE_WITHOUT = (Param("path", _Target, "what goes, below `/workspace`"),)
 OBJECTS = (Param("prefix", str, "what the objects' paths begin with, the container first"),)
 DISCARD = (Param("discard", _Flag, "give up what could not be carried back (after SYNC_FAILED)"),)
 NOW = (Param("now", _Flag, "wait for no data: no snapshot, and what was not carried back stays here"),)

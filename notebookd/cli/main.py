@@ -34,6 +34,7 @@ VERBS = {
     "push-data": ("push_data", "Carry a notebook's changed data back."),
     "pull-data": ("pull_data", "Bring a notebook's data in anew."),
     "cp": ("copy", "Copy files into a notebook's workspace, or out of it."),
+    "rm": ("remove", "Remove files of a notebook's workspace."),
     "snapshot": ("snapshot", "List, fork or check snapshots of a workspace."),
     "datastore": ("datastore", "Show the datastores, and what is in them."),
     "label": ("label", "Set or remove labels of a notebook."),

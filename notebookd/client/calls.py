@@ -139,6 +139,10 @@ class Client(Link):
         """Unpack a tar stream, which ``fill`` writes, into a folder of the workspace."""
         self._upload(_notebook(notebook, "/archive"), {"path": path}, fill)
 
+    def remove_path(self, notebook: str, path: str) -> None:
+        """Remove a file of the workspace, or a folder with all that is in it."""
+        self._send("DELETE", _notebook(notebook, "/archive"), {"path": path}, timeout_s=_CHECK_TIMEOUT_S)
+
     def list_datastores(self) -> Reply[wire.DatastoreList]:
         """The datastores that the caller may read."""
         return self._get("/v1/datastore", wire.DatastoreList)

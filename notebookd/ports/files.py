@@ -11,6 +11,9 @@ from typing import Protocol
 from notebookd.domain.run import NotebookId, RunId
 from notebookd.ports.engine import LogLine
 
+MARKER = ".workspace.initialized"
+"""The file that says that a workspace is one: see :meth:`Files.prepare`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookFolders:
@@ -46,6 +49,12 @@ class Files(Protocol):
 
     async def remove(self, notebook_id: NotebookId) -> None:
         """Remove workspace (renamed to the trash first), editor folder and logs. Idempotent."""
+        ...
+
+    async def remove_path(self, notebook_id: NotebookId, path: str) -> bool:
+        """Remove what lies at ``path`` of the workspace, with all that is in it, and never through a link; False when
+        there is nothing. Needs no room on the disk. Raises :class:`~notebookd.errors.Conflict` where something on the
+        way is no folder or may not be changed, or something is written there meanwhile."""
         ...
 
     async def leave_notice(self, notebook_id: NotebookId, reason: str, text: str | None) -> None:

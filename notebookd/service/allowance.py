@@ -61,8 +61,8 @@ class Allowance:
         if excess := self.workspace_excess(notebook_id):
             raise QuotaExceeded(
                 f"cannot {verb}: {excess}",
-                hint="fetch what you need with `notebookctl cp` and copy an empty file over what is large, or ask an "
-                "admin for a larger [workspace] quota",
+                hint="remove what you do not need with `notebookctl rm NOTEBOOK:PATH` (`notebookctl cp` fetches it "
+                "before), or ask an admin for a larger [workspace] quota",
             )
 
     def require_fork(self, size_bytes: int, verb: str) -> None:

@@ -11,18 +11,19 @@ from contextlib import asynccontextmanager, contextmanager
 
 from notebookd.domain.actor import Actor
 from notebookd.domain.attached import Attached, Place
-from notebookd.domain.event import Event
 from notebookd.domain.run import NotebookId
 from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.spec import Fault
 from notebookd.domain.volumes import WORKSPACE, Volume, volume_id
 from notebookd.errors import Conflict, EngineError, NotFound, TooLarge, VolumeFault
 from notebookd.ports.clock import Clock
+from notebookd.ports.files import MARKER, Files
 from notebookd.ports.movers import Movers
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.porter import Porter
 from notebookd.service.datastores import SOURCE_NOT_FOUND
 from notebookd.service.faults import invalid
+from notebookd.service.happenings import happened
 from notebookd.service.notebooks import Notebooks
 
 log = logging.getLogger(__name__)
@@ -36,11 +37,14 @@ _IN_THE_WAY = frozenset({"DATASYNC_INVALID_SOURCE", "DATASYNC_ACCESS_DENIED"})
 class Archives:
     """Tar streams of workspaces and of volumes' copies. Each person has as many at once as there may be transfers."""
 
-    def __init__(self, store: Store, clock: Clock, notebooks: Notebooks, movers: Movers, porter: Porter) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, notebooks: Notebooks, files: Files, movers: Movers, porter: Porter
+    ) -> None:
         self.patience_s = PATIENCE_S
         self._store = store
         self._clock = clock
         self._notebooks = notebooks
+        self._files = files
         self._movers = movers
         self._porter = porter
         self._at_work: Counter[str] = Counter()
@@ -71,26 +75,33 @@ class Archives:
         verb = "write files of"
         entry = self._present(actor, notebook_id, verb)
         whole = _writable(entry, path, f"{verb} notebook {notebook_id}")
-        notebook = entry.notebook
-        now = self._clock.now()
-        happened = Event(
-            type="notebook.files",
-            at=now,
-            actor=actor.signature,
-            notebook_id=notebook_id,
-            owner=notebook.owner,
-            data={"path": whole},
-        )
-        closed = _volumes_within(notebook.spec.volumes)
+        said = happened("notebook.files", entry, actor, self._clock.now(), {"path": whole})
+        closed = _volumes_within(entry.notebook.spec.volumes)
         async with self._turn(actor, f"{verb} notebook {notebook_id}"):
             async with self._store.transaction() as tx:
-                await tx.append(happened)
+                await tx.append(said)
             with self._refusals(actor, notebook_id, verb):
                 written = await self._movers.write_archive(notebook_id, whole, tar, closed=closed)
             entry = self._present(actor, notebook_id, verb)
             if not entry.run.active and self._notebooks.allowance.workspace_excess(notebook_id):
                 await self._measure(notebook_id)
             return written
+
+    async def remove(self, actor: Actor, notebook_id: NotebookId, path: str) -> None:
+        """Remove what lies at ``path`` of a workspace, with all that is in it. Raises NotFound when there is nothing,
+        Conflict for what has to stay: all of the workspace, its mark, and what volumes are mounted in."""
+        verb = "remove files of"
+        what = f"{verb} notebook {notebook_id}"
+        entry = self._present(actor, notebook_id, verb)
+        whole = _removable(entry, path, what)
+        async with self._turn(actor, what):
+            async with self._store.transaction() as tx:
+                data = {"path": whole, "removed": True}
+                await tx.append(happened("notebook.files", entry, actor, self._clock.now(), data))
+            if not await self._files.remove_path(notebook_id, whole):
+                raise NotFound(f"cannot {what}: there is nothing at {whole}")
+            if not self._present(actor, notebook_id, verb).run.active:
+                await self._measure(notebook_id)
 
     async def _measure(self, notebook_id: NotebookId) -> None:
         """Look again at what was too much, which nobody does while the notebook is stopped."""
@@ -180,6 +191,27 @@ def _writable(entry: Entry, path: str, what: str) -> str:
             hint="copy by a folder beside it, or where the volume comes from",
         )
     return _in_workspace(entry, inside, what)
+
+
+def _removable(entry: Entry, path: str, what: str) -> str:
+    """The path below the workspace that ``path`` is, if it may be removed."""
+    inside = _inside(path, what)
+    if _below(WORKSPACE, inside) is None:
+        message = f"must be in {WORKSPACE}, or relative to it: nothing else is removed"
+        raise invalid(what, [Fault("$query.path", message)])
+    if (volume := _covering(entry, inside)) is not None:
+        cause = f"{volume.mount_path} is the volume {volume}, and no part of the workspace"
+        raise Conflict(f"cannot {what}: {cause}", hint="remove it where it comes from, or from within the notebook")
+    below = _in_workspace(entry, inside, what)
+    if below in {"", MARKER}:
+        raise Conflict(
+            f"cannot {what}: {below or 'the workspace itself'} has to stay as long as the notebook",
+            hint="name what is in it; `notebookctl delete` removes a notebook with its workspace",
+        )
+    if within := [each for each in _volumes_within(entry.notebook.spec.volumes) if each.startswith(f"{below}/")]:
+        cause = f"the volume at {WORKSPACE}/{within[0]} is mounted in it"
+        raise Conflict(f"cannot {what}: {cause}", hint="name what is beside the volume")
+    return below
 
 
 def _in_workspace(entry: Entry, inside: str, what: str) -> str:

@@ -38,6 +38,7 @@ QUERIES = {
     ("DELETE", "/v1/notebook/{id}"): "?force=true",
     ("GET", "/v1/notebook/{id}/exec"): "?command=id",
     ("GET", "/v1/notebook/{id}/archive"): "?path=none",
+    ("DELETE", "/v1/notebook/{id}/archive"): "?path=none",
 }
 CAST = (
     "owner",

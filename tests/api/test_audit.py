@@ -107,6 +107,13 @@ async def on_image(api: Api) -> Prepared:
     return f"?name={quote(IMAGE)}", None
 
 
+async def on_file(api: Api) -> Prepared:
+    """Asks it of a notebook that has a file."""
+    notebook = await api.create()
+    (api.world.config.paths.workspaces / notebook / "file").touch()
+    return notebook, None
+
+
 async def on_data(api: Api) -> Prepared:
     """Asks it of a notebook that has data of a datastore."""
     return await api.create(volumes=["sets@S3/in:/data:rw"]), {"direction": "push"}
@@ -136,12 +143,14 @@ PREPARED: Mapping[str, Prepare] = {
     "transfers.sync": on_data,
     "transfers.fork": on_snapshot,
     "archives.write": on_running(),
+    "archives.remove": on_file,
     "images.order": on_registry,
     "images.remove": on_image,
     "tokens.create": on_nothing(TOKEN),
     "tokens.delete": on_token,
     "tokens.renew": on_token,
 }
+QUERIES = {"archives.remove": "?path=file"}
 CHANGES = [route for route in ROUTES if route.method != "GET" and route.name not in CHANGE_NOTHING]
 
 
@@ -155,7 +164,7 @@ async def test_every_change_leaves_an_event_with_its_actor(api: Api, route: Rout
     if "{bid}" in route.path:
         backup = (await api.call("GET", f"/v1/notebook/{subject}/backup")).body["items"][0]["id"]
     path = route.path.replace("{bid}", backup).replace("{id}", subject).replace("{uuid}", subject)
-    query = subject if subject.startswith("?") else ""
+    query = subject if subject.startswith("?") else QUERIES.get(route.name, "")
     data = TAR if isinstance(route.takes, Media) else json.dumps(body).encode()
     async with api.session.request(route.method, f"http://localhost{path}{query}", data=data) as said:
         assert said.status in {200, 204}, await said.text()

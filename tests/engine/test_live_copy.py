@@ -53,6 +53,23 @@ def test_what_a_notebook_lays_out_leads_nowhere_else(live: Machine, tmp_path: Pa
     assert inward.returncode == 1
 
 
+def test_what_is_removed_is_gone_and_nothing_else(live: Machine, tmp_path: Path) -> None:
+    notebook = live.run()
+    script = (
+        "mkdir -p t/deep/er keep; ln -s ../keep t/out; echo x > keep/file; echo x > t/deep/er/file; chmod 500 t/deep"
+    )
+    live.execute(notebook, "sh", "-c", f"cd /workspace; {script}; echo x > file")
+    assert live.ctl("rm", f"{notebook}:t/out/file").returncode == 1
+    done = live.ctl("rm", f"{notebook}:/workspace/t", f"{notebook}:file")
+    assert done.returncode == 0, done.stderr
+    assert live.execute(notebook, "sh", "-c", "cd /workspace; ls -d t file keep/file 2>/dev/null; true").split() == [
+        "keep/file"
+    ]
+    live.stop(notebook)
+    assert live.ctl("rm", f"{notebook}:keep").returncode == 0
+    assert live.ctl("rm", f"{notebook}:keep").returncode == 1
+
+
 def test_who_leaves_half_way_leaves_nothing_behind(live: Machine, tmp_path: Path) -> None:
     notebook = live.run()
     live.execute(notebook, "sh", "-c", "head -c 300000000 /dev/zero > /workspace/large")

@@ -519,6 +519,26 @@ async def test_a_full_workspace_is_told_and_not_started_again(tmp_path: Path) ->
         await house.notebooks.start(ALICE, notebook)
 
 
+async def test_thousands_of_small_files_over_the_quota_go_at_once(tmp_path: Path) -> None:
+    world = data_world(tmp_path, workspace={"quota": "1KiB", "measure_every": "1m"})
+    async with open_house(world) as house:
+        notebook = await ask(house)
+        small = {f"many/{number % 7}/{number}": b"x" * 10 for number in range(2000)}
+        write_files(world.config.paths.workspaces / notebook, small)
+        await house.pass_time(61)
+        await stop(house, notebook)
+        with pytest.raises(QuotaExceeded) as refused:
+            await house.notebooks.start(ALICE, notebook)
+        assert "`notebookctl rm NOTEBOOK:PATH`" in str(refused.value.hint)
+        world.movers.reachable = False  # it takes nobody: what is gone is gone
+        await house.services.archives.remove(ALICE, notebook, "many/0")
+        world.movers.reachable = True
+        await house.services.archives.remove(ALICE, notebook, "many")
+        await house.notebooks.start(ALICE, notebook)
+        removed = [each.data for each in events(house, notebook) if each.type == "notebook.files"]
+        assert removed == [{"path": "many/0", "removed": True}, {"path": "many", "removed": True}]
+
+
 async def test_an_engine_that_is_away_changes_nothing_of_a_transfer(world: World) -> None:
     world.movers.held = True
     async with open_house(world) as house:

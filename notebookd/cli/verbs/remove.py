@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``notebookctl rm``."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+from notebookd.cli.here import Here, Verb, complete_notebook, pass_here
+from notebookd.cli.naming import notebook_id
+from notebookd.cli.output import clean
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Notebooks with their colon."""
+    return [CompletionItem(f"{name}:") for name in complete_notebook(ctx, param, incomplete)]
+
+
+@click.command("rm", cls=Verb)
+@click.argument("targets", metavar="NOTEBOOK:PATH...", nargs=-1, required=True, shell_complete=_complete)
+@pass_here
+def verb(here: Here, *, targets: tuple[str, ...]) -> None:
+    """Remove files of a notebook's workspace.
+
+    They are gone for good, and nothing is asked before. PATH is relative to /workspace. A folder goes with all that is
+    in it; a link goes, and what it points to stays. The notebook may be stopped, and over its quota. Volumes are no
+    part of the workspace.
+    """
+    named = [_named(here, target) for target in targets]
+    for target, notebook, path in named:
+        here.client.remove_path(notebook, path)
+        here.terminal.note(f"removed {clean(target)}")
+
+
+def _named(here: Here, target: str) -> tuple[str, str, str]:
+    notebook, colon, path = target.partition(":")
+    if not colon or not notebook or "/" in notebook:
+        raise click.UsageError(f"{target}: write NOTEBOOK:PATH; files here are removed by rm itself")
+    if ".." in path.split("/"):
+        raise click.UsageError(f"{path}: write it without ..")
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if not parts or (path.startswith("/") and parts == ["workspace"]):
+        raise click.UsageError(f"{target}: name what is in the workspace; delete removes a notebook with all of it")
+    return target, notebook_id(here, notebook), path
