@@ -22,6 +22,7 @@ from typing import TypeVar
 from notebookd import nofollow
 from notebookd.adapters.datastores import Folder, find_folder, find_in_store, in_time, volume_faults
 from notebookd.config import Config, Paths
+from notebookd.domain.advice import OTHER_VOLUMES
 from notebookd.domain.attached import Attached, Place
 from notebookd.domain.run import NotebookId
 from notebookd.domain.volumes import WORKSPACE, Source, StoreSource
@@ -33,7 +34,7 @@ T = TypeVar("T")
 DATA, SCRATCH, VERSIONS, USED, ASKED, SOURCE = "data", "scratch", "versions", "used", "asked", "source"
 _FOLDER_MODE = 0o700
 _MOUNT_POINT_MODE = 0o755
-_IN_THE_WAY = "mount it elsewhere by `notebookctl patch --volume`, or start without it and move what is there"
+_IN_THE_WAY = f"mount it elsewhere, or start without it and move what is there; {OTHER_VOLUMES.text}"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SOURCE_LIMIT = 4096
 

@@ -72,7 +72,7 @@ class Client(Link):
         self._send("DELETE", _notebook(notebook), {"force": True} if force else {})
 
     def start_notebook(self, notebook: str, *, discard: bool = False) -> None:
-        """Start a notebook; ``discard`` gives up what could not be pushed (from SYNC_FAILED)."""
+        """Start a notebook; ``discard`` gives up copies that could not be pushed, or brought up to date."""
         self._send("PUT", _notebook(notebook, "/start"), {"discard": True} if discard else {})
 
     def stop_notebook(self, notebook: str, *, at_once: bool = False) -> None:

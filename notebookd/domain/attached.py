@@ -47,6 +47,8 @@ class Attached:
     dirty: bool = False
     given_up: bool = False
     """Its owner gave up what was not pushed: the next pull begins with an empty copy."""
+    stuck: bool = False
+    """No pull brings its copy up to date: only an empty one will do."""
     version: str | None = None
     """Of a shared copy: which."""
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
+from notebookd.domain.advice import STUCK, UNPUSHED, about_pull
 from notebookd.domain.attached import Attached, Place
 from notebookd.domain.run import FINAL, Outcome, Run, RunState
 from notebookd.domain.snapshots import Snapshot
@@ -19,14 +20,6 @@ from notebookd.domain.syncing import Sync, SyncCause, SyncKind, SyncState, Trans
 
 USERS_FAULT = frozenset({"DATASYNC_SOURCE_NOT_FOUND", "DATASYNC_INVALID_SOURCE", "DATASYNC_TOO_LARGE"})
 """Info codes of what its user asked for and cannot be had: the run is FAILED. All else is ERROR."""
-
-
-_ADVICE = {
-    "DATASYNC_ACCESS_DENIED": "; whose the data is, or an admin, can change that",
-    "DATASYNC_UNREACHABLE": "; start it again when that can be reached",
-    "DATASYNC_ERROR": "; see `notebookctl bugreport`",
-}
-"""What to do about data that did not come in."""
 
 
 def new_sync(
@@ -97,6 +90,9 @@ def absorbed(run: Run, before: Sync | None, after: Sync, now: datetime) -> Run:
                 for each in run.volumes
             )
             run = replace(run, volumes=attached)
+    stuck = {each.volume_id for each in after.transfers if each.state is SyncState.FAILED and each.code in STUCK}
+    if after.kind is SyncKind.PULL and stuck - was_over:
+        run = replace(run, volumes=tuple(replace(each, stuck=each.stuck or each.id in stuck) for each in run.volumes))
     return run
 
 
@@ -104,7 +100,7 @@ def _moved(attached: Attached, sync: Sync, transfer: Transfer, run: Run, now: da
     if sync.kind is SyncKind.PULL:
         version = (transfer.facts or {}).get("version")
         shared = str(version) if attached.place is Place.CACHE and version else None
-        return replace(attached, pulled_at=now, present=True, given_up=False, version=shared)
+        return replace(attached, pulled_at=now, present=True, given_up=False, stuck=False, version=shared)
     quiet = run.state in FINAL or run.state is RunState.FINALIZING
     return replace(attached, pushed_at=now, dirty=attached.dirty and not quiet)
 
@@ -115,13 +111,12 @@ def failed_in(sync: Sync) -> Outcome:
     code, message = (failure.code, failure.message) if failure is not None else ("DATASYNC_ERROR", "")
     volume = failure.volume if failure is not None else None
     what = str(volume) if volume is not None else "the workspace"
-    advice = _ADVICE.get(code, "")
-    if code == "DATASYNC_SOURCE_NOT_FOUND" and volume is not None and volume.store is not None:
-        advice = f"; `notebookctl datastore objects {volume.store.alias}` shows what there is"
+    alias = volume.store.alias if volume is not None and volume.store is not None else None
+    advice = about_pull(code, mount=volume.mount_path if volume is not None else "/workspace", alias=alias)
     return Outcome(
         state=RunState.FAILED if code in USERS_FAULT else RunState.ERROR,
         code=code,
-        message=f"cannot bring in {what}: {message}{advice}",
+        message=f"cannot bring in {what}: {message}; {advice}",
     )
 
 
@@ -134,8 +129,7 @@ def failed_out(sync: Sync) -> Outcome:
     return Outcome(
         state=RunState.SYNC_FAILED,
         code=code,
-        message=f"cannot carry back {what}: {message}; the local copy is kept: `notebookctl push-data` tries again, "
-        f"`notebookctl cp NOTEBOOK:{mount} .` reads it, `notebookctl start --discard` gives it up",
+        message=f"cannot carry back {what}: {message}; the local copy is kept: {UNPUSHED.on(mount=mount)}",
     )
 
 

@@ -296,8 +296,7 @@ def _clone(git: Git, branch: str, before: Mapping[str, Any] | None) -> Commit:
 def _rewritten() -> Fault:
     return Fault(
         Code.NOT_FAST_FORWARD,
-        "cannot bring the repository up to date: its history was rewritten; nothing was changed here; "
-        "reset the volume to take what there is now",
+        "cannot bring the repository up to date: its history was rewritten; nothing was changed here",
     )
 
 

@@ -134,9 +134,9 @@ class Notes:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise Fault(Code.ERROR, f"cannot read {name} of the local copy: it is damaged; reset the volume") from error
+            raise Fault(Code.DAMAGED, f"cannot read {name} of the local copy: it is damaged") from error
         if not isinstance(said, dict) or said.get("format") != 1:
-            raise Fault(Code.ERROR, f"cannot read {name} of the local copy: another version wrote it")
+            raise Fault(Code.DAMAGED, f"cannot read {name} of the local copy: another version wrote it")
         rows: dict[str, Row] = said["files"]
         return rows
 
@@ -168,7 +168,7 @@ def _read(rows: Mapping[str, Row], decode: Callable[[Row], T]) -> dict[str, T]:
     try:
         return {path: decode(row) for path, row in rows.items()}
     except (TypeError, ValueError, IndexError) as error:
-        raise Fault(Code.ERROR, "cannot read what is remembered of the local copy: it is damaged") from error
+        raise Fault(Code.DAMAGED, "cannot read what is remembered of the local copy: it is damaged") from error
 
 
 def _entry(row: Row) -> Entry:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+from notebookd.domain import advice
 from notebookd.domain.actor import Actor
 from notebookd.domain.deadlines import Patience
 from notebookd.domain.event import Event
@@ -57,14 +58,7 @@ from notebookd.service.starts import Starts
 
 _S = NotebookState
 STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
-_UNPUSHED = (
-    "its local copy holds what was not carried back: `notebookctl push-data` tries again, `cp NOTEBOOK:/MOUNT .` reads "
-    "it, `start --discard` gives it up"
-)
-_STOPPING = (
-    "it still ends, and carries its data back: `notebookctl why` says how far, `notebookctl stop` waits for it, "
-    "`notebookctl stop --now` gives it up"
-)
+_UNPUSHED = f"its local copy holds what was not carried back: {advice.UNPUSHED.text}"
 ACTIVE = frozenset({_S.STARTING, _S.RUNNING, _S.RESTARTING})
 
 
@@ -203,7 +197,7 @@ class Notebooks:
             if state not in STOPPED or (state is _S.SYNC_FAILED and not discard):
                 _refuse("start", entry, state, hint=_UNPUSHED if state is _S.SYNC_FAILED else None)
             self.allowance.require_workspace(notebook_id, f"start notebook {notebook_id}")
-            self.starts.require_place(actor, entry.notebook)
+            self.starts.require_place(actor, entry.notebook, unpushed=state is _S.SYNC_FAILED)
             resources = entry.notebook.spec.resources
             self.allowance.require_gpus(actor, resources, f"start notebook {notebook_id}")
             self.allowance.require_minutes(actor, resources, f"start notebook {notebook_id}")
@@ -373,7 +367,7 @@ def _missing(verb: str, notebook_id: NotebookId) -> NotFound:
 
 def _refuse(verb: str, entry: Entry, state: NotebookState, *, hint: str | None = None) -> NoReturn:
     if state is _S.STOPPING and hint is None:
-        hint = _STOPPING
+        hint = advice.STOPPING.text
     fault: NotebookdError = Conflict(
         f"cannot {verb} notebook {entry.notebook.id}: it is {state}", hint=hint, details={"state": str(state)}
     )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from notebookd.domain.actor import Actor
+from notebookd.domain.advice import OTHER_VOLUMES, WITHDRAWN
 from notebookd.domain.attached import attach
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.datastores import DataRules, rights_faults
@@ -36,22 +37,26 @@ class Starts:
         if faults:
             raise invalid(what, faults)
 
-    def require_place(self, actor: Actor, notebook: Notebook) -> None:
+    def require_place(self, actor: Actor, notebook: Notebook, *, unpushed: bool) -> None:
         """Raise Conflict when a stopped notebook's volumes are no longer to be had by ``actor``, who starts it."""
         what = f"start notebook {notebook.id}"
         try:
             self.require_rights(actor, notebook.spec.volumes, what)
         except InvalidRequest as fault:
-            raise Conflict(fault.message, hint="change its volumes with `notebookctl patch --volume`") from fault
+            raise Conflict(fault.message, hint=(WITHDRAWN if unpushed else OTHER_VOLUMES).text) from fault
 
     def first_run(self, notebook: Notebook, now: datetime, origin: Origin | None = None) -> Run:
         """The first run of a notebook, whose workspace is filled from ``origin``. Raises Conflict."""
         return self._make(notebook, now, 1, None, origin)
 
     def next_run(self, notebook: Notebook, earlier: Run, now: datetime, *, discard: bool) -> Run:
-        """The run that follows ``earlier``. With ``discard`` what was not pushed is given up. Raises Conflict."""
+        """The run that follows ``earlier``. With ``discard`` copies are given up that were not pushed, or that no pull
+        brings up to date. Raises Conflict."""
         if discard:
-            given_up = [replace(each, dirty=False, given_up=True) if each.dirty else each for each in earlier.volumes]
+            given_up = [
+                replace(each, dirty=False, stuck=False, given_up=True) if each.dirty or each.stuck else each
+                for each in earlier.volumes
+            ]
             earlier = replace(earlier, volumes=tuple(given_up))
         return follow(earlier, self._make(notebook, now, earlier.number + 1, earlier, earlier.origin), now)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from notebookd.domain import advice
 from notebookd.domain.actor import Actor
 from notebookd.domain.attached import Attached
 from notebookd.domain.data_plan import new_sync
@@ -21,6 +22,10 @@ from notebookd.service.notebooks import Notebooks, entry_state
 
 _MOVING = frozenset({NotebookState.RUNNING, NotebookState.SYNC_FAILED})
 SHOWN = 20
+_HINTS = {
+    NotebookState.SYNC_FAILED: f"what was not carried back would be in its way: {advice.UNPUSHED.text}",
+    NotebookState.STOPPING: advice.STOPPING.text,
+} | dict.fromkeys(advice.RUNNING_ONLY.given_in, advice.RUNNING_ONLY.text)
 
 
 class Syncs:
@@ -65,7 +70,7 @@ class Syncs:
         if state not in _MOVING or (kind is SyncKind.PULL and state is not NotebookState.RUNNING):
             raise Conflict(
                 f"cannot {what}: it is {state}",
-                hint="its data comes in at each start and goes back at each stop",
+                hint=_HINTS.get(state),
                 details={"state": str(state)},
             )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from notebookd.config import readable_size
+from notebookd.domain.advice import BEGIN_ANEW, STUCK
 from notebookd.domain.deadlines import Deadline, Patience, deadline_of
 from notebookd.domain.observed import Unknown
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
@@ -139,6 +140,8 @@ def _ended(syncs: Sequence[Sync], *, alive: bool) -> list[str]:
                 sentences.append(f"The last {kind} of {what} was done; {transfer.message}.")
             elif transfer.state is SyncState.FAILED and (alive or kind is SyncKind.SNAPSHOT):
                 sentences.append(f"The last {kind} of {what} failed: {transfer.message} ({transfer.code}).")
+                if kind is SyncKind.PULL and transfer.code in STUCK and transfer.volume is not None:
+                    sentences.append(f"Once it is stopped, {BEGIN_ANEW.on(mount=transfer.volume.mount_path)}.")
     return sentences
 
 

@@ -144,7 +144,7 @@ class TestTransfers:
         found = await api.get(notebook)
         assert found["status"]["state"] == "SYNC_FAILED"
         assert "the remote is full" in str(found["status"])
-        assert "`notebookctl start --discard` gives it up" in await why(api, notebook)
+        assert "`notebookctl start --discard NOTEBOOK` gives it up" in await why(api, notebook)
         assert (await api.order(notebook, "start")).status == 409
         assert (await api.call("PUT", f"/v1/notebook/{notebook}/start?discard=maybe")).status == 400
         assert (copy_of(api, notebook) / "new").exists()

@@ -153,9 +153,10 @@ def test_a_run_whose_data_does_not_come_in_ends(code: str, state: RunState) -> N
     ("text", "code", "advice"),
     [
         ("c@S3/p:/a", "DATASYNC_SOURCE_NOT_FOUND", "`notebookctl datastore objects S3` shows what there is"),
-        ("https://h.example/x.git:/a", "DATASYNC_SOURCE_NOT_FOUND", "nobody answers"),
-        ("c@S3:/a", "DATASYNC_UNREACHABLE", "start it again when that can be reached"),
-        ("c@S3:/a", "DATASYNC_ERROR", "`notebookctl bugreport`"),
+        ("https://h.example/x.git:/a", "DATASYNC_SOURCE_NOT_FOUND", "`--volume` for each one to have"),
+        ("https://h.example/x.git:/a", "DATASYNC_NOT_FAST_FORWARD", "gives it up and takes what there is now"),
+        ("c@S3:/a", "DATASYNC_UNREACHABLE", "`notebookctl start NOTEBOOK` tries again"),
+        ("c@S3:/a", "DATASYNC_ERROR", "`notebookctl bugreport` collects what is known of it"),
     ],
 )
 def test_a_run_whose_data_does_not_come_in_says_what_to_do(text: str, code: str, advice: str) -> None:

@@ -10,10 +10,14 @@ from notebookd.cli.naming import notebook_id
 from notebookd.cli.result import show_changed, show_entry
 from notebookd.cli.waiting import wait_until_running
 
+_MAY_HOLD = frozenset({"SYNC_FAILED", "ERROR", "FAILED", "STOPPED"})
+
 
 @click.command("start", cls=Verb)
 @notebook_argument
-@click.option("--discard", is_flag=True, help="Give up what could not be pushed (after SYNC_FAILED).")
+@click.option(
+    "--discard", is_flag=True, help="Give up local copies of volumes that could not be pushed, or brought up to date."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @wait_option
 @output_option
@@ -37,15 +41,16 @@ def verb(here: Here, *, notebook: str, discard: bool, yes: bool, wait: bool | No
 def _agree(here: Here, identity: str) -> None:
     """What is given up is gone for good: ask before."""
     found = here.client.get_notebook(identity).value
-    if found.status.state != "SYNC_FAILED":  # there is nothing to give up
+    if found.status.state not in _MAY_HOLD:  # there is nothing to give up
         return
     if not here.terminal.answers():
         raise click.UsageError(
-            f"notebook {found.spec.name} holds the only copy of data; without a terminal to ask on, giving it up takes "
-            "--discard --yes"
+            f"notebook {found.spec.name} may hold the only copy of data; without a terminal to ask on, giving it up "
+            "takes --discard --yes"
         )
     click.confirm(
-        f"Notebook {found.spec.name} holds changes that could not be carried back. Give them up and start it?",
+        f"Notebook {found.spec.name} may hold changes that could not be carried back, or that no new data goes over. "
+        "Give them up and start it?",
         abort=True,
         err=True,
     )
