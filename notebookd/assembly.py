@@ -21,6 +21,7 @@ from notebookd.domain.xids import Action, XidRules
 from notebookd.ports.activity import Traffic
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.clock import Clock
+from notebookd.ports.directory import Directory
 from notebookd.ports.editor import Editor
 from notebookd.ports.engine import Engine
 from notebookd.ports.files import Files
@@ -31,7 +32,7 @@ from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
 from notebookd.ports.telemetry import Telemetry
 from notebookd.ports.volumes import Volumes
-from notebookd.reconciler.allocation import Allocator, QuotaBook
+from notebookd.reconciler.allocation import Allocator, Learn, QuotaBook, nobody_to_learn_of
 from notebookd.reconciler.execute import Executor, Ports
 from notebookd.reconciler.gpu_watch import GpuWatch, Pace
 from notebookd.reconciler.idle_watch import IdleWatch
@@ -41,6 +42,7 @@ from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, Settings
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
+from notebookd.service.accounts import Accounts
 from notebookd.service.archives import Archives
 from notebookd.service.datastores import Datastores
 from notebookd.service.gpus import GpuBoard
@@ -75,9 +77,11 @@ class Parts:
     movers: Movers
     routes: RouteBoard
     quota: QuotaBook
+    directory: Directory
     host: HostCompute
     instance: str
     version: str
+    learn: Learn = nobody_to_learn_of
     account: Account = field(default_factory=Account)
     survey_every_s: float = SURVEY_EVERY_S
     min_free_bytes: int = 0
@@ -162,7 +166,7 @@ async def assemble(parts: Parts) -> Assembly:
 def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
     config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
     meter = Meter(store, clock, tariff_of(config.billing))
-    allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter)
+    allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter, parts.learn)
     machine = Machine(store, parts.engine, inventory, watch, allocator, clock)
     ports = _ports(parts)
     transfers = config.transfers
@@ -264,25 +268,16 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
 def _services(parts: Parts, rooms: _Rooms) -> Services:
     config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
     catalogue = Catalogue.of(config.images)
-    notebooks = Notebooks(
-        store,
-        clock,
-        Starts(catalogue, rooms.inventory, data_rules(config)),
-        rooms.inventory,
-        parts.quota,
-        rooms.reconciler.wake,
-        meter=rooms.meter,
-        patience=policy,
-        min_free_bytes=parts.min_free_bytes,
-    )
-    notebooks.allowance.workspace_bytes = config.workspace.quota_bytes
+    notebooks = _notebooks(parts, rooms, catalogue)
+    tokens = Tokens(store, clock)
     gpus = GpuBoard(store, clock, parts.gpus, rooms.inventory, rooms.watch, rooms.reconciler.wake)
     return Services(
         notebooks=notebooks,
         machine=rooms.machine,
         gpus=gpus,
         reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, rooms.porter, notebooks.allowance, policy),
-        tokens=Tokens(store, clock),
+        tokens=tokens,
+        accounts=Accounts(store, clock, parts.directory, tokens),
         usage=Usage(store, rooms.meter),
         images=Images(
             store,
@@ -304,11 +299,28 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         files=parts.files,
         clock=clock,
         quota=parts.quota,
+        directory=parts.directory,
         url_of=config.gateway.url_of,
         config=config,
         instance=parts.instance,
         version=parts.version,
     )
+
+
+def _notebooks(parts: Parts, rooms: _Rooms, catalogue: Catalogue) -> Notebooks:
+    notebooks = Notebooks(
+        parts.store,
+        parts.clock,
+        Starts(catalogue, rooms.inventory, data_rules(parts.config)),
+        rooms.inventory,
+        parts.quota,
+        rooms.reconciler.wake,
+        meter=rooms.meter,
+        patience=policy_of(parts.config),
+        min_free_bytes=parts.min_free_bytes,
+    )
+    notebooks.allowance.workspace_bytes = parts.config.workspace.quota_bytes
+    return notebooks
 
 
 def data_rules(config: Config) -> DataRules:

@@ -13,12 +13,15 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from notebookd import __version__, doctor, restore
-from notebookd.adapters.accounts import AccountQuotas, uid_of
+from notebookd.adapters.accounts import AccountQuotas
 from notebookd.adapters.api_socket import BACKLOG, listen
 from notebookd.adapters.clock import SystemClock
+from notebookd.adapters.directory import SystemDirectory, name_of
 from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.gateway_activity import GatewayNotes
@@ -52,10 +55,13 @@ from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S
 from notebookd.reload import Reload
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 GATEWAY_ACCOUNT = "notebookd-gateway"
 _FOLDER_MODE = 0o700
+_STARTUP_STEP_S = 5.0
 _MIGRATION_STEP_US = 60_000_000
 """A migration may take as long as it likes, as long as it gets on once in this time."""
 
@@ -104,12 +110,13 @@ async def serve(read_config: Callable[[], Config]) -> None:
             _store_of(config, clock, notifier) as store,
             _gpus_of(config, store, clock) as gpus,
             _assembly(config, store, clock, notifier, gpus) as assembly,
-            _api(config, assembly.services),
-            _bearers(config, assembly.services),
+            _api(config, assembly.services, notifier),
+            _bearers(config, assembly.services, notifier),
             asyncio.TaskGroup() as tasks,
         ):
             serving = tasks.create_task(assembly.reconciler.run(), name="reconciler")
             telling = tasks.create_task(log_events(store), name="log")
+            enrolling = tasks.create_task(assembly.services.accounts.enrol(), name="enrol")
             reload = Reload(config, read_config, assembly.reload)
             listening = tasks.create_task(_reload_when(reloading, reload, notifier, assembly), name="reload")
             notifier.ready(assembly.summary())
@@ -118,6 +125,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
             notifier.stopping()
             serving.cancel()
             telling.cancel()
+            enrolling.cancel()
             listening.cancel()
 
 
@@ -186,11 +194,10 @@ async def _assembly(
     instance = await instance_of(store)
     telemetry = PrometheusTelemetry()
     store.on_write = telemetry.wrote
-    files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
-    await files.sweep()
-
+    files = await _files(config)
+    account = Account(user=await _in_time(notifier, name_of, os.getuid()), pid=os.getpid())
     recipes = RecipeFolder(config.recipes)
-    quotas = AccountQuotas(config.quota, config.api.admin_group)
+    quotas = AccountQuotas(config.quota, config.api.admin_group, SystemDirectory(clock))
     volumes = LocalVolumes(config)
 
     def reload(fresh: Config) -> None:
@@ -199,8 +206,7 @@ async def _assembly(
         volumes.config = movers.config = fresh
         assembly.reload(fresh)
 
-    socket_path = config.engine.socket
-    async with PodmanEngine.open(socket_path, instance) as engine, PodmanImages.open(socket_path) as images:
+    async with PodmanEngine.open(config.engine.socket, instance) as engine, _images(config) as images:
         movers = ContainerMovers(engine, config, clock)
         assembly = await assemble(
             Parts(
@@ -208,7 +214,7 @@ async def _assembly(
                 store=store,
                 clock=clock,
                 gpus=gpus,
-                processes=SystemProcesses(),
+                processes=SystemProcesses(name_of=partial(_name_now, quotas.directory, account)),
                 engine=engine,
                 images=images,
                 recipes=recipes,
@@ -217,12 +223,14 @@ async def _assembly(
                 files=files,
                 volumes=volumes,
                 movers=movers,
-                routes=RouteFiles(config.paths, uid_of=uid_of),
+                routes=RouteFiles(config.paths, uid_of=store.find_account),
                 quota=quotas,
+                directory=quotas.directory,
+                learn=quotas.learn,
                 host=host_compute(),
                 instance=instance,
                 version=__version__,
-                account=Account(user=_own_name(), pid=os.getpid()),
+                account=account,
                 survey_every_s=min(SURVEY_EVERY_S, watchdog_interval_s() or SURVEY_EVERY_S),
                 min_free_bytes=config.store.min_free_bytes,
                 telemetry=telemetry,
@@ -232,16 +240,26 @@ async def _assembly(
         yield replace(assembly, reload=reload)
 
 
+def _images(config: Config) -> AbstractAsyncContextManager[PodmanImages]:
+    return PodmanImages.open(config.engine.socket)
+
+
+async def _files(config: Config) -> LocalFiles:
+    files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
+    await files.sweep()
+    return files
+
+
 def _turned(notifier: Notifier, summary: str) -> None:
     notifier.watchdog()
     notifier.status(summary)
 
 
 @asynccontextmanager
-async def _api(config: Config, services: Services) -> AsyncIterator[None]:
-    passed = listen_fds()
-    path, app = config.api.socket, make_app(services, _peers(config))
-    listeners = passed or [listen(path, config.api.group)]
+async def _api(config: Config, services: Services, notifier: Notifier) -> AsyncIterator[None]:
+    passed, path = listen_fds(), config.api.socket
+    app = make_app(services, await _in_time(notifier, _peers, config))
+    listeners = passed or [await _in_time(notifier, listen, path, config.api.group)]
     try:
         async with serving(app, listeners, backlog=BACKLOG):
             yield
@@ -251,16 +269,17 @@ async def _api(config: Config, services: Services) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _bearers(config: Config, services: Services) -> AsyncIterator[None]:
+async def _bearers(config: Config, services: Services, notifier: Notifier) -> AsyncIterator[None]:
     """Serve the gateway, where it may pass the API on: on a socket that it alone may open, and to tokens alone."""
     path = config.paths.bearers
     if not config.gateway.api:
         path.unlink(missing_ok=True)
         yield
         return
-    app = make_app(services, _peers(config), bearers_only=True)
+    app = make_app(services, await _in_time(notifier, _peers, config), bearers_only=True)
+    listener = await _in_time(notifier, listen, path, GATEWAY_ACCOUNT)
     try:
-        async with serving(app, [listen(path, GATEWAY_ACCOUNT)], backlog=BACKLOG, doors=Doors(connections=None)):
+        async with serving(app, [listener], backlog=BACKLOG, doors=Doors(connections=None)):
             yield
     finally:
         path.unlink(missing_ok=True)
@@ -272,11 +291,9 @@ def _peers(config: Config) -> PeerPolicy:
     )
 
 
-def _own_name() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
+def _name_now(directory: SystemDirectory, account: Account, uid: int) -> str:
+    """The name of a uid, which is not waited for; that of the daemon's own account is known."""
+    return account.user if uid == os.getuid() else directory.name_now(uid)
 
 
 def _service_uids() -> Iterator[int]:
@@ -285,6 +302,16 @@ def _service_uids() -> Iterator[int]:
         yield pwd.getpwnam(GATEWAY_ACCOUNT).pw_uid
     except KeyError:
         return
+
+
+async def _in_time(notifier: Notifier, look_up: Callable[..., T], *about: object) -> T:
+    """What must be looked up before anything is served, with systemd told that this takes its time: the directory
+    service may be slow."""
+    looking = asyncio.get_running_loop().run_in_executor(None, partial(look_up, *about))
+    while not (await asyncio.wait({looking}, timeout=_STARTUP_STEP_S))[0]:
+        log.warning("the directory service (NSS) does not answer: waiting")
+        notifier.extend_timeout(_MIGRATION_STEP_US)
+    return looking.result()
 
 
 if __name__ == "__main__":

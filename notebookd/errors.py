@@ -92,6 +92,12 @@ class RestoreRefused(NotebookdError):
     code = "restore-refused"
 
 
+class DirectoryUnavailable(NotebookdError):
+    """The machine's accounts cannot be looked up now."""
+
+    code = "directory-unavailable"
+
+
 class GpusUnavailable(NotebookdError):
     """The GPU driver cannot be asked now."""
 

@@ -12,18 +12,17 @@ are counted from the last parenthesis), and escape sequences for the terminal of
 from __future__ import annotations
 
 import os
-import pwd
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from notebookd.adapters.directory import name_of
 from notebookd.ports.processes import ProcessFacts, printable
 
 PROC = Path("/proc")
 STAT_LIMIT_BYTES = 4096
 CGROUP_LIMIT_BYTES = 64 * 1024
-NAMES_LIMIT = 1024
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -68,11 +67,11 @@ def pids(proc: Path = PROC) -> Iterator[int]:
 
 
 class SystemProcesses:
-    """The processes that /proc shows to this account. The names of accounts are looked up once."""
+    """The processes that /proc shows to this account. ``name_of`` is the name of a uid; a daemon's does not wait."""
 
-    def __init__(self, proc: Path = PROC) -> None:
+    def __init__(self, proc: Path = PROC, *, name_of: Callable[[int], str] = name_of) -> None:
         self._proc = proc
-        self._names: dict[int, str] = {}
+        self._name_of = name_of
 
     def look(self, pids: Collection[int]) -> Mapping[int, ProcessFacts]:
         """The facts about those pids that are processes."""
@@ -132,23 +131,11 @@ class SystemProcesses:
         return ProcessFacts(
             pid=pid,
             started=stat.start_ticks,
-            user=self._name(os.fstat(folder).st_uid),
+            user=self._name_of(os.fstat(folder).st_uid),
             command=printable(stat.name.decode("utf-8", "replace")),
             container_id=container.group(1).decode() if container else None,
             pid_namespace=_pid_namespace(folder),
         )
-
-    def _name(self, uid: int) -> str:
-        name = self._names.get(uid)
-        if name is None:
-            if len(self._names) >= NAMES_LIMIT:
-                self._names.clear()
-            try:
-                name = printable(pwd.getpwuid(uid).pw_name)
-            except KeyError:
-                name = str(uid)
-            self._names[uid] = name
-        return name
 
 
 def _pid_namespace(folder: int) -> str | None:

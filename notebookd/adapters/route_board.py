@@ -18,19 +18,17 @@ _OPEN = frozenset({NotebookState.STARTING, NotebookState.RUNNING, NotebookState.
 
 
 class RouteFiles:
-    """See :class:`~notebookd.ports.board.RouteBoard`."""
+    """See :class:`~notebookd.ports.board.RouteBoard`. ``uid_of`` is the uid on record of an owner."""
 
     def __init__(self, paths: Paths, *, uid_of: Callable[[str], int | None]) -> None:
         self._routes = paths.routes
         self._activity = paths.activity
         self._uid_of = uid_of
-        self._uids: dict[str, int] = {}
-        """An account that exists is asked for once: a directory service may be slow."""
         self._written: dict[NotebookId, routes.Route] = {}
 
     def publish(self, notebook: Notebook, run: Run) -> None:
         """Write the route if it says something new."""
-        route = _route(notebook, run, self._uid(notebook.owner))
+        route = _route(notebook, run, self._uid_of(notebook.owner))
         if self._written.get(notebook.id) == route:
             return
         try:
@@ -40,12 +38,6 @@ class RouteFiles:
             log.warning("cannot publish the route of notebook %s: %s", notebook.id, fault)
             return
         self._written[notebook.id] = route
-
-    def _uid(self, owner: str) -> int | None:
-        known = self._uids.get(owner)
-        if known is None and (known := self._uid_of(owner)) is not None:
-            self._uids[owner] = known
-        return known
 
     def list_published(self) -> list[NotebookId]:
         """By the files that are there."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from notebookd import wire
 from notebookd.api import (
     about,
+    accounts,
     archives,
     backup,
     config,
@@ -155,6 +156,9 @@ ROUTES: tuple[Route, ...] = (
           "End an app token"),
     Route("POST", "/v1/token/{id}/renew", _PERSON, tokens.renew,
           "Give an app token another value; the one before is worth nothing", gives=wire.Token),
+    Route("POST", "/v1/account/chown", _ADMIN, accounts.chown,
+          "Give the notebooks of one owner to another", takes=wire.Chown, gives=wire.Handover,
+          refuses=(404, 409), ours=True),
     Route("GET", "/v1/image", _READER, images.list_all,
           "The images, who uses them, and what can be built", gives=wire.ImageList, ours=True),
     Route("POST", "/v1/image", _ADMIN, images.order,
@@ -177,7 +181,7 @@ def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = Fals
     app[about.SERVED] = about.Served(ROUTES, services.version)
     app[MEMORY] = Memory(services.store, services.clock)
     app.on_response_prepare.extend((_never_stored, watch.stop))
-    callers = Callers(peers, services.tokens, services.clock, bearers_only=bearers_only)
+    callers = Callers(peers, services, bearers_only=bearers_only)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _guarded(route, services, callers))
     return app
@@ -193,7 +197,7 @@ def _guarded(
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         refuse_browsers(request)
-        actor = callers.identify(request)
+        actor = await callers.identify(request)
         require(route.access, actor, f"{request.method} {request.path}")
         with services.tokens.used(actor.token, lambda: _cut(request)):
             return await route.handler(Call(request=request, actor=actor, services=services))

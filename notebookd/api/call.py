@@ -18,11 +18,13 @@ from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.run import NotebookId
 from notebookd.errors import NotFound, TooLarge
 from notebookd.ports.clock import Clock
+from notebookd.ports.directory import Directory
 from notebookd.ports.engine import Engine
 from notebookd.ports.files import Files
 from notebookd.ports.store import Entry, Store
 from notebookd.ports.telemetry import Telemetry
 from notebookd.reconciler.allocation import QuotaBook
+from notebookd.service.accounts import Accounts
 from notebookd.service.archives import Archives
 from notebookd.service.datastores import Datastores
 from notebookd.service.gpus import GpuBoard
@@ -49,6 +51,7 @@ class Services:
     gpus: GpuBoard
     reasons: Reasons
     tokens: Tokens
+    accounts: Accounts
     usage: Usage
     images: Images
     datastores: Datastores
@@ -63,6 +66,7 @@ class Services:
     files: Files
     clock: Clock
     quota: QuotaBook
+    directory: Directory
     url_of: Callable[[str], str]
     config: Config
     instance: str

@@ -23,6 +23,7 @@ STATUS: dict[type[errors.NotebookdError], int] = {
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.StoreUnavailable: 503,
+    errors.DirectoryUnavailable: 503,
     errors.GpusUnavailable: 503,
     errors.VolumeFault: 503,
     errors.EngineUnavailable: 503,

@@ -52,6 +52,7 @@ VERBS = {
     "image": ("image", "Show the images that notebooks are made of, and see to them."),
     "capabilities": ("capabilities", "Show what notebooks can be made of."),
     "backup": ("backup", "Write a copy of the daemon's database to a file."),
+    "chown": ("chown", "Give what is one owner's to another, for admins."),
     "token": ("token", "Make and end app tokens, by which programs act for you."),
     "me": ("me", "Show who you are to the daemon."),
     "config": ("config", "Show or check the daemon's configuration."),

@@ -193,6 +193,11 @@ class Client(Link):
         """Give a token another value; the one before is worth nothing from now on."""
         return Reply(self._send("POST", f"/v1/token/{_segment(token)}/renew"), wire.Token)
 
+    def chown(self, old: str, new: str) -> Reply[wire.Handover]:
+        """Give the notebooks of one owner to another, for admins. The tokens of ``old`` end."""
+        wish = wire.Chown(from_=old, to=new)
+        return Reply(self._send("POST", "/v1/account/chown", body=wire.encode(wish)), wire.Handover)
+
     def delete_token(self, token: str) -> None:
         """End a token."""
         self._send("DELETE", f"/v1/token/{_segment(token)}")

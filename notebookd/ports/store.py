@@ -19,6 +19,7 @@ from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks, Lease
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
+from notebookd.ports.accounts import AccountReader, AccountWriter
 from notebookd.ports.ledger import LedgerReader, LedgerWriter
 from notebookd.ports.shelf import ShelfReader, ShelfWriter
 from notebookd.ports.tokens import TokenReader, TokenWriter
@@ -65,7 +66,7 @@ class DiskUse:
     ballast_bytes: int
 
 
-class Reader(LedgerReader, ShelfReader, TokenReader, Protocol):
+class Reader(AccountReader, LedgerReader, ShelfReader, TokenReader, Protocol):
     """Reads of the last committed state."""
 
     def find_entry(self, notebook_id: NotebookId) -> Entry | None:
@@ -132,7 +133,7 @@ class Reader(LedgerReader, ShelfReader, TokenReader, Protocol):
         ...
 
 
-class Transaction(LedgerWriter, ShelfWriter, TokenWriter, Protocol):
+class Transaction(AccountWriter, LedgerWriter, ShelfWriter, TokenWriter, Protocol):
     """One atomic change. Nothing of it is visible to a :class:`Reader` before it is committed."""
 
     async def put_notebook(self, notebook: Notebook) -> Notebook:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.run import FINAL, RunId, RunState
 from notebookd.domain.run import grant as give
+from notebookd.errors import DirectoryUnavailable
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.gpu_watch import GpuWatch
@@ -25,7 +26,16 @@ from notebookd.reconciler.record import write_entry
 _ENDING = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
 
 QuotaBook = Callable[[str], QuotaRule]
-"""The rule for an owner's name."""
+"""The rule for an owner's name. Raises DirectoryUnavailable where it depends on groups that are not known."""
+Learn = Callable[[Collection[str]], Awaitable[None]]
+"""Looks the owners up whose rules are to be asked for, as long as that takes a moment."""
+
+_UNTIL_KNOWN = QuotaRule(gpus=0)
+"""The rule of whose groups cannot be looked up: what they wait for on GPUs waits on."""
+
+
+async def nobody_to_learn_of(_: Collection[str]) -> None:
+    """For rules that depend on nothing that must be looked up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +59,9 @@ class Allocator:
         quota: QuotaBook,
         policy: LifecyclePolicy,
         meter: Meter,
+        learn: Learn,
     ) -> None:
+        self._learn = learn
         self._meter = meter
         self.policy = policy
         self._store = store
@@ -93,6 +105,7 @@ class Allocator:
         waiting = [entry for entry in self._store.list_unsettled() if entry.run.waiting]
         if not waiting:
             return []
+        await self._learn({entry.notebook.owner for entry in waiting})
         if any(entry.run.resources.gpu for entry in waiting):
             await self._watch.look()
         async with self._store.transaction() as tx:
@@ -118,7 +131,13 @@ class Allocator:
 
     def _lease_policy(self, waiting: tuple[Entry, ...]) -> LeasePolicy:
         owners = {entry.notebook.owner for entry in waiting}
-        return LeasePolicy(host=self._inventory.host, quotas={owner: self._quota(owner) for owner in owners})
+        return LeasePolicy(host=self._inventory.host, quotas={owner: self._rule(owner) for owner in owners})
+
+    def _rule(self, owner: str) -> QuotaRule:
+        try:
+            return self._quota(owner)
+        except DirectoryUnavailable:
+            return _UNTIL_KNOWN
 
 
 def _claim(entry: Entry) -> Claim:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,7 +25,7 @@ from notebookd.domain.token import (
 )
 from notebookd.errors import Conflict, Forbidden, NotFound
 from notebookd.ports.clock import Clock
-from notebookd.ports.store import Store
+from notebookd.ports.store import Store, Transaction
 from notebookd.service.faults import invalid
 
 
@@ -122,8 +122,16 @@ class Tokens:
             token = replace(token, digest=digest_of(value), version=token.version + 1, updated_at=now)
             await tx.put_token(token)
             await tx.append(_event("token.renewed", token, actor, now))
-        self._cut_off(token_id)
+        self.cut_off([token_id])
         return FreshToken(token=token, value=value)
+
+    async def end_all(self, tx: Transaction, actor: Actor, owner: str, at: datetime) -> list[TokenId]:
+        """End all tokens of an owner, as part of a transaction; :meth:`cut_off` follows it."""
+        tokens, _ = self._store.list_tokens(owner, page=1, size=MOST_TOKENS)
+        for token in tokens:
+            await tx.remove_token(token.id)
+            await tx.append(_event("token.deleted", token, actor, at))
+        return [token.id for token in tokens]
 
     async def delete(self, actor: Actor, token_id: TokenId) -> None:
         """End a token."""
@@ -131,11 +139,13 @@ class Tokens:
             token = self.get(actor, token_id, "delete")
             await tx.remove_token(token_id)
             await tx.append(_event("token.deleted", token, actor, self._clock.now()))
-        self._cut_off(token_id)
+        self.cut_off([token_id])
 
-    def _cut_off(self, token_id: TokenId) -> None:
-        for cut in self._users.pop(token_id, ()):
-            cut()
+    def cut_off(self, ended: Iterable[TokenId]) -> None:
+        """End the requests that are being answered for these tokens."""
+        for token_id in ended:
+            for cut in self._users.pop(token_id, ()):
+                cut()
 
 
 def _require_person(actor: Actor, verb: str) -> None:

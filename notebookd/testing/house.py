@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from notebookd.adapters.api_socket import BACKLOG, listen
+from notebookd.adapters.directory import SystemDirectory
 from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.prometheus import PrometheusTelemetry
 from notebookd.adapters.recipes import RecipeFolder
@@ -180,6 +181,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
             volumes=stepped(LocalVolumes(world.config), "volumes", gate, threaded=True),
             movers=stepped(FakeMovers(world.movers), "movers", gate),
             routes=stepped(RouteFiles(world.config.paths, uid_of=lambda _: None), "routes", gate),
+            directory=SystemDirectory(world.clock),
             quota=lambda owner: world.quotas.get(owner, UNBOUND),
             host=world.host,
             instance=instance,

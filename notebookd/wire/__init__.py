@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from notebookd.wire import answers
+from notebookd.wire.accounts import Chown, Handover
 from notebookd.wire.answers import (
     Command,
     DataSync,
@@ -105,6 +106,7 @@ __all__ = [
     "Access",
     "Answer",
     "BackupCheck",
+    "Chown",
     "Command",
     "ConfigSetting",
     "ConfigShown",
@@ -135,6 +137,7 @@ __all__ = [
     "GpuList",
     "GpuMemory",
     "GpuProcess",
+    "Handover",
     "Health",
     "Index",
     "CatalogueUse",

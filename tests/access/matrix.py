@@ -32,6 +32,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/v1/notebook/{id}/label"): {"name": "a", "value": "b"},
     ("PUT", "/v1/notebook/{id}/extend"): {"duration": "1h"},
     ("POST", "/v1/notebook/{id}/datasync"): {"direction": "pull"},
+    ("POST", "/v1/account/chown"): {"from": "nobody", "to": "nobody"},
     ("POST", "/v1/token"): {"name": "more", "role": "ai_training_read"},
 }
 QUERIES = {

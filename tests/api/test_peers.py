@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from notebookd.adapters.clock import SystemClock
+from notebookd.adapters.directory import SystemDirectory
 from notebookd.api.app import ROUTES
 from notebookd.api.call import Access
-from notebookd.api.peers import PeerPolicy, actor_of
-from notebookd.domain.actor import Role
+from notebookd.api.peers import PeerPolicy
+from notebookd.api.peers import actor_of as actor_of_person
+from notebookd.domain.actor import Actor, Role
 from notebookd.domain.quota import QuotaRule
 from notebookd.errors import Forbidden
 from tests.api.caller import NOWHERE, SPEC, Api
@@ -22,6 +25,10 @@ def policy(people: People) -> PeerPolicy:
     return PeerPolicy(member_group=MEMBERS, admin_group=ADMINS, nobodies=frozenset({people.service.uid}))
 
 
+async def actor_of(uid: int, gid: int, gids: tuple[int, ...], policy: PeerPolicy) -> Actor:
+    return actor_of_person(await SystemDirectory(SystemClock()).peer(uid, {gid, *gids}), policy)
+
+
 def group_id(name: str) -> int:
     return grp.getgrnam(name).gr_gid
 
@@ -29,39 +36,39 @@ def group_id(name: str) -> int:
 # the actor that a uid and its groups make
 
 
-def test_root_is_an_admin_whatever_its_groups(people: People) -> None:
-    actor = actor_of(0, 0, (), policy(people))
+async def test_root_is_an_admin_whatever_its_groups(people: People) -> None:
+    actor = await actor_of(0, 0, (), policy(people))
     assert (actor.name, actor.role, actor.admin) == ("root", Role.ADMIN, True)
 
 
-def test_a_member_is_an_operator_by_name(people: People) -> None:
-    actor = actor_of(people.alice.uid, 65534, (group_id(MEMBERS),), policy(people))
+async def test_a_member_is_an_operator_by_name(people: People) -> None:
+    actor = await actor_of(people.alice.uid, 65534, (group_id(MEMBERS),), policy(people))
     assert (actor.name, actor.role) == (people.alice.name, Role.OPERATOR)
     assert MEMBERS in actor.groups
 
 
-def test_a_primary_group_counts_as_well(people: People) -> None:
-    assert actor_of(people.bob.uid, group_id(MEMBERS), (), policy(people)).role is Role.OPERATOR
+async def test_a_primary_group_counts_as_well(people: People) -> None:
+    assert (await actor_of(people.bob.uid, group_id(MEMBERS), (), policy(people))).role is Role.OPERATOR
 
 
-def test_an_admin_of_the_group_need_not_be_a_member(people: People) -> None:
-    assert actor_of(people.boss.uid, 65534, (group_id(ADMINS),), policy(people)).admin
+async def test_an_admin_of_the_group_need_not_be_a_member(people: People) -> None:
+    assert (await actor_of(people.boss.uid, 65534, (group_id(ADMINS),), policy(people))).admin
 
 
-def test_a_stranger_is_turned_away_with_the_way_in(people: People) -> None:
+async def test_a_stranger_is_turned_away_with_the_way_in(people: People) -> None:
     with pytest.raises(Forbidden) as refused:
-        actor_of(people.stranger.uid, 65534, (), policy(people))
+        await actor_of(people.stranger.uid, 65534, (), policy(people))
     assert refused.value.hint is not None
     assert f"usermod -aG {MEMBERS}" in refused.value.hint
 
 
-def test_a_service_account_is_nobody_even_as_a_member_and_an_admin(people: People) -> None:
+async def test_a_service_account_is_nobody_even_as_a_member_and_an_admin(people: People) -> None:
     with pytest.raises(Forbidden):
-        actor_of(people.service.uid, 65534, (group_id(MEMBERS), group_id(ADMINS)), policy(people))
+        await actor_of(people.service.uid, 65534, (group_id(MEMBERS), group_id(ADMINS)), policy(people))
 
 
-def test_an_account_without_a_name_goes_by_its_number(people: People) -> None:
-    assert actor_of(4_000_000_001, 65534, (group_id(MEMBERS),), policy(people)).name == "4000000001"
+async def test_an_account_without_a_name_goes_by_its_number(people: People) -> None:
+    assert (await actor_of(4_000_000_001, 65534, (group_id(MEMBERS),), policy(people))).name == "4000000001"
 
 
 # the same with real peers
@@ -175,6 +182,7 @@ async def test_only_an_admin_drains(api: Api, people: People) -> None:
         *(f"/v1/gpu/{{uuid}}/{verb}" for verb in ("drain", "undrain", "clear")),
         "/v1/gpu/release",
         "/v1/gpu/acquire",
+        "/v1/account/chown",
         "/v1/backup",
         "/v1/image",
     }

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from notebookd.api.peers import OWNER_LIFE_S
+from notebookd.adapters.directory import FRESH_S
 from notebookd.domain.token import MOST_TOKENS
 from tests.api.caller import NOWHERE, SPEC, Api, Said
 from tests.api.people import MEMBERS, People
@@ -418,7 +418,7 @@ async def test_the_tokens_of_one_who_left_are_dead_as_long_as_he_is_gone(api: Ap
     made = (await api.ask_as(people.bob, "POST", "/v1/token", {"name": "t", "role": READER})).body
 
     async def status() -> int:
-        api.world.clock.step(OWNER_LIFE_S)
+        api.world.clock.step(FRESH_S)
         return (await ask(api, made, "GET", "/v1/me")).status
 
     assert await status() == 200

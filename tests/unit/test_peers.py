@@ -11,7 +11,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from notebookd.api.peers import PeerPolicy, actor_of, identify, refuse_browsers
+from notebookd.adapters.clock import SystemClock
+from notebookd.adapters.directory import SystemDirectory
+from notebookd.api.peers import PeerPolicy, peer_of, refuse_browsers
+from notebookd.api.peers import actor_of as actor_of_person
 from notebookd.domain.actor import Actor, Role
 from notebookd.errors import Forbidden, Unauthenticated
 
@@ -21,43 +24,47 @@ MEMBERS, ADMINS = "games", "adm"
 POLICY = PeerPolicy(member_group=MEMBERS, admin_group=ADMINS, nobodies=frozenset({NOBODY.pw_uid}))
 
 
+async def actor_of(uid: int, gid: int, gids: tuple[int, ...], policy: PeerPolicy) -> Actor:
+    return actor_of_person(await SystemDirectory(SystemClock()).peer(uid, {gid, *gids}), policy)
+
+
 def gid(name: str) -> int:
     return grp.getgrnam(name).gr_gid
 
 
-def test_a_member_operates_what_is_its_own() -> None:
-    actor = actor_of(DAEMON.pw_uid, DAEMON.pw_gid, (gid(MEMBERS),), POLICY)
+async def test_a_member_operates_what_is_its_own() -> None:
+    actor = await actor_of(DAEMON.pw_uid, DAEMON.pw_gid, (gid(MEMBERS),), POLICY)
     assert (actor.name, actor.role, actor.admin) == ("daemon", Role.OPERATOR, False)
     assert {"daemon", MEMBERS} <= actor.groups
     assert actor.may_see("daemon", {})
     assert not actor.may_see("alice", {})
 
 
-def test_a_primary_group_counts_as_well() -> None:
-    assert actor_of(DAEMON.pw_uid, gid(MEMBERS), (), POLICY).role is Role.OPERATOR
+async def test_a_primary_group_counts_as_well() -> None:
+    assert (await actor_of(DAEMON.pw_uid, gid(MEMBERS), (), POLICY)).role is Role.OPERATOR
 
 
 @pytest.mark.parametrize(("uid", "gids"), [(0, ()), (DAEMON.pw_uid, ("adm",)), (DAEMON.pw_uid, ("adm", "games"))])
-def test_root_and_the_admin_group_are_admins(uid: int, gids: tuple[str, ...]) -> None:
-    actor = actor_of(uid, pwd.getpwuid(uid).pw_gid, tuple(map(gid, gids)), POLICY)
+async def test_root_and_the_admin_group_are_admins(uid: int, gids: tuple[str, ...]) -> None:
+    actor = await actor_of(uid, pwd.getpwuid(uid).pw_gid, tuple(map(gid, gids)), POLICY)
     assert actor.admin
     assert actor.may_see("alice", {})
 
 
 @pytest.mark.parametrize("gids", [(), ("games",), ("adm",), ("games", "adm")])
-def test_the_service_account_is_nobody_whatever_its_groups(gids: tuple[str, ...]) -> None:
+async def test_the_service_account_is_nobody_whatever_its_groups(gids: tuple[str, ...]) -> None:
     with pytest.raises(Forbidden, match="a container shares its uid"):
-        actor_of(NOBODY.pw_uid, NOBODY.pw_gid, tuple(map(gid, gids)), POLICY)
+        await actor_of(NOBODY.pw_uid, NOBODY.pw_gid, tuple(map(gid, gids)), POLICY)
 
 
-def test_a_stranger_is_told_whom_to_ask() -> None:
+async def test_a_stranger_is_told_whom_to_ask() -> None:
     with pytest.raises(Forbidden, match="cannot serve daemon: not in group games") as caught:
-        actor_of(DAEMON.pw_uid, DAEMON.pw_gid, (), POLICY)
+        await actor_of(DAEMON.pw_uid, DAEMON.pw_gid, (), POLICY)
     assert "usermod -aG games daemon" in (caught.value.hint or "")
 
 
-def test_a_uid_without_an_account_goes_by_its_number() -> None:
-    assert actor_of(4_000_000, 4_000_000, (gid(MEMBERS), 4_000_001), POLICY).name == "4000000"
+async def test_a_uid_without_an_account_goes_by_its_number() -> None:
+    assert (await actor_of(4_000_000, 4_000_000, (gid(MEMBERS), 4_000_001), POLICY)).name == "4000000"
 
 
 @pytest.mark.parametrize("headers", [{}, {"Host": "localhost"}, {"Host": "localhost:80"}, {"Host": "notebookd"}])
@@ -82,16 +89,17 @@ def test_browsers_are_not(headers: dict[str, str]) -> None:
         refuse_browsers(make_mocked_request("GET", "/", headers=headers))
 
 
-def test_without_a_unix_socket_nobody_is_told_apart() -> None:
+async def test_without_a_unix_socket_nobody_is_told_apart() -> None:
     with pytest.raises(Unauthenticated):
-        identify(make_mocked_request("GET", "/"), POLICY)
+        await peer_of(make_mocked_request("GET", "/"), SystemDirectory(SystemClock()))
 
 
 async def test_the_kernel_says_who_is_asking(tmp_path: Path) -> None:
     seen: list[Actor] = []
 
     async def serve(request: web.Request) -> web.Response:
-        seen.append(identify(request, PeerPolicy(member_group=own_group, admin_group="adm", nobodies=frozenset())))
+        policy = PeerPolicy(member_group=own_group, admin_group="adm", nobodies=frozenset())
+        seen.append(actor_of_person(await peer_of(request, SystemDirectory(SystemClock())), policy))
         return web.Response()
 
     own_group = grp.getgrgid(os.getgid()).gr_name

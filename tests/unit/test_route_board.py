@@ -101,10 +101,11 @@ def test_a_route_of_an_earlier_life_is_written_only_if_it_says_something_else(pa
     assert file.stat().st_ino != before
 
 
-def test_an_account_is_asked_for_until_there_is_one_and_then_no_more(paths: Paths) -> None:
-    answers: list[int | None] = [None, 1001]
+def test_a_route_follows_the_uid_on_record(paths: Paths) -> None:
+    """A name may be given to another account, and what is made under it then is not open to the one before."""
+    answers: list[int | None] = [None, 1001, 1002]
     board = RouteFiles(paths, uid_of=lambda _: answers.pop(0))
-    for uid in (None, 1001, 1001):
+    for uid in (None, 1001, 1002):
         board.publish(notebook(), run(RunState.RUNNING))
         route = routes.find_route(paths.routes, NOTEBOOK_ID)
         assert route is not None

@@ -1,5 +1,6 @@
 -- name: bill
-SELECT r.id, n.id, n.name, n.owner, json_extract(r.body, '$.resources.flavor'),
+SELECT r.id, n.id, n.name, coalesce((SELECT owner FROM interval WHERE run_id = r.id LIMIT 1), n.owner),
+    json_extract(r.body, '$.resources.flavor'),
     json_extract(r.body, '$.resources.units'), json_extract(r.body, '$.resources.gpu')
 FROM run r JOIN notebook n ON n.id = r.notebook_id
 WHERE r.id = ?;
@@ -46,8 +47,11 @@ WHERE released_at IS NULL AND granted_at < :end;
 
 -- name: tenures_of_owner
 SELECT l.run_id, l.gpu_uuid, l.granted_at, coalesce(l.released_at, :now)
-FROM notebook n JOIN run r ON r.notebook_id = n.id JOIN lease l ON l.run_id = r.id
-WHERE n.owner = :owner AND coalesce(l.released_at, :now) > :start AND l.granted_at < :end;
+FROM (
+    SELECT run_id FROM interval WHERE length IS NOT NULL AND owner = :owner
+    UNION SELECT run_id FROM interval WHERE length IS NULL AND owner = :owner
+) r JOIN lease l ON l.run_id = r.run_id
+WHERE coalesce(l.released_at, :now) > :start AND l.granted_at < :end;
 
 -- name: tenures_of_run
 SELECT run_id, gpu_uuid, granted_at, coalesce(released_at, :now)
@@ -59,8 +63,11 @@ FROM gpu_use WHERE hour_at >= :start AND hour_at < :end;
 
 -- name: uses_of_owner
 SELECT u.run_id, u.gpu_uuid, u.hour_at, u.sampled, u.busy, u.peak_utilisation, u.peak_memory, u.energy
-FROM notebook n JOIN run r ON r.notebook_id = n.id JOIN gpu_use u ON u.run_id = r.id
-WHERE n.owner = :owner AND u.hour_at >= :start AND u.hour_at < :end;
+FROM (
+    SELECT run_id FROM interval WHERE length IS NOT NULL AND owner = :owner
+    UNION SELECT run_id FROM interval WHERE length IS NULL AND owner = :owner
+) r JOIN gpu_use u ON u.run_id = r.run_id
+WHERE u.hour_at >= :start AND u.hour_at < :end;
 
 -- name: uses_of_run
 SELECT run_id, gpu_uuid, min(hour_at), sum(sampled), sum(busy), max(peak_utilisation), max(peak_memory), sum(energy)

@@ -68,7 +68,7 @@ SELECT value FROM meta WHERE key = ?;
 INSERT INTO notebook (id, owner, name, wanted, created_at, updated_at, deleting_at, version, body)
 VALUES (:id, :owner, :name, :wanted, :created_at, :updated_at, :deleting_at, :version, :body)
 ON CONFLICT (id) DO UPDATE SET
-    name = excluded.name, wanted = excluded.wanted, updated_at = excluded.updated_at,
+    owner = excluded.owner, name = excluded.name, wanted = excluded.wanted, updated_at = excluded.updated_at,
     deleting_at = excluded.deleting_at, version = excluded.version, body = excluded.body;
 
 -- name: put_run

@@ -15,7 +15,7 @@ from pathlib import Path
 from notebookd.errors import StoreUnavailable
 
 _HERE = files("notebookd.adapters.sqlite")
-_QUERIES = ("queries.sql", "ledger.sql", "shelf.sql", "tokens.sql")
+_QUERIES = ("accounts.sql", "queries.sql", "ledger.sql", "shelf.sql", "tokens.sql")
 _STEPS_PER_WORD = 1_000_000
 """Of SQLite's machine; some ten milliseconds of work."""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
 from notebookd.adapters.sqlite import records
+from notebookd.adapters.sqlite.accounts import AccountReads
 from notebookd.adapters.sqlite.ballast import Ballast
 from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
 from notebookd.adapters.sqlite.disk import disk_use, free_bytes, unopened
@@ -40,7 +41,7 @@ _BUSY_MS = 5000
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {_BUSY_MS}")
 
 
-class SqliteReader(HistoryReads, LedgerReads, ShelfReads, TokenReads):
+class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenReads):
     """Reads on a connection of its own."""
 
     def __init__(self, connection: sqlite3.Connection, queries: Mapping[str, str]) -> None:

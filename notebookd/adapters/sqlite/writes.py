@@ -12,6 +12,7 @@ from typing import Any
 import aiosqlite
 
 from notebookd.adapters.sqlite import records
+from notebookd.adapters.sqlite.accounts import AccountWrites
 from notebookd.adapters.sqlite.ledger import LedgerWrites
 from notebookd.adapters.sqlite.shelf import ShelfWrites
 from notebookd.adapters.sqlite.tokens import TokenWrites
@@ -61,7 +62,7 @@ def _change(connection: sqlite3.Connection, statement: Statement) -> None:
         raise Conflict(statement.conflict) from fault
 
 
-class SqliteTransaction(LedgerWrites, ShelfWrites, TokenWrites):
+class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
     """The open transaction of :meth:`SqliteStore.transaction`: what is to be changed, in order."""
 
     def __init__(self, queries: Mapping[str, str], *, last_place: Callable[[], int]) -> None:
