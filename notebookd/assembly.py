@@ -257,6 +257,7 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     rooms.watch.xids = _xid_rules(config)
     rooms.inventory.leftover_rule = _leftover_rule(config)
     services.notebooks.allowance.min_free_bytes = config.store.min_free_bytes
+    services.notebooks.allowance.min_free_inodes = config.store.min_free_inodes
     services.notebooks.starts.catalogue = services.catalogue = services.images.catalogue = Catalogue.of(config.images)
     services.notebooks.starts.rules = data_rules(config)
     services.datastores.stores = config.datastores
@@ -320,6 +321,7 @@ def _notebooks(parts: Parts, rooms: _Rooms, catalogue: Catalogue) -> Notebooks:
         min_free_bytes=parts.min_free_bytes,
     )
     notebooks.allowance.workspace_bytes = parts.config.workspace.quota_bytes
+    notebooks.allowance.min_free_inodes = parts.config.store.min_free_inodes
     return notebooks
 
 

@@ -194,7 +194,7 @@ async def _assembly(
     instance = await instance_of(store)
     telemetry = PrometheusTelemetry()
     store.on_write = telemetry.wrote
-    files = await _files(config)
+    files = await _files(config, store)
     account = Account(user=await _in_time(notifier, name_of, os.getuid()), pid=os.getpid())
     recipes = RecipeFolder(config.recipes)
     quotas = AccountQuotas(config.quota, config.api.admin_group, SystemDirectory(clock))
@@ -244,8 +244,9 @@ def _images(config: Config) -> AbstractAsyncContextManager[PodmanImages]:
     return PodmanImages.open(config.engine.socket)
 
 
-async def _files(config: Config) -> LocalFiles:
-    files = LocalFiles(config.paths, keep_workspaces=config.lifecycle.keep_workspace_on_delete)
+async def _files(config: Config, store: SqliteStore) -> LocalFiles:
+    keep = config.lifecycle.keep_workspace_on_delete
+    files = LocalFiles(config.paths, keep_workspaces=keep, give_up_reserve=store.give_up_reserve)
     await files.sweep()
     return files
 

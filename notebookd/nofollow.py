@@ -233,12 +233,15 @@ def _flatten(doomed: int, name: str) -> None:
         os.unlink(name, dir_fd=doomed)
         return
     with _opened_up(doomed, name) as folder:
-        for each in [entry.name for entry in os.scandir(folder)]:
+        folders = []
+        for each in [entry.name for entry in os.scandir(folder)]:  # files first: on a full disk a rename may want room
             if _is_directory(folder, each):
-                with _opened_up(folder, each):
-                    os.rename(each, secrets.token_hex(16), src_dir_fd=folder, dst_dir_fd=doomed)
+                folders.append(each)
             else:
                 os.unlink(each, dir_fd=folder)
+        for each in folders:
+            with _opened_up(folder, each):
+                os.rename(each, secrets.token_hex(16), src_dir_fd=folder, dst_dir_fd=doomed)
     os.rmdir(name, dir_fd=doomed)
 
 

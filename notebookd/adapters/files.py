@@ -32,10 +32,14 @@ _EDITOR_MODE = 0o2770  # setgid: what the editor makes belongs to the gateway's 
 
 
 class LocalFiles:
-    """See :class:`~notebookd.ports.files.Files`."""
+    """See :class:`~notebookd.ports.files.Files`. ``give_up_reserve`` makes room for a file that has to be made, where
+    it can."""
 
-    def __init__(self, paths: Paths, *, keep_workspaces: bool) -> None:
+    def __init__(
+        self, paths: Paths, *, keep_workspaces: bool, give_up_reserve: Callable[[], bool] = lambda: False
+    ) -> None:
         self._paths = paths
+        self._give_up_reserve = give_up_reserve
         self.keep_workspaces = keep_workspaces
 
     def folders(self, notebook_id: NotebookId) -> NotebookFolders:
@@ -60,18 +64,24 @@ class LocalFiles:
 
     def _remove(self, folders: NotebookFolders, notebook_id: NotebookId) -> None:
         if not self.keep_workspaces:
-            self._paths.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
-            doomed = self._paths.trash / notebook_id
-            if folders.workspace.exists():
-                _remove_tree(doomed)
-                folders.workspace.rename(doomed)
-            _remove_tree(doomed)
+            self._throw_away(folders.workspace, self._paths.trash / notebook_id)
         _remove_tree(folders.editor)
         _remove_tree(self._paths.logs / notebook_id)
 
+    def _throw_away(self, workspace: Path, doomed: Path) -> None:
+        """Remove a workspace by way of the trash; in its place where no trash can be made, for want of the very inode
+        that this frees."""
+        if workspace.exists():
+            _remove_tree(doomed)
+            with suppress(OSError):
+                doomed.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                workspace.rename(doomed)
+        _remove_tree(doomed)
+        _remove_tree(workspace)
+
     async def sweep(self) -> None:
-        """Empty the trash that an earlier life left."""
-        await _in_thread("empty the trash", _remove_tree, self._paths.trash)
+        """Empty the trash that an earlier life left. Its folder stays: to make one takes an inode."""
+        await _in_thread("empty the trash", _empty, self._paths.trash)
 
     async def remove_path(self, notebook_id: NotebookId, path: str) -> bool:
         """Remove a part of the workspace."""
@@ -89,7 +99,15 @@ class LocalFiles:
         if path.exists():
             return
         kept = [f"{line.at.isoformat()} {line.stream} {line.content}\n" async for line in lines]
-        await _in_thread(f"keep the log {path}", _write_log, path, kept)
+        await _in_thread(f"keep the log {path}", self._write_log, path, kept)
+
+    def _write_log(self, path: Path, lines: list[str]) -> None:
+        try:
+            _write_log(path, lines)
+        except OSError as fault:
+            if fault.errno != errno.ENOSPC or not self._give_up_reserve():
+                raise
+            _write_log(path, lines)
 
     def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
         """The kept output."""
@@ -188,6 +206,11 @@ def _write_log(path: Path, lines: list[str]) -> None:
     with half.open("w", encoding="utf-8", errors="replace") as sink:
         sink.writelines(lines)
     half.rename(path)
+
+
+def _empty(folder: Path) -> None:
+    for name in os.listdir(folder) if folder.is_dir() else ():  # noqa: PTH208 - names alone
+        nofollow.remove_tree(folder, name)
 
 
 def _remove_tree(path: Path) -> None:

@@ -75,6 +75,7 @@ def _plain(config: Config) -> Iterator[tuple[str, Any]]:
     yield "gateway.api", gateway.api
     yield "gateway.trusted_proxies", list(gateway.trusted_proxies)
     yield "store.min_free", format_size(config.store.min_free_bytes)
+    yield "store.min_free_inodes", config.store.min_free_inodes
     yield "store.ballast", format_size(config.store.ballast_bytes)
     yield "events.keep", format_duration(config.events.keep_s)
     yield from _data(config)

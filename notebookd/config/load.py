@@ -272,7 +272,11 @@ def _share(text: str) -> int:
 
 def _store(root: Table) -> shape.Store:
     with root.table("store") as table:
-        return shape.Store(min_free_bytes=table.size("min_free", "1GiB"), ballast_bytes=table.size("ballast", "64MiB"))
+        return shape.Store(
+            min_free_bytes=table.size("min_free", "1GiB"),
+            min_free_inodes=table.integer("min_free_inodes", 1000, at_least=0),
+            ballast_bytes=table.size("ballast", "64MiB"),
+        )
 
 
 def _events(root: Table) -> shape.Events:

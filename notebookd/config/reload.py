@@ -42,7 +42,11 @@ def reloaded(running: Config, fresh: Config) -> Config:
         ),
         workspace=fresh.workspace,
         events=fresh.events,
-        store=replace(running.store, min_free_bytes=fresh.store.min_free_bytes),
+        store=replace(
+            running.store,
+            min_free_bytes=fresh.store.min_free_bytes,
+            min_free_inodes=fresh.store.min_free_inodes,
+        ),
     )
 
 

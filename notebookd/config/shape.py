@@ -297,9 +297,11 @@ class FlavorOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """Room on the disk: below ``min_free_bytes`` nothing starts; the ballast is given up when the disk is full."""
+    """Room on the disk: below ``min_free_bytes`` or ``min_free_inodes`` nothing starts; the ballast is given up when
+    the disk is full."""
 
     min_free_bytes: int
+    min_free_inodes: int
     ballast_bytes: int
 
 

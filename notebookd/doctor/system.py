@@ -148,7 +148,7 @@ def check_folders(patient: Patient) -> Iterator[Finding]:
 
 def check_disk(patient: Patient) -> Iterator[Finding]:
     """There is room for what notebooks keep."""
-    least = patient.config.store.min_free_bytes
+    least, inodes = patient.config.store.min_free_bytes, patient.config.store.min_free_inodes
     places = {"disk of state": patient.config.paths.state}
     info = patient.engine
     if isinstance(info, NotSeen):
@@ -168,6 +168,8 @@ def check_disk(patient: Patient) -> Iterator[Finding]:
             yield fail(name, f"{seen}: nothing starts below {format_size(least)}", cure)
         elif numbers.f_files and not numbers.f_favail:
             yield fail(name, f"no file more can be made at {place}: its inodes are used up", cure)
+        elif numbers.f_files and numbers.f_favail < inodes:
+            yield fail(name, f"{numbers.f_favail} inodes free at {place}: nothing starts below {inodes}", cure)
         else:
             yield ok(name, seen)
 

@@ -200,3 +200,7 @@ class Store(Reader, Protocol):
     def free_bytes(self) -> int:
         """Free space where the database lies."""
         ...
+
+    def free_inodes(self) -> int | None:
+        """How many more files can be made there; None where nothing bounds them."""
+        ...

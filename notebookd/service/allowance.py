@@ -23,6 +23,7 @@ class Allowance:
         self._quota = quota
         self._meter = meter
         self.min_free_bytes = min_free_bytes
+        self.min_free_inodes = 0
         self.workspace_bytes: int | None = None
 
     def require_gpus(self, actor: Actor, resources: ResourceRequest, verb: str) -> None:
@@ -54,6 +55,13 @@ class Allowance:
                 f"cannot {verb}: {readable_size(free)} of disk are free, less than the "
                 f"{readable_size(self.min_free_bytes)} that are kept",
                 hint="free some disk space",
+            )
+        inodes = self._store.free_inodes()
+        if inodes is not None and inodes < self.min_free_inodes:
+            raise StoreUnavailable(
+                f"cannot {verb}: {inodes} inodes of the disk are free, less than the {self.min_free_inodes} that are "
+                "kept: hardly a file more can be made",
+                hint="remove files that nobody needs: `notebookctl rm NOTEBOOK:PATH`, `notebookctl delete`",
             )
 
     def require_workspace(self, notebook_id: NotebookId, verb: str) -> None:

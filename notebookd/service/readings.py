@@ -111,6 +111,8 @@ class Readings:
         yield _one("notebookd_database_bytes", "The database, its log included", disk.database_bytes)
         yield _one("notebookd_ballast_bytes", "The reserve beside it; 0 when it was given up", disk.ballast_bytes)
         yield _one("notebookd_disk_free_bytes", "Free space where it lies", self._store.free_bytes())
+        if (inodes := self._store.free_inodes()) is not None:
+            yield _one("notebookd_disk_free_inodes", "How many more files can be made there", inodes)
         yield _one("notebookd_events_total", "Events, of all time", self._store.last_event_id(), kind="counter")
 
 

@@ -370,6 +370,20 @@ async def test_a_full_disk_refuses_a_start_with_503(api: Api) -> None:
     assert (said.status, said.code) == (503, "store-unavailable")
 
 
+async def test_a_disk_without_inodes_refuses_a_start_and_stops_and_deletes(api: Api) -> None:
+    if api.house.store.free_inodes() is None:
+        pytest.skip("this file system makes inodes as they are wanted")
+    notebook = await api.create()
+    api.house.notebooks.allowance.min_free_inodes = 2**62
+    said = await api.call("POST", "/v1/notebook", SPEC)
+    assert (said.status, said.code) == (503, "store-unavailable")
+    assert "inodes of the disk are free" in said.body["message"]
+    assert "`notebookctl rm NOTEBOOK:PATH`" in said.body["hint"]
+    assert (await api.order(notebook, "stop")).status == 204
+    assert (await api.order(notebook, "start")).status == 503
+    assert (await api.call("DELETE", f"/v1/notebook/{notebook}")).status == 204
+
+
 async def test_a_quota_does_not_bind_root(api: Api) -> None:
     api.world.quotas["root"] = QuotaRule(gpus=0, notebooks=0)
     assert (await api.call("POST", "/v1/notebook", SPEC)).status == 200

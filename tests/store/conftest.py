@@ -23,15 +23,13 @@ async def store(path: Path) -> AsyncIterator[SqliteStore]:
         yield opened
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 4 MiB."""
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A file system of its own."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
-    folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", folder],
+        ["mount", "-t", "tmpfs", "-o", f"{options},mode=0700", "tmpfs", folder],
         capture_output=True,
         text=True,
         check=False,
@@ -40,3 +38,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"this machine does not let root mount: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+def few_inodes(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 300 inodes."""
+    yield from mounted(tmp_path / "inodes", "nr_inodes=300")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 4 MiB."""
+    yield from mounted(tmp_path / "disk", "size=4m")

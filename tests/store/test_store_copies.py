@@ -27,7 +27,7 @@ KEPT = "notebookd.db.before-restore-20260302T090000"
 
 def leftovers(folder: Path) -> list[str]:
     """What lies beside a database that is open, its own files left out."""
-    own = {"notebookd.db", "notebookd.db-wal", "notebookd.db-shm", "ballast"}
+    own = {"notebookd.db", "notebookd.db-wal", "notebookd.db-shm", "ballast", "ballast.inodes"}
     return sorted(each.name for each in folder.iterdir() if each.name not in own)
 
 

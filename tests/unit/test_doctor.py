@@ -349,6 +349,15 @@ def test_a_full_disk_fails(world: World) -> None:
     assert world.trouble()["disk of state"].status is Status.FAIL
 
 
+def test_too_few_inodes_fail(world: World) -> None:
+    if not os.statvfs(world.root).f_files:
+        pytest.skip("this file system makes inodes as they are wanted")
+    world.settings["store"] = {"min_free_inodes": 2**52}
+    found = world.trouble()["disk of state"]
+    assert found.status is Status.FAIL
+    assert "inodes free" in found.seen
+
+
 def test_an_absent_image_fails_only_when_there_is_no_other(world: World) -> None:
     torch = {"editor": "jupyterlab", "framework": "pytorch", "version": "2.5", "image": "lab/torch:2.5"}
     world.settings["image"] = [torch]

@@ -44,7 +44,7 @@ AT_ONCE: Mapping[str, Any] = {
         "poll": "7s",
     },
     "billing": {"rates": {"h100-1-gpu": "2.80"}},
-    "store": {"min_free": "2GiB"},
+    "store": {"min_free": "2GiB", "min_free_inodes": 5},
     "events": {"keep": "30d"},
     "transfers": {
         "at_once": 2,

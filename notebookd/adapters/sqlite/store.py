@@ -23,11 +23,12 @@ from notebookd.adapters.sqlite import records
 from notebookd.adapters.sqlite.accounts import AccountReads
 from notebookd.adapters.sqlite.ballast import Ballast
 from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
-from notebookd.adapters.sqlite.disk import disk_use, free_bytes, unopened
+from notebookd.adapters.sqlite.disk import disk_use, free_bytes, short_of, unopened
 from notebookd.adapters.sqlite.history import HistoryReads
 from notebookd.adapters.sqlite.ledger import LedgerReads
 from notebookd.adapters.sqlite.schema import load_queries, migrate
 from notebookd.adapters.sqlite.shelf import ShelfReads
+from notebookd.adapters.sqlite.spares import Spares, free_inodes
 from notebookd.adapters.sqlite.tokens import TokenReads
 from notebookd.adapters.sqlite.writes import SqliteTransaction, Writer
 from notebookd.domain.gpu import GpuMarks, Lease
@@ -138,13 +139,14 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
 class SqliteStore(SqliteReader):
     """See :class:`~notebookd.ports.store.Store`; made by :meth:`open`."""
 
-    def __init__(self, path: Path, writes: Writer, reads: sqlite3.Connection, ballast: Ballast) -> None:
+    def __init__(self, path: Path, writes: Writer, reads: sqlite3.Connection, ballast: Ballast, spares: Spares) -> None:
         super().__init__(reads, load_queries())
         self.on_write: Callable[[float], None] = lambda _: None
         """Told of each commit: the seconds since its transaction began."""
         self._path = path
         self._writes = writes
         self._ballast = ballast
+        self._spares = spares
         self._lock = asyncio.Lock()
         self._news = asyncio.Condition()
 
@@ -164,24 +166,21 @@ class SqliteStore(SqliteReader):
         Raises:
             StoreUnavailable: it cannot be opened, is not writable, or is of a newer version.
         """
+        ballast, spares = Ballast(path.with_name("ballast"), ballast_bytes), Spares(path.with_name("ballast.inodes"))
         try:
-            await asyncio.to_thread(_prepare, path, now, at_work)
-            connect = partial(sqlite3.connect, path, isolation_level=None, timeout=_BUSY_MS / 1000)
-            writes = Writer(connect, iter_chunk_size=1)
-            await writes
-        except (sqlite3.Error, OSError) as fault:
-            raise unopened(path, fault) from fault
-        for pragma in _PRAGMAS:
-            await writes.execute(f"PRAGMA {pragma}")
-        reads = sqlite3.connect(path, isolation_level=None, timeout=1)
-        reads.execute("PRAGMA query_only = ON")
-        ballast = Ballast(path.with_name("ballast"), ballast_bytes)
+            writes, reads = await _open(path, now, at_work)
+        except StoreUnavailable:
+            if not short_of(path) or not spares.drop() | ballast.drop():
+                raise
+            writes, reads = await _open(path, now, at_work)
         ballast.trim()
+        spares.trim()
         try:
-            yield cls(path, writes, reads, ballast)
+            yield cls(path, writes, reads, ballast, spares)
         finally:
             reads.close()
             await writes.close()
+            spares.take()  # the log's inodes are free now, and wanted at the next start
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
@@ -189,6 +188,7 @@ class SqliteStore(SqliteReader):
         nobody reads, and decides, beside one that is on its way."""
         async with self._lock:
             self._ballast.trim()
+            self._spares.trim()
             begun = time.perf_counter()
             opened = SqliteTransaction(self._sql, last_place=lambda: int(self._rows("last_place")[0][0]))
             yield opened
@@ -232,9 +232,36 @@ class SqliteStore(SqliteReader):
         """Of the database, its log and the reserve."""
         return disk_use(self._path, self._ballast)
 
+    def give_up_reserve(self) -> bool:
+        """Give up the inodes that are held, for a file that cannot be made without; whether there were any."""
+        return self._spares.drop()
+
     def free_bytes(self) -> int:
         """Free space where the database lies."""
         return free_bytes(self._path)
+
+    def free_inodes(self) -> int | None:
+        """How many more files can be made beside the database."""
+        return free_inodes(self._path.parent)
+
+
+async def _open(path: Path, now: datetime, at_work: Callable[[], None]) -> tuple[Writer, sqlite3.Connection]:
+    """The connections to write and to read by, with their files made. Raises StoreUnavailable."""
+    writes: Writer | None = None
+    try:
+        await asyncio.to_thread(_prepare, path, now, at_work)
+        connect = partial(sqlite3.connect, path, isolation_level=None, timeout=_BUSY_MS / 1000)
+        writes = Writer(connect, iter_chunk_size=1)
+        await writes
+        for pragma in _PRAGMAS:
+            await writes.execute(f"PRAGMA {pragma}")
+        reads = sqlite3.connect(path, isolation_level=None, timeout=1)
+        reads.execute("PRAGMA query_only = ON")
+    except (sqlite3.Error, OSError) as fault:
+        if writes is not None:
+            await writes.close()
+        raise unopened(path, fault) from fault
+    return writes, reads
 
 
 def _prepare(path: Path, now: datetime, at_work: Callable[[], None]) -> None:
