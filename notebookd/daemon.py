@@ -44,6 +44,7 @@ from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
 from notebookd.api.serving import Doors, serving
 from notebookd.assembly import Assembly, Parts, assemble, instance_of
+from notebookd.cli.guard import guarded
 from notebookd.config import Config, load_config
 from notebookd.domain.resources import HostCompute
 from notebookd.errors import ConfigError, NotebookdError
@@ -77,13 +78,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (/etc/notebookd/notebookd.toml)")
     parser.add_argument("--version", action="version", version=f"notebookd {__version__}")
     words = sys.argv[1:] if argv is None else argv
-    match words[:1]:
-        case ["doctor"]:
-            return doctor.main(words[1:])
-        case ["check-config"]:
-            return doctor.check_config(words[1:])
-        case ["restore"]:
-            return restore.main(words[1:])
+    tools = {"doctor": doctor.main, "check-config": doctor.check_config, "restore": restore.main}
+    if words and words[0] in tools:
+        with guarded("notebookd"):
+            return tools[words[0]](words[1:])
     wish = parser.parse_args(words)
     try:
         set_up_logging()

@@ -3,7 +3,7 @@
 
 Pass what a line is about as ``extra``: ``log.info("granted", extra={"notebook": id, "gpu": uuid})``. For people it
 ends in ``notebook=… gpu=…``; in the journal they are fields, for ``journalctl NOTEBOOK_ID=…``. The protocol is that
-of https://systemd.io/JOURNAL_NATIVE_PROTOCOL.
+of https://systemd.io/JOURNAL_NATIVE_PROTOCOL. What others wrote steers no terminal that shows the log.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from notebookd.log_lines import LineFormatter
+from notebookd.neutral import neutral
 from notebookd.ports.store import Store
 
 JOURNAL = Path("/run/systemd/journal/socket")
@@ -38,15 +40,15 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 _DEBUG = 7
 
 
-class PeopleFormatter(logging.Formatter):
+class PeopleFormatter(LineFormatter):
     """``2026-03-02 10:00:00 INFO notebookd.reconciler: granted notebook=…``."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        """The line with what it is about behind it."""
-        return super().formatMessage(record) + _about(record)
+    def about(self, record: logging.LogRecord) -> str:
+        """What it is about."""
+        return _about(record)
 
 
 class JournalFormatter(logging.Formatter):
@@ -67,7 +69,7 @@ class JournalFormatter(logging.Formatter):
 
     def plain(self, record: logging.LogRecord) -> str:
         """The whole message without."""
-        return super().format(record)
+        return neutral(super().format(record))
 
 
 class JournalHandler(logging.Handler):

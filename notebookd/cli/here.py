@@ -92,7 +92,7 @@ def look(here: Here, ask: Callable[[], T], show: Callable[[T], None], *, watch: 
     while True:
         answer = ask()
         if watch:
-            click.clear()
+            here.terminal.clear()
         show(answer)
         if not watch:
             return

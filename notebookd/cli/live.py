@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
+
+from notebookd.cli.guard import raw
+from notebookd.neutral import neutral
 
 __all__ = ["live_screen"]
 
@@ -20,16 +24,16 @@ class _Live:
 
     def done(self, text: str) -> None:
         """Leave a line."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(neutral(text), markup=False, highlight=False)
 
     def current(self, text: str, detail: str = "") -> None:
         """Show beside the spinner."""
-        self._status.update(escape(f"{text}: {detail}" if detail else text))
+        self._status.update(escape(neutral(f"{text}: {detail}" if detail else text)))
 
 
 @contextlib.contextmanager
 def live_screen() -> Iterator[_Live]:
     """A screen on stderr, which stops spinning when it is left."""
-    console = Console(stderr=True)
+    console = Console(file=raw(sys.stderr))
     with console.status("") as status:
         yield _Live(console, status)

@@ -8,11 +8,13 @@ A verb's module is imported when the verb is used, so that ``notebookctl list`` 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import click
 
 from notebookd import __version__
+from notebookd.cli.guard import guarded
 from notebookd.cli.here import Here
 from notebookd.cli.output import clean
 from notebookd.cli.terminal import Terminal
@@ -65,6 +67,14 @@ ALIASES = {"ls": "list"}
 
 class Verbs(click.Group):
     """The group of verbs, each imported on use, and the one place where errors become exit codes."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """The program. A shell that completes is offered nothing that steers it."""
+        if "_NOTEBOOKCTL_COMPLETE" in os.environ:
+            from notebookd.cli.completing import offer_printable
+
+            offer_printable()
+        return super().main(*args, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The verbs, in the order of the table."""
@@ -146,4 +156,5 @@ def cli(ctx: click.Context, socket: str) -> None:
 
 def main() -> None:
     """The entry point."""
-    cli.main(prog_name="notebookctl")
+    with guarded("notebookctl"):
+        cli.main(prog_name="notebookctl")

@@ -14,11 +14,17 @@ import click
 import msgspec
 
 from notebookd import wire
+from notebookd.neutral import BIDI
 
 __all__ = ["Table", "age", "ahead", "asked_for", "clean", "emit", "size", "until"]
 
 # What moves the cursor, and what turns the direction of writing: both make a line look like another one.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{BIDI}]")
+
+# What begins a formula where a spreadsheet opens the file, at the start of a cell or behind what parts cells elsewhere.
+# A number may have its sign.
+_FORMULA = re.compile(r"(^|[;\t])(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,18 @@ class Table:
         )
 
     def csv(self) -> str:
-        """The table as RFC 4180 has it, but with plain line ends."""
+        """The table as RFC 4180 has it, but with plain line ends. A ``'`` is put before what a spreadsheet would take
+        for a formula."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.columns)
-        writer.writerows([clean(cell) for cell in row] for row in self.rows)
+        writer.writerows([_cell(cell) for cell in row] for row in self.rows)
         return out.getvalue().rstrip("\n")
+
+
+def _cell(text: str) -> str:
+    """A cell for CSV: what others wrote must not compute where the file is opened."""
+    return clean(text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text))
 
 
 def emit(output: str, body: bytes, table: Table, text: str | None = None) -> None:
@@ -55,7 +67,7 @@ def emit(output: str, body: bytes, table: Table, text: str | None = None) -> Non
         case "csv":
             click.echo(table.csv())
         case _:
-            click.echo(table.text() if text is None else text)
+            click.echo(table.text() if text is None else text, color=True)
 
 
 def _yaml(body: bytes) -> str:

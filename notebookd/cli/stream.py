@@ -38,4 +38,6 @@ def follow(
                 case "json":
                     click.echo(reply.body)
                 case _:
-                    click.echo(text(reply.value))
+                    click.echo(
+                        text(reply.value), color=True
+                    )  # with every code in it: what may not be obeyed, the guard shows

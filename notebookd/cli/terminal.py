@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import click
 
+from notebookd.cli.guard import raw
+
 __all__ = ["Terminal"]
 
 
@@ -39,6 +41,12 @@ class Terminal:
     def answers(self) -> bool:
         """Whether somebody is there to answer a question."""
         return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def clear(self) -> None:
+        """An empty screen, where there is one."""
+        if sys.stdout.isatty():
+            sys.stdout.flush()
+            raw(sys.stdout).write("\033[2J\033[1;1H")
 
     def note(self, text: str) -> None:
         """Say something beside the result: on stderr, so that stdout stays what was asked for."""

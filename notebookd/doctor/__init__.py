@@ -19,6 +19,7 @@ from notebookd.doctor.configuration import main as check_config
 from notebookd.doctor.finding import Check, Finding, Status
 from notebookd.doctor.machine import Machine, NotSeen, Patient
 from notebookd.errors import ConfigError
+from notebookd.neutral import neutral
 
 __all__ = ["Finding", "Machine", "Status", "check_config", "examine", "main", "run_doctor"]
 
@@ -123,8 +124,8 @@ def _report(findings: Sequence[Finding], *, json_output: bool, out: TextIO) -> i
         return 1 if failed else 0
     width = max((len(finding.name) for finding in findings), default=0)
     for finding in findings:
-        out.write(f"{finding.status:<5}{finding.name:<{width}}  {finding.seen}\n")
+        out.write(f"{finding.status:<5}{finding.name:<{width}}  {neutral(finding.seen)}\n")
         if finding.cure:
-            out.write(f"{'':<5}{'':<{width}}  cure: {finding.cure}\n")
+            out.write(f"{'':<5}{'':<{width}}  cure: {neutral(finding.cure)}\n")
     out.write(f"\n{len(findings)} checks, {len(warned)} to look at, {len(failed)} failed\n")
     return 1 if failed else 0

@@ -28,6 +28,7 @@ from notebookd.gateway.peer import counted
 from notebookd.gateway.sock_diag import Kernel
 from notebookd.gateway.table import RouteTable
 from notebookd.http_doors import Doorkeeper
+from notebookd.log_lines import LineFormatter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="notebookd-gateway", description="Routes browsers to notebooks.")
     parser.add_argument("--config", type=Path, default=None, metavar="FILE", help=f"default: {DEFAULT_CONFIG}")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     os.umask(0o027)
     try:
         asyncio.run(_serve(load_config(arguments.config, catalogue=False)))

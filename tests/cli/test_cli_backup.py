@@ -114,4 +114,4 @@ def test_a_disk_that_is_full_is_not_a_daemon_that_is_away(notebookctl, toy):
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([*program, "backup", "-"], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
-    assert b"cannot write what the daemon sent: No space left on device" in done.stderr
+    assert b"cannot write the output: no space left on device" in done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from notebookd.cli.guard import raw, raw_bytes
 from notebookd.cli.here import Here, Verb, pass_here
 from notebookd.cli.output import size
 from notebookd.client import ClientError
@@ -33,7 +34,7 @@ def verb(here: Here, *, file: Path, force: bool) -> None:
         if here.terminal.width() is not None:
             raise click.UsageError("a database is nothing for a terminal: redirect it, or name a file")
         with _progress(here) as progress:
-            here.client.backup(sys.stdout.buffer, progress)
+            here.client.backup(raw_bytes(sys.stdout), progress)
         return
     if os.path.lexists(file) and not force:
         raise click.UsageError(f"{file} exists: name another file, or say --force to replace it")
@@ -77,7 +78,7 @@ def _progress(here: Here) -> Iterator[Progress]:
     if not here.terminal.watched():
         yield lambda _done, _size: None
         return
-    with click.progressbar(length=1, label="backup", file=sys.stderr) as bar:
+    with click.progressbar(length=1, label="backup", file=raw(sys.stderr)) as bar:
 
         def show(done: int, whole: int) -> None:
             bar.length = whole

@@ -16,6 +16,7 @@ from typing import BinaryIO
 import click
 from click.shell_completion import CompletionItem
 
+from notebookd.cli.guard import raw_bytes
 from notebookd.cli.here import Here, Verb, complete_notebook, pass_here
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import clean, size
@@ -188,13 +189,11 @@ def _out_of(here: Here, source: There, target: str, tally: Tally) -> None:
 
 
 def _spill(stream: BinaryIO) -> None:
-    """All of it to stdout; whoever reads that may have had enough."""
+    """All of it to stdout."""
+    out = raw_bytes(sys.stdout)
     while chunk := stream.read(_CHUNK_BYTES):
-        try:
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            raise ClientError(f"cannot write to stdout: {error.strerror or error}") from error
+        out.write(chunk)
+        out.flush()
 
 
 def _landing(source: There, incoming: Incoming, target: str) -> tuple[Path, str]:

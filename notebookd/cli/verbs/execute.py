@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from notebookd.cli.guard import Unwritten, raw_bytes
 from notebookd.cli.here import Here, Verb, notebook_argument, pass_here
 from notebookd.cli.naming import notebook_id
 from notebookd.client import Client, Refused, Unreachable, unreachable
@@ -55,18 +56,21 @@ async def _converse(client: Client, target: str, *, interactive: bool, terminal:
     from yarl import URL
 
     url = URL(f"http://localhost{target}", encoded=True)
+    connector = aiohttp.UnixConnector(path=client.path)
     try:
         async with (
-            aiohttp.ClientSession(
-                connector=aiohttp.UnixConnector(path=client.path), headers=client.headers()
-            ) as session,
+            aiohttp.ClientSession(connector=connector, headers=client.headers()) as session,
             session.ws_connect(url, max_msg_size=0) as socket,
         ):
             if terminal:
                 await _follow_size(socket)
             if interactive:
                 _feed(socket)
-            return await _output(socket)
+            try:
+                return await _output(socket)
+            except Unwritten:  # nobody reads: do not wait for what is still on its way
+                await connector.close()
+                raise
     except aiohttp.WSServerHandshakeError as error:
         reason = await asyncio.to_thread(client.exec_refusal, target)
         if isinstance(reason, Refused) and reason.status == error.status:
@@ -81,7 +85,7 @@ async def _output(socket: ClientWebSocketResponse) -> int:
     """Write what comes until the end; the command's status."""
     from aiohttp import WSMsgType
 
-    streams = {STDOUT: sys.stdout.buffer, STDERR: sys.stderr.buffer}
+    streams = {STDOUT: raw_bytes(sys.stdout), STDERR: raw_bytes(sys.stderr)}
     async for message in socket:
         if message.type is not WSMsgType.BINARY or not message.data:
             continue

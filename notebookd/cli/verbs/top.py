@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from notebookd.cli.guard import raw
 from notebookd.cli.here import Here, Verb, pass_here
 from notebookd.cli.output import Table, emit
 from notebookd.cli.top import sight
@@ -52,7 +54,7 @@ def verb(here: Here, *, interval: float, once: bool, svg: Path | None, output: s
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(file=raw(sys.stdout), highlight=False)
     if svg is not None:
         _draw_svg(here, svg)
     elif once or not console.is_terminal or console.is_dumb_terminal:
