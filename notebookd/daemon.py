@@ -204,7 +204,7 @@ async def _assembly(
         volumes.config = movers.config = fresh
         assembly.reload(fresh)
 
-    async with PodmanEngine.open(config.engine.socket, instance) as engine, _images(config) as images:
+    async with _engine(config, instance) as engine, _images(config) as images:
         movers = ContainerMovers(engine, config, clock)
         assembly = await assemble(
             Parts(
@@ -236,6 +236,10 @@ async def _assembly(
             )
         )
         yield replace(assembly, reload=reload)
+
+
+def _engine(config: Config, instance: str) -> AbstractAsyncContextManager[PodmanEngine]:
+    return PodmanEngine.open(config.engine.socket, instance, profile=config.paths.seccomp)
 
 
 def _images(config: Config) -> AbstractAsyncContextManager[PodmanImages]:

@@ -64,6 +64,11 @@ class Paths:
         return self.state / "snapshots"
 
     @property
+    def seccomp(self) -> Path:
+        """The containers' seccomp profile, made of the engine's own."""
+        return self.state / "seccomp.json"
+
+    @property
     def trash(self) -> Path:
         """What is being removed."""
         return self.state / "trash"

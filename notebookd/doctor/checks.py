@@ -21,6 +21,7 @@ from notebookd.doctor.finding import Check, Finding, fail, ok
 from notebookd.doctor.gpus import check_gpus
 from notebookd.doctor.listeners import check_gateway
 from notebookd.doctor.machine import Patient
+from notebookd.doctor.set_ids import check_seccomp, check_set_ids
 from notebookd.doctor.surroundings import (
     check_clock,
     check_confinement,
@@ -58,6 +59,7 @@ CHECKS: tuple[Check, ...] = (
     check_runtime_program,
     check_engine_settings,
     check_engine_socket,
+    check_seccomp,
     check_subordinate_ids,
     check_id_mappers,
     check_kernel,
@@ -73,6 +75,7 @@ CHECKS: tuple[Check, ...] = (
     check_images,
     check_movers,
     check_datastores,
+    check_set_ids,
     check_api,
     check_gateway,
 )

@@ -131,6 +131,11 @@ def _group_members(name: str) -> frozenset[str] | None:
         return None
 
 
+def _is_nosuid(path: Path) -> bool:
+    """Whether set-user-ID bits count for nothing where a path lies."""
+    return bool(os.statvfs(path).f_flag & os.ST_NOSUID)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """Where to look, and by what. ``root`` stands for ``/`` where the system's own files are meant."""
@@ -145,6 +150,7 @@ class Machine:
     clock_error_s: Callable[[], float] = _clock_error_s
     http_status: Callable[[str, int], int] = _http_status
     group_members: Callable[[str], frozenset[str] | None] = _group_members
+    is_nosuid: Callable[[Path], bool] = _is_nosuid
 
     @property
     def has_package(self) -> bool:

@@ -57,13 +57,16 @@ def new_spec(instance: str, command: tuple[str, ...], changes: dict[str, Any]) -
 class PodmanWorld:
     """A real engine; every test gets an instance of its own and leaves nothing."""
 
-    def __init__(self, socket: Path, engine: PodmanEngine, stranger: PodmanEngine, nowhere: PodmanEngine) -> None:
+    def __init__(
+        self, socket: Path, profile: Path, engine: PodmanEngine, stranger: PodmanEngine, nowhere: PodmanEngine
+    ) -> None:
         self.socket = socket
         self.instance = engine.instance
         self.engine: Engine = engine
         self.stranger: Engine = stranger
         self.nowhere: Engine = nowhere
         self.client = APIClient(f"unix://{socket}", timeout=60)
+        self.profile = profile
         self.folders: Path | None = None
 
     def spec(self, *command: str, **changes: Any) -> ContainerSpec:
@@ -136,12 +139,20 @@ async def wait_gone(pid: int) -> None:
 @asynccontextmanager
 async def podman_world(socket: Path) -> AsyncIterator[PodmanWorld]:
     mark = uuid.uuid4().hex[:8]
+    with tempfile.TemporaryDirectory(prefix="notebookd-test-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        async with _world_with(socket, mark, Path(folder) / "seccomp.json") as world:
+            yield world
+
+
+@asynccontextmanager
+async def _world_with(socket: Path, mark: str, profile: Path) -> AsyncIterator[PodmanWorld]:
     async with (
-        PodmanEngine.open(socket, f"contract-{mark}") as engine,
-        PodmanEngine.open(socket, f"stranger-{mark}") as stranger,
-        PodmanEngine.open(Path("/nonexistent/engine.sock"), f"contract-{mark}") as nowhere,
+        PodmanEngine.open(socket, f"contract-{mark}", profile=profile) as engine,
+        PodmanEngine.open(socket, f"stranger-{mark}", profile=profile) as stranger,
+        PodmanEngine.open(Path("/nonexistent/engine.sock"), f"contract-{mark}", profile=profile) as nowhere,
     ):
-        world = PodmanWorld(socket, engine, stranger, nowhere)
+        world = PodmanWorld(socket, profile, engine, stranger, nowhere)
         ensure_image(world.client)
         try:
             yield world

@@ -162,10 +162,10 @@ async def real_world(socket: Path) -> AsyncIterator[RealWorld]:
                 f"[dav]\ntype = webdav\nurl = {url}\nvendor = other\n\n[other]\ntype = s3\nsecret_access_key = hidden\n"
             )
             (folder / "rclone.conf").write_text(text)
-            instance = f"movers-{uuid.uuid4().hex[:8]}"
+            instance, profile = f"movers-{uuid.uuid4().hex[:8]}", folder / "seccomp.json"
             async with (
-                PodmanEngine.open(socket, instance) as engine,
-                PodmanEngine.open(Path("/nonexistent/engine.sock"), instance) as nowhere,
+                PodmanEngine.open(socket, instance, profile=profile) as engine,
+                PodmanEngine.open(Path("/nonexistent/engine.sock"), instance, profile=profile) as nowhere,
             ):
                 world = RealWorld(folder, socket, (engine, nowhere))
                 try:

@@ -83,7 +83,7 @@ async def begun(podman: PodmanWorld, script: str) -> Container:
 
 async def test_broken_streams_are_unavailable(podman: PodmanWorld, proxy: Proxy) -> None:
     running = await begun(podman, "echo one; exec sleep 300")
-    async with PodmanEngine.open(proxy.path, podman.instance) as engine, asyncio.timeout(15):
+    async with PodmanEngine.open(proxy.path, podman.instance, profile=podman.profile) as engine, asyncio.timeout(15):
         events = engine.events()
         assert (await anext(events)).kind == EVENTS_CONNECTED
         logs = engine.logs(running.name, follow=True)
@@ -98,7 +98,7 @@ async def test_broken_streams_are_unavailable(podman: PodmanWorld, proxy: Proxy)
 
 async def test_broken_exec_is_unavailable(podman: PodmanWorld, proxy: Proxy) -> None:
     running = await begun(podman, "exec sleep 300")
-    async with PodmanEngine.open(proxy.path, podman.instance) as engine, asyncio.timeout(15):
+    async with PodmanEngine.open(proxy.path, podman.instance, profile=podman.profile) as engine, asyncio.timeout(15):
         command = ("sh", "-c", "echo one; sleep 200")
         async with engine.exec(running.name, command, tty=False, stdin=False) as session:
             output = session.output()
@@ -112,7 +112,10 @@ async def test_broken_exec_is_unavailable(podman: PodmanWorld, proxy: Proxy) -> 
 
 async def test_silent_engine_is_unavailable_in_time(podman: PodmanWorld, proxy: Proxy) -> None:
     running = await begun(podman, "exec sleep 300")
-    async with PodmanEngine.open(proxy.path, podman.instance, timeout_s=0.3) as engine, asyncio.timeout(15):
+    async with (
+        PodmanEngine.open(proxy.path, podman.instance, profile=podman.profile, timeout_s=0.3) as engine,
+        asyncio.timeout(15),
+    ):
         assert await engine.find(running.name) == running
         proxy.silent = True
         calls: list[Callable[[], object]] = [
@@ -130,7 +133,7 @@ async def test_silent_engine_is_unavailable_in_time(podman: PodmanWorld, proxy: 
 async def test_new_daemon_knows_a_container_whose_conmon_died(podman: PodmanWorld) -> None:
     running = await begun(podman, "exec sleep 300")
     await podman.kill_conmon(running.name, process_too=False)
-    async with PodmanEngine.open(podman.socket, podman.instance) as second:
+    async with PodmanEngine.open(podman.socket, podman.instance, profile=podman.profile) as second:
         assert await second.find(running.name) == running
         stopped = await second.stop(running.name, grace_s=0)
         assert stopped is not None

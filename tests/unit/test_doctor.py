@@ -51,7 +51,7 @@ class World:
                 "eventLogger": "file",
                 "slirp4netns": {"executable": "/usr/bin/slirp4netns"},
                 "ociRuntime": {"name": "crun", "version": "crun version 1.8.1\ncommit: f8a0"},
-                "security": {"rootless": True},
+                "security": {"rootless": True, "seccompEnabled": True},
             },
             "store": {"graphDriverName": "overlay"},
             "version": {"Version": "4.3.1"},
@@ -65,6 +65,7 @@ class World:
     settings: dict[str, Any] = field(default_factory=dict)
     clock_error_s: float = 0.01
     silent: set[tuple[str, int]] = field(default_factory=set)
+    nosuid: bool = True
     groups: dict[str, set[str]] = field(default_factory=lambda: {MY_GROUP: {ME}, "notebookd-admin": set()})
 
     @property
@@ -92,6 +93,7 @@ class World:
             nvml_uuids=self.nvml,
             clock_error_s=lambda: self.clock_error_s,
             http_status=self.http_status,
+            is_nosuid=lambda _: self.nosuid,
             group_members=lambda name: frozenset(self.groups[name]) if name in self.groups else None,
         )
 

@@ -11,6 +11,7 @@ import pytest
 
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.podman import engine as podman_engine
+from notebookd.adapters.podman.seccomp import Profile
 from notebookd.errors import ContainerMissing, EngineUnavailable
 from notebookd.ports.engine import Mount
 
@@ -40,7 +41,7 @@ class Podman:
 
 
 async def start(podman: Podman) -> None:
-    engine = PodmanEngine(Path(__file__), "i", podman, None)  # type: ignore[arg-type]
+    engine = PodmanEngine(Path(__file__), "i", podman, None, Profile(Path("/nonexistent")))  # type: ignore[arg-type]
     await engine.start(NAME, checked=[MOUNT])
 
 

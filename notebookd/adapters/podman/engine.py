@@ -16,6 +16,7 @@ from notebookd.adapters.podman.calls import Calls, Session
 from notebookd.adapters.podman.execution import PodmanExec, open_exec
 from notebookd.adapters.podman.liveness import Liveness, kill_process
 from notebookd.adapters.podman.mounts import moved_mount
+from notebookd.adapters.podman.seccomp import Profile
 from notebookd.adapters.podman.spec import create_body
 from notebookd.adapters.podman.streams import Streams
 from notebookd.adapters.podman.translate import (
@@ -54,7 +55,7 @@ ANSWER_TIMEOUT_S = 30.0
 class PodmanEngine:
     """An :class:`~notebookd.ports.engine.Engine` on a libpod API socket. Open it with :meth:`open`."""
 
-    def __init__(self, socket: Path, instance: str, calls: Calls, streams: Streams) -> None:
+    def __init__(self, socket: Path, instance: str, calls: Calls, streams: Streams, profile: Profile) -> None:
         self._socket = socket
         self.instance = instance
         self._calls = calls
@@ -62,18 +63,22 @@ class PodmanEngine:
         self._liveness = Liveness()
         self._ids: dict[str, str] = {}
         self._unused: set[str] = set()
-        self._host: tuple[frozenset[str], str] | None = None
+        self._host: tuple[frozenset[str], str, dict[str, Any]] | None = None
+        self._profile = profile
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, socket: Path, instance: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator[Self]:
+    async def open(
+        cls, socket: Path, instance: str, *, profile: Path, timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> AsyncIterator[Self]:
         """An engine for this instance's containers. Does not connect yet: an engine that is down is no error here.
 
-        One that does not answer within ``timeout_s`` (a stop: beyond its grace) is unavailable.
+        ``profile`` is where the containers' seccomp profile is written, for the engine to read; no container may see
+        its folder. An engine that does not answer within ``timeout_s`` (a stop: beyond its grace) is unavailable.
         """
         calls, streams = Calls(socket, timeout_s=timeout_s), Streams(socket, timeout_s=timeout_s)
         try:
-            yield cls(socket, instance, calls, streams)
+            yield cls(socket, instance, calls, streams, Profile(profile))
         finally:
             await streams.aclose()
             await calls.aclose()
@@ -106,8 +111,9 @@ class PodmanEngine:
             if self._host is None:
                 self._read_host(session)
             assert self._host is not None
-            controllers, network_command = self._host
+            controllers, network_command, security = self._host
             body = create_body(spec, controllers=controllers, network_command=network_command)
+            body["seccomp_profile_path"] = str(self._profile.ready(security, action))
             body["labels"][INSTANCE_LABEL] = self.instance
             container_id = self._create(session, action, body)
             self._unused.add(container_id)
@@ -251,7 +257,7 @@ class PodmanEngine:
     def _read_host(self, session: Session) -> dict[str, Any]:
         body: dict[str, Any] = session.get("/info", "look at the engine")
         controllers = frozenset(body["host"].get("cgroupControllers") or ())
-        self._host = (controllers, network_command_of(body))
+        self._host = (controllers, network_command_of(body), body["host"].get("security") or {})
         return body
 
     def _ours(self, session: Session, name: str, action: str) -> str:
