@@ -7,9 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.figures import SDK_CALLS, Rows, figures_of, lines, merge, sdk_lines
+
+# How long an example takes says something of the machine only; what takes too long ends by the test's own time limit.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # What shares a machine, accounts or one count stays on one worker; any other file is on a worker of its own choice.
 TOGETHER = {

@@ -2,9 +2,10 @@
 """The store port: what is remembered over every crash.
 
 Implementation: :mod:`notebookd.adapters.sqlite`. Reads are plain calls, bounded by a key or a page, and see the last
-committed state. Writes happen inside :meth:`Store.transaction`, one at a time; while one is open nothing else can
-change, so *read, decide, write* inside it is atomic. Every method may raise
-:class:`~notebookd.errors.StoreUnavailable`; then nothing was changed.
+committed state. Writes happen inside :meth:`Store.transaction`, one at a time and in one piece: no other task runs
+between the first read and the last write, so *read, decide, write* is atomic. Reads inside it see what it wrote, and
+what those wrote that share its commit. Every method may raise :class:`~notebookd.errors.StoreUnavailable`; then
+nothing was changed.
 """
 
 from __future__ import annotations
@@ -175,8 +176,15 @@ class Store(Reader, Protocol):
     """The store."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Open the one write transaction; written as a whole at a clean exit, and not at all at any other. What breaks
-        a rule of the store (Conflict) or cannot be written (StoreUnavailable) is told at the exit."""
+        """Open a write transaction; written as a whole at a clean exit, and not at all at any other.
+
+        What cannot be written (StoreUnavailable) is told at the exit, what breaks a rule of the store (Conflict) by the
+        write. Transactions that wait for each other may share a commit; each fails alone, unless the commit fails. The
+        exit comes after the commit, for whoever raises inside as well: they may have read what it makes durable.
+
+        Raises:
+            RuntimeError: at the exit: the block awaited something other than this transaction's own methods.
+        """
         ...
 
     async def next_event(self, after: int) -> None:

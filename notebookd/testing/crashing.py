@@ -75,7 +75,7 @@ class Turnstile:
 
 
 class CrashingStore(SqliteStore):
-    """The real store with steps around each commit. Set ``turnstile`` before the first transaction."""
+    """The real store with steps after each decision and around each commit. Set ``turnstile`` before it is used."""
 
     turnstile: Turnstile
 
@@ -85,8 +85,13 @@ class CrashingStore(SqliteStore):
         with self.turnstile.out():
             async with super().transaction() as opened:
                 yield opened
-                self.turnstile.step("before commit")
+                self.turnstile.step("before release")
         self.turnstile.step("after commit")
+
+    async def _write(self) -> None:
+        """A crash here finds all members of the group decided, and leaves nothing of them."""
+        self.turnstile.step("before commit")
+        await super()._write()
 
 
 def stepped(port: P, name: str, turnstile: Turnstile, *, threaded: bool = False) -> P:

@@ -18,6 +18,7 @@ from notebookd.adapters.sqlite import SqliteStore, copies, schema
 from notebookd.adapters.sqlite.copies import examine_copy, restore_copy
 from notebookd.domain.event import Event
 from notebookd.errors import RestoreRefused, StoreUnavailable
+from tests.store.slow import held
 from tests.store.test_store_disk import fill
 from tests.values import NOTEBOOK_ID, NOW, notebook, run
 
@@ -65,11 +66,20 @@ async def test_a_backup_has_no_name_and_is_its_owners_alone(store: SqliteStore, 
 
 
 async def test_a_backup_waits_for_no_writer_and_holds_none_up(store: SqliteStore) -> None:
-    async with store.transaction() as tx:
-        await tx.put_meta("k", "open")
+    with held(store):
+        writing = asyncio.create_task(put(store, "open"))
         async with store.backup() as copy:
-            await tx.put_meta("k", "changed")
+            assert not writing.done()
             assert copy.read(15) == b"SQLite format 3"
+    await writing
+    async with store.backup() as copy:
+        await put(store, "changed")
+        assert copy.read(15) == b"SQLite format 3"
+
+
+async def put(store: SqliteStore, value: str) -> None:
+    async with store.transaction() as tx:
+        await tx.put_meta("k", value)
 
 
 async def test_a_backup_that_nobody_waits_for_any_more_leaves_nothing(store: SqliteStore, tmp_path: Path) -> None:

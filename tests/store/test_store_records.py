@@ -185,7 +185,7 @@ async def test_the_database_refuses_what_cannot_be(store: SqliteStore, statement
     before = (store.find_entry(NOTEBOOK_ID), store.find_entry(OTHER), store.list_leases())
     with pytest.raises(StoreUnavailable, match=f"cannot write the database: {rule}"):
         async with store.transaction() as tx:
-            tx.statements.append(Statement(statement, {}))
+            tx._make(Statement(statement, {}))
     assert (store.find_entry(NOTEBOOK_ID), store.find_entry(OTHER), store.list_leases()) == before
 
 

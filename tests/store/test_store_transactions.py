@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.event import Event
 from notebookd.domain.run import NotebookId
 from notebookd.errors import StoreUnavailable
+from tests.store.slow import held
 from tests.values import NOTEBOOK_ID, NOW, RUN_ID, notebook, run
 
 ROOT = Path(__file__).parents[2]
@@ -66,12 +66,23 @@ async def test_a_kill_after_commit_loses_nothing(path: Path) -> None:
         assert store.last_event_id() == 1
 
 
-async def test_a_reader_sees_nothing_of_an_open_transaction(store: SqliteStore) -> None:
-    async with store.transaction() as tx:
-        await tx.put_notebook(notebook())
-        await tx.put_run(run())
+async def test_a_reader_sees_nothing_before_the_commit_and_the_transaction_sees_its_own(store: SqliteStore) -> None:
+    async def write() -> None:
+        async with store.transaction() as tx:
+            await tx.put_notebook(notebook())
+            await tx.put_run(run())
+            assert [entry.notebook.id for entry in store.list_unsettled()] == [NOTEBOOK_ID]
+            assert store.find_entry(NOTEBOOK_ID) is not None
+
+    with held(store):
+        task = asyncio.get_running_loop().create_task(write())
+        await asyncio.sleep(0.05)
+        assert not task.done()
         assert store.find_entry(NOTEBOOK_ID) is None
+        assert store.list_unsettled() == []
+    await task
     assert store.find_entry(NOTEBOOK_ID) is not None
+    assert [entry.notebook.id for entry in store.list_unsettled()] == [NOTEBOOK_ID]
 
 
 async def test_an_error_inside_takes_everything_back(store: SqliteStore) -> None:
@@ -85,16 +96,10 @@ async def test_an_error_inside_takes_everything_back(store: SqliteStore) -> None
 
 
 async def test_transactions_of_two_tasks_do_not_mix(store: SqliteStore) -> None:
-    inside: list[str] = []
-
     async def add(name: str, *, fail: bool) -> None:
         async with store.transaction() as tx:
-            inside.append(name)
             for _ in range(5):
                 await tx.append(event(name))
-                await asyncio.sleep(0)
-            assert inside == [name]
-            inside.remove(name)
             if fail:
                 raise ValueError(name)
 
@@ -103,8 +108,21 @@ async def test_transactions_of_two_tasks_do_not_mix(store: SqliteStore) -> None:
     )
     assert [type(result) for result in results] == [type(None), ValueError] * 4
     kinds = [each.type for each in store.list_events(after=0, limit=99, notebook_id=None, owner=None)]
-    assert sorted(kinds) == sorted(["t0", "t2", "t4", "t6"] * 5)
-    assert all(len(set(kinds[start : start + 5])) == 1 for start in range(0, 20, 5))
+    assert kinds == [name for name in ("t0", "t2", "t4", "t6") for _ in range(5)], "in the order in which they came"
+
+
+async def test_a_transaction_that_lets_others_run_fails_and_so_do_those_in_its_group(store: SqliteStore) -> None:
+    async def add(name: str, *, wait: bool) -> None:
+        async with store.transaction() as tx:
+            await tx.append(event(name))
+            if wait:
+                await asyncio.sleep(0.01)
+
+    results = await asyncio.gather(add("waits", wait=True), add("quick", wait=False), return_exceptions=True)
+    assert [type(result) for result in results] == [RuntimeError, RuntimeError]
+    assert store.last_event_id() == 0
+    await add("after", wait=False)
+    assert store.last_event_id() == 1
 
 
 @pytest.mark.parametrize("turns", range(14))
@@ -129,18 +147,51 @@ async def test_a_task_cancelled_anywhere_leaves_no_transaction_open(store: Sqlit
 
 
 async def test_a_task_cancelled_before_its_turn_writes_nothing(store: SqliteStore) -> None:
-    async def write() -> None:
-        async with store.transaction():
-            raise AssertionError("cancelled before")
+    async def write(kind: str) -> None:
+        async with store.transaction() as tx:
+            await tx.append(event(kind))
 
-    async with store.transaction() as tx:
-        task = asyncio.get_running_loop().create_task(write())
-        await asyncio.sleep(0)
-        task.cancel()
+    loop = asyncio.get_running_loop()
+    with held(store):
+        first = loop.create_task(write("first"))
+        await asyncio.sleep(0.01)
+        waiting = [loop.create_task(write(name)) for name in ("cancelled", "second")]
+        await asyncio.sleep(0.01)
+        waiting[0].cancel()
         with pytest.raises(asyncio.CancelledError):
-            await task
-        await tx.append(event("after"))
-    assert store.last_event_id() == 1
+            await waiting[0]
+        assert not first.done()
+    await asyncio.gather(first, waiting[1])
+    assert [each.type for each in store.list_events(after=0, limit=9, notebook_id=None, owner=None)] == [
+        "first",
+        "second",
+    ]
+
+
+@pytest.mark.parametrize("cancelled", range(5))
+async def test_a_task_cancelled_as_it_is_admitted_keeps_nobody_waiting(store: SqliteStore, cancelled: int) -> None:
+    """Whoever it is: who leads, who follows, and who will lead next."""
+    loop = asyncio.get_running_loop()
+    done: list[int] = []
+
+    async def write(number: int) -> None:
+        async with store.transaction() as tx:
+            if number == 0:
+                loop.call_soon(tasks[cancelled].cancel)
+            await tx.append(event(str(number)))
+        done.append(number)
+
+    with held(store):
+        blocker = loop.create_task(write(9))
+        await asyncio.sleep(0.01)
+        tasks = [loop.create_task(write(number)) for number in range(5)]
+        await asyncio.sleep(0.01)
+    await asyncio.gather(blocker, *tasks, return_exceptions=True)
+    await write(7)
+    kinds = [each.type for each in store.list_events(after=0, limit=99, notebook_id=None, owner=None)]
+    assert set(done) | {cancelled} == {9, 0, 1, 2, 3, 4, 7}
+    assert {str(number) for number in done} <= set(kinds)
+    assert len(kinds) == len(set(kinds))
 
 
 async def test_a_task_cancelled_while_its_changes_are_written_goes_when_they_are(store: SqliteStore) -> None:
@@ -150,21 +201,13 @@ async def test_a_task_cancelled_while_its_changes_are_written_goes_when_they_are
             await tx.put_run(run())
             await tx.append(event("x"))
 
-    writing, on = threading.Event(), threading.Event()
-
-    def halt() -> None:
-        writing.set()
-        assert on.wait(10)
-
-    await store._writes.create_function("halt", 0, halt)
-    await store._writes.execute("CREATE TEMP TRIGGER halting BEFORE INSERT ON event BEGIN SELECT halt(); END")
-    task = asyncio.get_running_loop().create_task(write())
-    await asyncio.to_thread(writing.wait, 10)
-    task.cancel()
-    _, pending = await asyncio.wait({task}, timeout=0.05)
-    assert pending
-    assert store.find_entry(NOTEBOOK_ID) is None
-    on.set()
+    with held(store):
+        task = asyncio.get_running_loop().create_task(write())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        _, pending = await asyncio.wait({task}, timeout=0.05)
+        assert pending
+        assert store.find_entry(NOTEBOOK_ID) is None
     with pytest.raises(asyncio.CancelledError):
         await task
     assert store.find_entry(NOTEBOOK_ID) is not None, "who comes next reads what was written"

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process of its own over a store. ``half PATH``: begins to write a transaction, and says so in the middle, where it
-waits to be killed. ``whole PATH``: the same to its end. ``open PATH``: opens and closes."""
+"""A process of its own over a store. ``half PATH``: decides a transaction, and says so before the commit, where it
+waits to be killed. ``whole PATH``: the same to its end. ``many PATH``: forty tasks write at once, and each number that
+is committed is said, until killed. ``count PATH``: 500 tasks write at once, once each. ``open PATH``: opens and
+closes."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 import threading
+import time
 from pathlib import Path
 
 from notebookd.adapters.sqlite import SqliteStore
@@ -20,9 +24,12 @@ async def main(what: str, path: Path) -> None:
     async with SqliteStore.open(path, NOW, ballast_bytes=4096) as store:
         if what == "open":
             return
+        if what in {"many", "count"}:
+            tasks = 40 if what == "many" else 500
+            await asyncio.gather(*(write(store, task, for_ever=what == "many") for task in range(tasks)))
+            return
         if what == "half":
-            await store._writes.create_function("halt", 0, halt)
-            await store._writes.execute("CREATE TEMP TRIGGER halting BEFORE INSERT ON event BEGIN SELECT halt(); END")
+            store._writes._tx.put_nowait((None, halt))
         async with store.transaction() as tx:
             await tx.put_notebook(notebook())
             await tx.put_run(granted(run(RunState.PENDING)))
@@ -31,8 +38,25 @@ async def main(what: str, path: Path) -> None:
         await asyncio.Event().wait()
 
 
+async def write(store: SqliteStore, task: int, *, for_ever: bool) -> None:
+    """Two facts at a time, which belong together; each third one fails after the first."""
+    for number in itertools.count(1):
+        try:
+            async with store.transaction() as tx:
+                await tx.put_meta(f"a{task}", str(number))
+                if number % 3 == 0:
+                    raise ZeroDivisionError  # noqa: TRY301 - the transaction has to see it
+                await tx.put_meta(f"b{task}", str(number))
+        except ZeroDivisionError:
+            continue
+        print(task, number, flush=True)
+        if not for_ever:
+            return
+
+
 def halt() -> None:
-    """Tell, in the writer's thread and between two statements, and wait for ever."""
+    """Tell, in the writer's thread and before it commits, and wait for ever."""
+    time.sleep(0.3)  # by then all is decided
     print("half", flush=True)
     threading.Event().wait()
 

@@ -14,14 +14,16 @@ class Ballast:
         self._path = path
         self.size = size
 
-    def trim(self) -> None:
-        """Keep the reserve while there is room, give it up when the disk is nearly full."""
+    def trim(self) -> bool:
+        """Keep the reserve while there is room, give it up when the disk is nearly full. Returns whether it was given
+        up now."""
         space = os.statvfs(self._path.parent)
         free = space.f_bavail * space.f_frsize
         if free < self.size // 8:
-            self.drop()
-        elif free > 4 * self.size and not self._whole():
+            return self.drop()
+        if free > 4 * self.size and not self._whole():
             self.take()
+        return False
 
     def take(self) -> bool:
         """Reserve the space, and say whether the reserve stands."""

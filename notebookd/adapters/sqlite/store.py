@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store over one SQLite file.
 
-Writes go through one aiosqlite connection behind one lock (two tasks on one connection would share a transaction).
-Reads use a second, ``query_only`` connection in the event loop itself: bounded by key or page, they are quicker there
-than a hop to a thread.
+Writes go through one aiosqlite connection, by turns (two tasks on one connection would share a transaction); those who
+wait for their turn share a commit: :mod:`notebookd.adapters.sqlite.commits`. Reads use a second, ``query_only``
+connection in the event loop itself: bounded by key or page, they are quicker there than a hop to a thread. They see
+what is committed; inside a transaction, what it and those before it in its group wrote.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import gc
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import datetime
 from functools import partial
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 from notebookd.adapters.sqlite import records
 from notebookd.adapters.sqlite.accounts import AccountReads
 from notebookd.adapters.sqlite.ballast import Ballast
+from notebookd.adapters.sqlite.commits import GroupCommit, one_piece
 from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
 from notebookd.adapters.sqlite.disk import disk_use, free_bytes, short_of, unopened
 from notebookd.adapters.sqlite.history import HistoryReads
@@ -30,7 +32,7 @@ from notebookd.adapters.sqlite.schema import load_queries, migrate
 from notebookd.adapters.sqlite.shelf import ShelfReads
 from notebookd.adapters.sqlite.spares import Spares, free_inodes
 from notebookd.adapters.sqlite.tokens import TokenReads
-from notebookd.adapters.sqlite.writes import SqliteTransaction, Writer
+from notebookd.adapters.sqlite.writes import BUSY_MS, SqliteTransaction, Writer
 from notebookd.domain.gpu import GpuMarks, Lease
 from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
 from notebookd.errors import StoreUnavailable
@@ -38,8 +40,7 @@ from notebookd.ports.store import ANSWER_LIFE, DiskUse, Entry, NotebookFilter, R
 
 T = TypeVar("T")
 
-_BUSY_MS = 5000
-_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {_BUSY_MS}")
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MS}")
 
 
 class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenReads):
@@ -50,7 +51,11 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
         self._sql = queries
         self._unsettled: dict[NotebookId, Entry] | None = None
         """Asked for at every turn, and much of it the same each time: so it is kept, but for what is ``touched``."""
-        self._touched: set[NotebookId] = set()
+        self.touched: set[NotebookId] = set()
+        """Notebooks of which something was written since they were looked at."""
+
+    def _connection(self) -> sqlite3.Connection:
+        return self._reads
 
     def _rows(self, name: str, values: Any = ()) -> list[Any]:
         return self._fetch(self._sql[name], values)
@@ -58,13 +63,13 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
     def _each(self, name: str, values: Any = ()) -> Iterator[Any]:
         """Row by row, for what may be many."""
         try:
-            yield from self._reads.execute(self._sql[name], values)
+            yield from self._connection().execute(self._sql[name], values)
         except sqlite3.Error as fault:
             raise StoreUnavailable(f"cannot read the database: {fault}") from fault
 
     def _fetch(self, sql: str, values: Any = ()) -> list[Any]:
         try:
-            return self._reads.execute(sql, values).fetchall()
+            return self._connection().execute(sql, values).fetchall()
         except sqlite3.Error as fault:
             raise StoreUnavailable(f"cannot read the database: {fault}") from fault
 
@@ -94,17 +99,25 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
 
     def list_unsettled(self) -> list[Entry]:
         """Active, holding compute or deleting, by their places."""
+        return in_order(self.unsettled())
+
+    def unsettled(self) -> Mapping[NotebookId, Entry]:
+        """The same by their ids."""
         if self._unsettled is None:
-            self._touched = {NotebookId(row[0]) for row in self._rows("unsettled")}
+            self.touched = {NotebookId(row[0]) for row in self._rows("unsettled")}
             self._unsettled = {}
-        for notebook_id in tuple(self._touched):
+        self.look_again(self._unsettled, self.touched)
+        self.touched.clear()
+        return self._unsettled
+
+    def look_again(self, unsettled: dict[NotebookId, Entry], touched: Iterable[NotebookId]) -> None:
+        """Bring ``unsettled`` up to date where it was touched."""
+        for notebook_id in touched:
             entry = self.find_entry(notebook_id)
             if entry is not None and records.is_unsettled(entry):
-                self._unsettled[notebook_id] = entry
+                unsettled[notebook_id] = entry
             else:
-                self._unsettled.pop(notebook_id, None)
-            self._touched.remove(notebook_id)
-        return sorted(self._unsettled.values(), key=lambda entry: (entry.run.place, entry.run.number, entry.run.id))
+                unsettled.pop(notebook_id, None)
 
     def count_notebooks(self, owner: str) -> int:
         """How many an owner has."""
@@ -136,19 +149,42 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
         return next((row[0] for row in self._rows("meta", (key,))), None)
 
 
+def in_order(entries: Mapping[NotebookId, Entry]) -> list[Entry]:
+    """By their runs' places in the queue."""
+    return sorted(entries.values(), key=lambda entry: (entry.run.place, entry.run.number, entry.run.id))
+
+
 class SqliteStore(SqliteReader):
     """See :class:`~notebookd.ports.store.Store`; made by :meth:`open`."""
 
     def __init__(self, path: Path, writes: Writer, reads: sqlite3.Connection, ballast: Ballast, spares: Spares) -> None:
         super().__init__(reads, load_queries())
         self.on_write: Callable[[float], None] = lambda _: None
-        """Told of each commit: the seconds since its transaction began."""
+        """Told of each transaction that is committed: the seconds since its turn began."""
         self._path = path
         self._writes = writes
+        self._committed = SqliteReader(reads, self._sql)
         self._ballast = ballast
         self._spares = spares
-        self._lock = asyncio.Lock()
+        self._gave_up = False
+        """Whether the reserve was given up for the last commit."""
+        self._turns = GroupCommit(self._begin, self._commit)
+        self._group: list[SqliteTransaction] = []
+        """Those that share the next commit."""
+        self._deciding = False
+        self._broken: RuntimeError | None = None
         self._news = asyncio.Condition()
+
+    def _connection(self) -> sqlite3.Connection:
+        return self._writes.connection if self._deciding else self._reads
+
+    def list_unsettled(self) -> list[Entry]:
+        """Active, holding compute or deleting, by their places."""
+        entries = self._committed.unsettled()
+        if self._deciding:
+            entries = dict(entries)
+            self.look_again(entries, set().union(*(each.touched for each in self._group)))
+        return in_order(entries)
 
     @classmethod
     @asynccontextmanager
@@ -184,31 +220,74 @@ class SqliteStore(SqliteReader):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
-        """The one write transaction. It is written when it is left, and a caller who is cancelled then waits for it: so
-        nobody reads, and decides, beside one that is on its way."""
-        async with self._lock:
-            self._ballast.trim()
-            self._spares.trim()
+        """Decide in one piece; written when it is left, and a caller who is cancelled then waits for it: so nobody
+        reads, and decides, beside one that is on its way."""
+        async with self._turns.turn():
             begun = time.perf_counter()
-            opened = SqliteTransaction(self._sql, last_place=lambda: int(self._rows("last_place")[0][0]))
-            yield opened
-            try:
-                await asyncio.shield(self._writes.apply(opened.statements))
-                self.on_write(time.perf_counter() - begun)
-            except sqlite3.Error as fault:
-                raise self._unwritten(fault) from fault
-            except asyncio.CancelledError:
-                await asyncio.shield(self._writes.commit())  # there is nothing to commit: it comes back in its turn
-                raise
-            finally:
-                self._touched |= opened.touched  # whatever came of it: they are looked at again
-                if opened.appended:  # also of a commit whose caller was cancelled; who wakes looks for himself
-                    async with self._news:
-                        self._news.notify_all()
+            opened = SqliteTransaction(self._sql, self._writes.change, last_place=self._last_place)
+            with self._decision(opened):
+                yield opened
+        if opened.changes:
+            self.on_write(time.perf_counter() - begun)
+
+    def _last_place(self) -> int:
+        return int(self._rows("last_place")[0][0])
+
+    @contextmanager
+    def _decision(self, opened: SqliteTransaction) -> Iterator[None]:
+        """Changes of ``opened`` count with the group's commit, unless this block fails."""
+        if self._deciding:
+            self._broken = RuntimeError("a transaction was begun inside another one")
+            raise self._broken
+        self._deciding = True
+        self._group.append(opened)
+        try:
+            with self._writes.savepoint(), one_piece():
+                yield
+        except RuntimeError as fault:
+            self._broken = fault
+            raise
+        except sqlite3.Error as fault:
+            raise self._unwritten(fault) from fault
+        finally:
+            self._deciding = False
+
+    async def _begin(self) -> None:
+        try:
+            await self._writes.begin()
+        except sqlite3.Error as fault:
+            raise self._unwritten(fault) from fault
+
+    async def _commit(self) -> None:
+        """Commit what the group changed; its members are told, and so are those who wait for news."""
+        try:
+            if self._broken is not None:
+                raise self._broken
+            if any(each.changes for each in self._group):
+                await self._write()
+        except sqlite3.Error as fault:
+            raise self._unwritten(fault) from fault
+        finally:
+            self._writes.take_back()
+            for each in self._group:  # whatever came of it: they are looked at again
+                self._committed.touched |= each.touched
+            appended = any(each.appended for each in self._group)
+            self._group, self._broken = [], None
+            if appended:  # who wakes looks for himself
+                async with self._news:
+                    self._news.notify_all()
+
+    async def _write(self) -> None:
+        """Make it durable. Raises sqlite3.Error."""
+        await self._writes.end(before=self._trim)
+
+    def _trim(self) -> None:
+        self._gave_up = self._ballast.trim()
+        self._spares.trim()
 
     def _unwritten(self, fault: sqlite3.Error) -> StoreUnavailable:
         if "full" in str(fault):
-            freed = self._ballast.drop()
+            freed = self._ballast.drop() or self._gave_up
             hint = "free some disk space" + ("; the reserve was given up: the next try may pass" if freed else "")
             return StoreUnavailable(f"cannot write the database: {fault}", hint=hint)
         return StoreUnavailable(f"cannot write the database: {fault}")
@@ -250,10 +329,10 @@ async def _open(path: Path, now: datetime, at_work: Callable[[], None]) -> tuple
     writes: Writer | None = None
     try:
         await asyncio.to_thread(_prepare, path, now, at_work)
-        connect = partial(sqlite3.connect, path, isolation_level=None, timeout=_BUSY_MS / 1000)
+        connect = partial(sqlite3.connect, path, isolation_level=None, timeout=0, check_same_thread=False)
         writes = Writer(connect, iter_chunk_size=1)
         await writes
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, "busy_timeout = 0"):  # nobody waits in the event loop
             await writes.execute(f"PRAGMA {pragma}")
         reads = sqlite3.connect(path, isolation_level=None, timeout=1)
         reads.execute("PRAGMA query_only = ON")
@@ -266,7 +345,7 @@ async def _open(path: Path, now: datetime, at_work: Callable[[], None]) -> tuple
 
 def _prepare(path: Path, now: datetime, at_work: Callable[[], None]) -> None:
     """Make or migrate the database; blocks."""
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)) as connection:
         path.chmod(0o600)
         sweep_copies(path)
         for pragma in _PRAGMAS:

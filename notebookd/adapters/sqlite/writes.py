@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of the store: noted in a transaction, and made by a writer of its own thread."""
+"""Changes of the store, and the connection that makes them."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +15,7 @@ import aiosqlite
 
 from notebookd.adapters.sqlite import records
 from notebookd.adapters.sqlite.accounts import AccountWrites
+from notebookd.adapters.sqlite.commits import through
 from notebookd.adapters.sqlite.ledger import LedgerWrites
 from notebookd.adapters.sqlite.shelf import ShelfWrites
 from notebookd.adapters.sqlite.tokens import TokenWrites
@@ -22,6 +25,9 @@ from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookId, Run
 from notebookd.errors import Conflict
 from notebookd.ports.store import ANSWER_LIFE
+
+BUSY_MS = 5000
+"""How long to wait for another process that writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +40,107 @@ class Statement:
 
 
 class Writer(aiosqlite.Connection):
-    """A connection that takes whole transactions: one way to its thread and back for each, not one for each statement.
-    With many callers at once each way takes as long as a turn of the loop."""
+    """The connection that changes the database. Between ``begin`` and ``commit`` it is used in the event loop, where
+    changes only go to its memory; whatever may wait for the disk or for another process goes to its thread."""
 
-    async def apply(self, statements: Sequence[Statement]) -> None:
-        """Make these changes, all of them or none. Raises sqlite3.Error, Conflict."""
-        await self._execute(self._apply, statements)  # type: ignore[no-untyped-call]
-
-    def _apply(self, statements: Sequence[Statement]) -> None:
-        connection = self._conn
-        connection.execute("BEGIN IMMEDIATE")
+    async def begin(self) -> None:
+        """Open a transaction, for which nobody waits unless another process writes. Raises sqlite3.Error."""
         try:
-            for each in statements:
-                _change(connection, each)
-            connection.execute("COMMIT")
+            self._conn.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            await self._in_thread(self._begin_patiently)
+
+    def _begin_patiently(self) -> None:
+        self._conn.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        try:
+            self._conn.execute("BEGIN IMMEDIATE")
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            self._conn.execute("PRAGMA busy_timeout = 0")
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Take back what was changed in this block alone, when it fails.
 
-def _change(connection: sqlite3.Connection, statement: Statement) -> None:
-    try:
-        connection.execute(statement.sql, statement.values)
-    except sqlite3.IntegrityError as fault:
-        if statement.conflict is None:
+        Raises:
+            sqlite3.Error: SQLite took the whole transaction back, as it does on a full disk.
+        """
+        self.require_open()
+        self._conn.execute("SAVEPOINT decision")
+        try:
+            yield
+        except BaseException:
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK TO decision")
+                self._conn.execute("RELEASE decision")
             raise
-        raise Conflict(statement.conflict) from fault
+        self.require_open()
+        self._conn.execute("RELEASE decision")
+
+    def change(self, statement: Statement) -> None:
+        """Make a change. Raises sqlite3.Error, Conflict."""
+        self.require_open()
+        try:
+            self._conn.execute(statement.sql, statement.values)
+        except sqlite3.IntegrityError as fault:
+            if statement.conflict is None:
+                raise
+            raise Conflict(statement.conflict) from fault
+
+    def require_open(self) -> None:
+        """Outside of a transaction each change would be one of its own. Raises sqlite3.OperationalError."""
+        if not self._conn.in_transaction:
+            raise sqlite3.OperationalError("the transaction was taken back")
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For reads of what is not committed yet."""
+        return self._conn
+
+    async def end(self, *, before: Callable[[], None]) -> None:
+        """Commit, and call ``before`` first, in the writer's thread. Raises sqlite3.Error; then nothing is changed."""
+
+        def commit() -> None:
+            try:
+                before()
+                self.require_open()
+                self._conn.execute("COMMIT")
+            finally:
+                self.take_back()
+
+        await self._in_thread(commit)
+
+    def take_back(self) -> None:
+        """End the transaction, if there is one, without a change."""
+        if self._conn.in_transaction:
+            self._conn.execute("ROLLBACK")
+
+    async def _in_thread(self, function: Callable[[], None]) -> None:
+        """Have it done, and wait until it is, also when cancelled."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((done, function))
+        await through(done)
 
 
 class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
-    """The open transaction of :meth:`SqliteStore.transaction`: what is to be changed, in order."""
+    """The open transaction of :meth:`SqliteStore.transaction`."""
 
-    def __init__(self, queries: Mapping[str, str], *, last_place: Callable[[], int]) -> None:
+    def __init__(
+        self, queries: Mapping[str, str], change: Callable[[Statement], None], *, last_place: Callable[[], int]
+    ) -> None:
         self._sql = queries
+        self._change = change
         self._last_place = last_place
-        self._place: int | None = None
-        self.statements: list[Statement] = []
+        self.changes = 0
         self.appended = 0
         self.touched: set[NotebookId] = set()
         """The notebooks of which something is written."""
 
     async def _run(self, query: str, /, **values: Any) -> None:
-        self.statements.append(Statement(self._sql[query], values))
+        self._make(Statement(self._sql[query], values))
+
+    def _make(self, statement: Statement) -> None:
+        self.changes += 1
+        self._change(statement)
 
     async def put_notebook(self, notebook: Notebook) -> Notebook:
         """See :class:`~notebookd.ports.store.Transaction`, here and below."""
@@ -97,7 +162,7 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
 
     async def put_run(self, run: Run) -> Run:
         """Insert or update, leases included."""
-        stored = replace(run, version=run.version + 1, place=run.place or self._next_place())
+        stored = replace(run, version=run.version + 1, place=run.place or 1 + self._last_place())
         self.touched.add(stored.notebook_id)
         await self._run(
             "put_run",
@@ -118,15 +183,11 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
             await self._run("release", run_id=stored.id, released_at=records.millis(stored.released_at))
         return stored
 
-    def _next_place(self) -> int:
-        self._place = 1 + (self._last_place() if self._place is None else self._place)
-        return self._place
-
     def _grant(self, run: Run, granted_at: int) -> None:
         for gpu_uuid in run.gpus:
             values = {"gpu_uuid": gpu_uuid, "run_id": run.id, "granted_at": granted_at}
             conflict = f"cannot lease GPU {gpu_uuid} to run {run.id}: it is leased"
-            self.statements.append(Statement(self._sql["grant"], values, conflict))
+            self._make(Statement(self._sql["grant"], values, conflict))
 
     async def append(self, event: Event) -> None:
         """Record an event."""
