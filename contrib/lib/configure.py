@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> None:
         source = Path(arguments[1])
         arguments = arguments[2:]
         try:
-            above = tomllib.loads(source.read_text(encoding="utf-8"))
+            above = tomllib.loads(source.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             sys.exit(f"cannot read {source}: {error}")
     if arguments[:1] == ["--print"]:

@@ -52,8 +52,8 @@ def _recipes(folder: Path) -> Iterator[Recipe]:
 
 def _recipe(folder: Path) -> Recipe:
     try:
-        base = _BASE.search((folder / CONTAINERFILE).read_text(encoding="utf-8"))
-        entries = tomllib.loads((folder / CATALOGUE).read_text(encoding="utf-8"))["image"]
+        base = _BASE.search((folder / CONTAINERFILE).read_text(encoding="utf-8-sig"))
+        entries = tomllib.loads((folder / CATALOGUE).read_text(encoding="utf-8-sig"))["image"]
         images = tuple(dict.fromkeys(parse_reference(entry["image"]) for entry in entries))
     except FileNotFoundError:
         return Recipe(name=folder.name, fault=f"it has no {CATALOGUE}")

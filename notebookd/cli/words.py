@@ -46,7 +46,7 @@ def public_keys(file: Path | None) -> list[str] | wire.UnsetType:
     if file is None:
         return wire.UNSET
     try:
-        lines = [line.strip() for line in file.read_text().splitlines()]
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"cannot read {file}: {error}", param_hint="--ssh-public-keys") from error
     return [line for line in lines if line and not line.startswith("#")]

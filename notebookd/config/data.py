@@ -13,6 +13,7 @@ from notebookd.config.units import ACCOUNT, parse_name
 GIT_SCHEMES = ("https", "http", "git")
 
 _ACCOUNT = re.compile(ACCOUNT)
+_PEOPLE = 'write a user, "@group" or "*", with no colon or control character in it, and no blank at either end'
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*:[^:\0\n]*")
 
 
@@ -46,7 +47,7 @@ def _people(table: Table, key: str) -> tuple[str, ...]:
     names = table.strings(key)
     for position, name in enumerate(names):
         if name != "*" and not _ACCOUNT.fullmatch(name.removeprefix("@")):
-            table.problem(f"{key}[{position}]", f"{name!r} names nobody", 'write a user, "@group" or "*"')
+            table.problem(f"{key}[{position}]", f"{name!r} names nobody", _PEOPLE)
     return names
 
 

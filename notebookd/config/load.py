@@ -39,7 +39,7 @@ MOST_SIMULATED = 64
 MOST_XID = 100_000
 XID_RULES = ("note", "quarantine")
 
-_group = matching(ACCOUNT, "the name of a group")
+_group = matching(ACCOUNT, "the name of a group: it has no colon or control character, and no blank at either end")
 _currency = matching(r"[A-Z]{3}", "a currency code of three capital letters")
 _domain = matching(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*",

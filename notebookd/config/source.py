@@ -11,10 +11,11 @@ from notebookd.config.reader import Problem, Table
 
 
 def read_toml(source: Path, problems: list[Problem]) -> dict[str, Any] | None:
-    """The document in a file; None, and a problem more, where it cannot be had."""
+    """The document in a file; None, and a problem more, where it cannot be had. A byte-order mark at its
+    beginning is passed over."""
     why = ""
     try:
-        return tomllib.loads(source.read_text(encoding="utf-8"))
+        return tomllib.loads(source.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         why = "there is no such file"
     except UnicodeDecodeError as error:

@@ -23,8 +23,9 @@ SIZE_UNITS = {
 }
 LARGEST_SIZE = 2**62
 
-ACCOUNT = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?"
-"""The name of a user or a group of the machine."""
+ACCOUNT = r"[^\0-\x20:\x7f](?:[^\0-\x1f:\x7f]{0,254}[^\0-\x20:\x7f])?"
+"""The name of a user or a group of the machine. Names may have blanks, backslashes and ``@``, or be digits alone: what
+passwd(5) cannot hold is no name, nor what begins or ends with a blank."""
 
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,3})?(?:ms|[dhms]))+")
 _DURATION_PART = re.compile(r"([0-9.]+)(ms|[dhms])")

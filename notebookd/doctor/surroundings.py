@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Iterator
 from subprocess import SubprocessError
@@ -70,7 +71,7 @@ def check_groups(patient: Patient) -> Iterator[Finding]:
     machine, api = patient.machine, patient.config.api
     absent = [name for name in (api.group, api.admin_group) if machine.group_members(name) is None]
     for name in absent:
-        yield fail("groups", f"there is no group {name}", f"groupadd --system {name}")
+        yield fail("groups", f"there is no group {name}", f"groupadd --system {shlex.quote(name)}")
     needed = {api.group, machine.gateway_account} - {machine.account_group}
     lacking = [
         name
@@ -78,7 +79,7 @@ def check_groups(patient: Patient) -> Iterator[Finding]:
         if (members := machine.group_members(name)) is not None and machine.account not in members
     ]
     for name in lacking:
-        cure = f"usermod --append --groups {name} {machine.account}; systemctl restart notebookd.service"
+        cure = f"usermod --append --groups {shlex.quote(name)} {machine.account}; systemctl restart notebookd.service"
         yield fail("groups", f"{machine.account} is not in {name}, and cannot give it a socket or a folder", cure)
     if not absent and not lacking:
         yield ok("groups", f"{api.group} are members, {api.admin_group} are admins")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -58,7 +59,7 @@ class Accounts:
                 raise Forbidden(
                     f"cannot serve {person.name}: what is kept under this name is of the account with uid {known}, "
                     f"and you are uid {person.uid}",
-                    hint=f"ask an admin for `notebookctl chown {person.name} NEW`, which gives it to its new owner",
+                    hint=f"ask an admin for `notebookctl chown {shlex.quote(person.name)} NEW`, which gives it away",
                 )
             await self._record(tx, person, known)
 
@@ -92,7 +93,7 @@ class Accounts:
             if old != new and known not in {None, person.uid} and self._keeps(new):
                 raise Conflict(
                     f"cannot {what}: there are things of an earlier {new}, who had uid {known}",
-                    hint=f"give those away first, with `notebookctl chown {new} SOMEBODY`",
+                    hint=f"give those away first, with `notebookctl chown {shlex.quote(new)} SOMEBODY`",
                 )
             if not self._keeps(old):
                 raise NotFound(f"cannot {what}: {old} has neither notebooks nor tokens")

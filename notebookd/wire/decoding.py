@@ -7,6 +7,7 @@ wrong with it and to save what is right.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import functools
 import operator
@@ -49,7 +50,9 @@ class DecodeFaults(Exception):
 
 
 def decode(shape: type[T], raw: bytes) -> T:
-    """Decode a JSON body, or raise :class:`DecodeFaults` with everything that is wrong with it."""
+    """Decode a JSON body, or raise :class:`DecodeFaults` with everything that is wrong with it. A byte-order mark
+    before it is passed over, as RFC 8259 allows."""
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         return msgspec.json.decode(raw, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

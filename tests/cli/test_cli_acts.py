@@ -86,7 +86,7 @@ class TestRun:
 
     def test_ssh_keys_come_from_a_file_and_are_said_not_to_be_served(self, notebookctl, toy, tmp_path):
         keys = tmp_path / "keys"
-        keys.write_text("# mine\nssh-ed25519 AAAA me\n\nssh-rsa BBBB\n")
+        keys.write_bytes(b"\xef\xbb\xbf# mine\r\nssh-ed25519 AAAA me\r\n\r\nssh-rsa BBBB\r\n")
         assert "not served yet" in run(notebookctl, "-s", str(keys)).stderr
         assert toy.asked[0].json["sshPublicKeys"] == ["ssh-ed25519 AAAA me", "ssh-rsa BBBB"]
 

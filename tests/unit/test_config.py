@@ -273,7 +273,7 @@ def test_the_message_names_file_keys_and_hints(tmp_path: Path) -> None:
         ('[[datastore]]\nalias = "A"\ntype = "directory"', "datastore[0].path"),
         ('[[datastore]]\nalias = "A/B"\npath = "/srv"', "datastore[0].alias"),
         ('[[datastore]]\nalias = "A"\npath = "/a"\n[[datastore]]\nalias = "A"\npath = "/b"', "datastore[1].alias"),
-        ('[[datastore]]\nalias = "A"\npath = "/srv"\nread = ["not a name"]', "datastore[0].read[0]"),
+        ('[[datastore]]\nalias = "A"\npath = "/srv"\nread = ["not: a name"]', "datastore[0].read[0]"),
         ('[[datastore]]\nalias = "A"\ntype = "rclone"\nremote = "s3:x"', "datastore[0].remote"),
         ('[[datastore]]\nalias = "A"\ntype = "rclone"\nremote = "s3"\npath = "/x"', "datastore[0].path"),
         ('[datastore]\nalias = "A"', "datastore"),
@@ -311,6 +311,40 @@ def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
 def test_without_a_file_in_the_default_place_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "DEFAULT_PATH", tmp_path / "absent.toml")
     assert load_config(None).source is None
+
+
+def test_a_byte_order_mark_and_line_ends_of_other_systems_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "catalogue.d").mkdir()
+    added = b'\xef\xbb\xbf[[framework]]\r\nid = "mine"\r\nname = "Mine"\r\n'
+    (tmp_path / "catalogue.d" / "mine.toml").write_bytes(added)
+    (tmp_path / "dos.toml").write_bytes(b'\xef\xbb\xbf[gpus]\r\npoll = "5s"\r\n')
+    config = load_config(tmp_path / "dos.toml")
+    assert config.gpus.poll_s == 5
+    assert "Mine" in {each.name for each in config.images.frameworks}
+    (tmp_path / "wide.toml").write_bytes("[gpus]\n".encode("utf-16"))
+    with pytest.raises(ConfigError, match="it is not UTF-8"):
+        load_config(tmp_path / "wide.toml")
+
+
+@pytest.mark.parametrize(
+    "name", ["CORP\\alice", "alice@corp.example", "4711", "domain users", "jörg", "j\\xf8rg", "a" * 256, "x$", "a"]
+)
+def test_a_directorys_names_are_taken_for_groups_and_readers(name: str) -> None:
+    store = {"alias": "s", "path": "/srv", "read": [name, f"@{name}"]}
+    quota = {"user": {name: {"gpus": 1}}, "group": {name: {"gpus": 2}}}
+    api = {"group": name, "admin_group": f"{name}2"[-256:]}
+    config = parse_config({"api": api, "quota": quota, "datastore": [store]}, source=None)
+    assert (config.api.group, config.datastores[0].read) == (name, (name, f"@{name}"))
+    assert config.quota.users[name].gpus == 1
+
+
+@pytest.mark.parametrize("name", ["", " a", "a ", "a:b", "a\nb", "a\x1b[2J", "a\0", "a" * 257])
+def test_what_can_be_nobodys_name_is_named(name: str) -> None:
+    store = {"alias": "s", "path": "/srv", "read": [f"@{name}"]}
+    with pytest.raises(ConfigError, match="names nobody"):
+        parse_config({"datastore": [store]}, source=None)
+    with pytest.raises(ConfigError, match=r"api\.group"):
+        parse_config({"api": {"group": name}}, source=None)
 
 
 def test_what_is_no_text_file_is_refused(tmp_path: Path) -> None:

@@ -446,3 +446,12 @@ def test_a_volume_may_be_a_text() -> None:
     body = b'{"env":{"editorId":"e","frameworkId":"f"},"volumes":["a@B:/c",{"mountPath":"/d","permission":"ro"}]}'
     volumes = wire.decode(wire.NotebookSpec, body).volumes
     assert volumes == ["a@B:/c", wire.Volume(mount_path="/d", permission="ro")]
+
+
+def test_a_byte_order_mark_before_a_body_is_passed_over() -> None:
+    raw = b'\xef\xbb\xbf{"name": "a",\r\n "value": "b"}'
+    assert wire.decode(wire.LabelUpdate, raw) == wire.LabelUpdate(name="a", value="b")
+    with pytest.raises(wire.DecodeFaults, match="not valid UTF-8"):
+        wire.decode(wire.LabelUpdate, '{"name": "a"}'.encode("utf-16"))
+    with pytest.raises(wire.DecodeFaults, match="empty"):
+        wire.decode(wire.LabelUpdate, b"\xef\xbb\xbf")
