@@ -13,6 +13,7 @@ from string import Template
 from typing import Final
 
 from notebookd.gateway.peer import Peer
+from notebookd.neutral import one_line
 from notebookd.routes import Route
 
 __all__ = [
@@ -91,7 +92,7 @@ class Page:
 def state(route: Route, *, proven: bool) -> Page:
     """What is to be said of a notebook that is not running. Names are shown to a ``proven`` caller only."""
     name = route.name if proven else route.notebook
-    subject = f"Notebook {escape(name)}"
+    subject = f"Notebook {_shown(name)}"
     reason = _soft(route.reason) if proven and route.reason else ""
     if route.state in STARTING:
         body = _text("This page goes on to the editor by itself as soon as it answers.") + reason
@@ -169,13 +170,18 @@ def _page(status: int, title: str, body: str, *, refresh_s: int | None = None) -
     return Page(status=status, html=html, retry_after_s=refresh_s)
 
 
+def _shown(text: str) -> str:
+    """Text for HTML: neither tags nor what turns the direction of writing is obeyed."""
+    return escape(one_line(text))
+
+
 def _text(text: str) -> str:
-    return f"<p>{escape(text)}</p>\n"
+    return f"<p>{_shown(text)}</p>\n"
 
 
 def _soft(text: str) -> str:
-    return f'<p class="soft">{escape(text)}</p>\n'
+    return f'<p class="soft">{_shown(text)}</p>\n'
 
 
 def _command(command: str) -> str:
-    return f"<pre>{escape(command)}</pre>\n"
+    return f"<pre>{_shown(command)}</pre>\n"

@@ -6,6 +6,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
+import signal
+import subprocess
 import threading
 from contextlib import closing, suppress
 from typing import Any
@@ -57,6 +60,35 @@ def test_a_command_has_streams_status_and_input(live: Machine) -> None:
     large = live.execute(notebook, "sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x")
     assert len(large) == 3_000_000
     assert live.ctl("exec", notebook, "--", "/no/such/program").returncode != 0
+
+
+def test_a_log_steers_no_terminal_and_goes_into_a_pipe_as_it_is(live: Machine) -> None:
+    notebook = live.run()
+    attack = "\x1b]0;owned\x07\x1b[2J\u202eevil \x9d0;x\x9c"
+    live.execute(notebook, "sh", "-c", 'printf "%s\\n" "$1" > /proc/1/fd/2', "-", attack)
+    eventually(lambda: live.ctl("logs", notebook).stdout, lambda log: f"{attack}\n" in log, within_s=10)
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        ["notebookctl", "logs", "--tail", "5", notebook], stdout=theirs, env=live.environment
+    ) as shown:
+        os.close(theirs)
+        screen = b""
+        with suppress(OSError):  # its end
+            while part := os.read(ours, 65_536):
+                screen += part
+    os.close(ours)
+    assert shown.returncode == 0
+    assert b"^[]0;owned^G^[[2J\\u202eevil \\u009d0;x\\u009c" in screen
+    assert b"\x1b" not in screen
+
+
+def test_a_command_into_head_ends_quietly(live: Machine) -> None:
+    notebook = live.run()
+    line = f"set -o pipefail; notebookctl exec {notebook} -- yes | head -1"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, env=live.environment, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGPIPE, "y\n", "")
 
 
 async def test_a_command_on_a_terminal_knows_its_size(live: Machine) -> None:

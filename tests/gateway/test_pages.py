@@ -70,6 +70,13 @@ def test_everything_is_escaped() -> None:
     assert "<script>" not in pages.unknown(status=404, domain=evil).html
 
 
+def test_nothing_turns_the_direction_of_writing() -> None:
+    route = Route(notebook=ALICE, name="calm\u202e", owner="o", state="STOPPED", reason="\u2066evil\x1b[2J\x9b1m")
+    html = pages.state(route, proven=True).html
+    assert "\\u2066evil^[[2J\\u009b1m" in html
+    assert not any(letter in html for letter in "\u202e\u2066\x1b\x9b")
+
+
 @pytest.mark.parametrize(
     "page",
     [
