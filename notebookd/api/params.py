@@ -17,6 +17,7 @@ _Flag = bool | Literal["", "0", "1"]
 _Page = Annotated[int, Meta(ge=1, le=10**9)]
 _Size = Annotated[int, Meta(ge=1, le=1000)]
 _EventId = Annotated[int, Meta(ge=0, le=_MAX_INT)]
+_Limit = Annotated[int, Meta(ge=1, le=100_000)]
 _Run = Annotated[int, Meta(ge=1, le=_MAX_INT)]
 _Tail = Annotated[int, Meta(ge=0, le=1_000_000)]
 _Selector = Annotated[str, Meta(pattern="^[^=]+=")]
@@ -74,6 +75,9 @@ EXEC = (
 )
 EVENTS = (
     Param("after", _EventId, "those with greater ids"),
+    Param("since", _Moment, f"not before: {_MOMENT}"),
+    Param("type", list[str], "of this type, or of those that begin with it and a dot; with several, of any"),
+    Param("limit", _Limit, "at most so many of the newest"),
     Param("follow", _Flag, "go on as they happen"),
     Param("notebook", str, "of this notebook"),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from typing import Annotated, Self
@@ -95,13 +96,19 @@ async def events(call: Call) -> web.StreamResponse:
     """GET /v1/event: JSON lines by increasing id, from after ``after``."""
     query = wishes.Query(call.request.query, "read the events")
     after = query.integer("after", 0, least=0)
+    since = query.moment("since", call.services.clock.now())
+    limit = query.integer("limit", 0, least=1, most=100_000)
     follow = query.flag("follow")
     query.done()
+    types = query.every("type")
     notebook = call.request.query.get("notebook")
     notebook_id = notebook_id_of(notebook) if notebook else None
     owner = None if call.actor.admin else call.actor.name
     store = call.services.store
     _require_kept(store, after)
+    if since is not None:
+        after = max(after, _last_before(store, since))
+    kept: deque[Event] | None = deque(maxlen=limit) if limit else None
     with call.services.telemetry.follower() if follow else nullcontext():
         async with JsonLines.open(call) as stream:
             while True:
@@ -110,16 +117,40 @@ async def events(call: Call) -> web.StreamResponse:
                 newest = store.last_event_id()
                 batch = store.list_events(after=after, limit=_EVENTS_AT_ONCE, notebook_id=notebook_id, owner=owner)
                 for event in batch:
-                    if _concerns(call, event):
-                        await stream.send(wire.encode(shapes.event(event)))
+                    if _concerns(call, event) and _is_of(event, since, types):
+                        await stream.send(wire.encode(shapes.event(event))) if kept is None else kept.append(event)
                     after = event.id
                 if batch:
+                    await call.services.clock.sleep(0)  # others have their turn between two batches
                     continue
+                for event in kept or ():
+                    await stream.send(wire.encode(shapes.event(event)))
+                kept = None
                 if not follow:
                     break
                 after = max(after, newest)
                 await store.next_event(after)
     return stream.response
+
+
+def _is_of(event: Event, since: datetime | None, types: Sequence[str]) -> bool:
+    """Whether it is what was asked for: ``gpu`` asks for ``gpu.xid`` and its like."""
+    if since is not None and event.at < since:
+        return False
+    return not types or any(event.type == each or event.type.startswith(f"{each}.") for each in types)
+
+
+def _last_before(store: Store, at: datetime) -> int:
+    """The id after which to begin, to miss nothing that happened since then. Ids and times increase together."""
+    low, high = max(0, store.first_event_id() - 1), store.last_event_id()
+    while low < high:
+        middle = (low + high) // 2
+        found = store.list_events(after=middle, limit=1, notebook_id=None, owner=None)
+        if found and found[0].at < at:
+            low = found[0].id
+        else:
+            high = middle
+    return low
 
 
 def _require_kept(store: Store, after: int) -> None:

@@ -23,9 +23,13 @@ def follow(
     columns: Sequence[str],
     row: Callable[[T], Sequence[str]],
     text: Callable[[T], str],
+    header: str = "",
 ) -> None:
-    """Write each item as a line (text, JSON, CSV) or a YAML document, until there are no more."""
+    """Write each item as a line (text, JSON, CSV) or a YAML document, until there are no more; text has the ``header``
+    before it."""
     with contextlib.closing(replies):
+        if header:
+            click.echo(header)
         if output == "csv":
             click.echo(Table(columns, []).csv())
         for reply in replies:

@@ -324,16 +324,36 @@ class Client(Link):
         return self._pour("/v1/backup", sink, progress)
 
     def events(
-        self, *, after: int | None = None, notebook: str | None = None
+        self,
+        *,
+        after: int | None = None,
+        notebook: str | None = None,
+        since: str | None = None,
+        types: Sequence[str] = (),
+        limit: int | None = None,
     ) -> Generator[Reply[wire.Event], None, None]:
-        """What happened, oldest first, after the event of that id."""
-        return self._lines("/v1/event", {"after": after, "notebook": notebook}, wire.Event, self._timeout_s)
+        """What happened, oldest first: after the event of that id, since that time, of those types (``gpu`` is of all
+        ``gpu.xid`` and its like), and at most the newest ``limit`` of those."""
+        query = _events(after, notebook, since, types, limit)
+        return self._lines("/v1/event", query, wire.Event, self._timeout_s)
 
     def follow_events(
-        self, *, after: int | None = None, notebook: str | None = None
+        self,
+        *,
+        after: int | None = None,
+        notebook: str | None = None,
+        since: str | None = None,
+        types: Sequence[str] = (),
+        limit: int | None = None,
     ) -> Generator[Reply[wire.Event], None, None]:
         """What happened and happens. Ends when the daemon goes or finds the reader slow: resume ``after`` the last."""
-        return self._lines("/v1/event", {"after": after, "notebook": notebook, "follow": True}, wire.Event)
+        return self._lines("/v1/event", _events(after, notebook, since, types, limit) | {"follow": True}, wire.Event)
+
+
+def _events(
+    after: int | None, notebook: str | None, since: str | None, types: Sequence[str], limit: int | None
+) -> dict[str, Any]:
+    return {"after": after, "notebook": notebook, "since": since, "type": list(types) or None, "limit": limit}
 
 
 def _segment(text: str) -> str:

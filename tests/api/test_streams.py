@@ -8,7 +8,9 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -16,6 +18,7 @@ import pytest
 from notebookd.errors import EngineError
 from notebookd.ports.engine import ExecSession
 from notebookd.testing.engine import FakeEngine
+from notebookd.wire import parse_rfc3339, rfc3339
 from tests.api.caller import Api
 
 PATIENCE_S = 10
@@ -180,6 +183,50 @@ async def test_events_of_one_notebook(api: Api) -> None:
         await api.order(other, "stop")
         await api.order(notebook, "stop")
         assert (await lines.next())["notebook"] == notebook
+
+
+async def events_of(api: Api, query: str) -> list[dict[str, Any]]:
+    async with stream(api, f"/v1/event?{query}") as lines:
+        return await lines.rest()
+
+
+async def test_events_since_a_time_of_a_type_and_the_newest_of_them(api: Api) -> None:
+    await api.create()
+    moment = api.house.world.clock.now()
+    await api.house.pass_time(60)
+    await api.create()
+    every = await events_of(api, "after=0")
+    since = moment + timedelta(seconds=30)
+    late = [each for each in every if parse_rfc3339(each["at"]) >= since]
+    assert 0 < len(late) < len(every)
+    assert await events_of(api, f"since={quote(rfc3339(since))}") == late
+    assert await events_of(api, "since=30s") == late
+    assert await events_of(api, f"after={late[0]['id']}&since=30s") == late[1:]
+    kinds = {each["type"] for each in every}
+    kind = next(each for each in sorted(kinds) if "." in each)
+    exact = [each for each in every if each["type"] == kind]
+    assert await events_of(api, f"type={kind}") == exact
+    family = kind.partition(".")[0]
+    assert await events_of(api, f"type={family}&type=none") == [
+        each for each in every if each["type"].startswith(f"{family}.")
+    ]
+    assert await events_of(api, f"type={family[:-1]}") == []
+    assert await events_of(api, "limit=2") == every[-2:]
+    assert await events_of(api, f"limit=1&type={kind}") == exact[-1:]
+
+
+async def test_the_newest_events_are_shown_before_those_that_follow(api: Api) -> None:
+    await api.create()
+    every = await events_of(api, "after=0")
+    async with stream(api, "/v1/event?follow=true&limit=2") as lines:
+        assert [await lines.next(), await lines.next()] == every[-2:]
+        await api.create()
+        assert (await lines.next())["id"] > every[-1]["id"]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "since=soon", "limit=100001"])
+async def test_events_asked_for_wrongly_are_refused(api: Api, query: str) -> None:
+    assert (await api.call("GET", f"/v1/event?{query}")).status == 400
 
 
 async def test_events_of_an_id_that_is_none_are_not_found(api: Api) -> None:

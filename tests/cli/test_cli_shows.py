@@ -70,6 +70,51 @@ def test_events_come_line_by_line(notebookctl, toy, golden, follow):
     assert toy.asked[0].query == {"after": ["7"], "notebook": [A], **({"follow": ["true"]} if follow else {})}
 
 
+def test_events_name_the_notebook_the_gpu_and_the_command(notebookctl, toy):
+    gpu = "GPU-3f2a0000-1111-0000-0000-000000000000"
+    stranger = {"pid": 7, "user": "carol", "command": "python3", "memory": 2**30}
+    happened = {"at": "2026-11-22T17:00:01.000Z", "actor": "notebookd"}
+    toy.on("GET /v1/notebook", page(notebook(A, "calm"), notebook(B, "brave")))
+    toy.on(
+        "GET /v1/event",
+        [
+            happened | {"id": 1, "type": "notebook.command", "notebook": A, "details": {"program": "python3"}},
+            happened | {"id": 2, "type": "gpu.foreign", "details": {"gpu": gpu, "processes": [stranger]}},
+            happened
+            | {"id": 3, "type": "gpu.xid", "notebook": B, "details": {"gpu": gpu, "xid": 31, "message": "Xid"}},
+            happened | {"id": 4, "type": "notebook.created", "notebook": C},
+        ],
+    )
+    assert [line.split(None, 5)[5] for line in notebookctl("events").stdout.splitlines()[1:]] == [
+        "calm              program python3",
+        "-                 GPU 3f2a0000-111; carol's python3 (pid 7)",
+        "brave             GPU 3f2a0000-111; Xid; xid 31",
+        "0ccccccc          -",
+    ]
+    assert len(toy.sent("GET /v1/notebook")) == 2, "once for all, and once for one that is gone"
+    table = notebookctl("events", "-o", "csv").stdout.splitlines()
+    assert table[3].endswith(f",brave,{gpu},Xid; xid 31")
+
+
+def test_events_are_asked_for_by_time_type_and_number(notebookctl, toy):
+    toy.on("GET /v1/event", [])
+    assert (
+        notebookctl(
+            "events", "--last", "2h", "--type", "gpu,notebook.created", "--type", "run", "--limit", "5"
+        ).exit_code
+        == 0
+    )
+    assert notebookctl("events", "--since", "2026-11-22T17:00:00Z").exit_code == 0
+    assert notebookctl("events", "--since", "2h", "--last", "2h").exit_code == 2
+    asked, later = toy.sent("GET /v1/event")
+    assert asked.query == {
+        "since": ["2026-11-22T18:00:00.000Z"],
+        "type": ["gpu", "notebook.created", "run"],
+        "limit": ["5"],
+    }
+    assert later.query == {"since": ["2026-11-22T17:00:00.000Z"]}
+
+
 def test_followed_logs_come_line_by_line(notebookctl, toy):
     toy.on(f"GET /v1/notebook/{A}/log", worlds.LOG["logs"])
     result = notebookctl("logs", A, "-f", "-t", "--since", "10m", "--tail", "5")

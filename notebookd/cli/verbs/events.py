@@ -3,31 +3,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
 import click
 
+from notebookd import wire
+from notebookd.cli import words
 from notebookd.cli.here import Here, Verb, output_option, pass_here
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import clean
 from notebookd.cli.stream import follow
-from notebookd.wire import Event
+from notebookd.client import ClientError
 
-COLUMNS = ("ID", "AT", "ACTOR", "TYPE", "NOTEBOOK", "BEFORE", "AFTER")
+COLUMNS = ("ID", "AT", "ACTOR", "TYPE", "NOTEBOOK", "BEFORE", "AFTER", "NAME", "GPU", "DETAILS")
+_SHOWN = (("ID", 6), ("AT", 19), ("ACTOR", 10), ("TYPE", 18), ("NOTEBOOK", 16), ("WHAT", 0))
+_GPU_LETTERS = 12
+_OWN_COLUMN = frozenset({"gpu", "message"})
 
 
 @click.command("events", cls=Verb)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on while events come.")
 @click.option("--after", type=int, metavar="ID", help="Only those after this one.")
+@click.option("--since", metavar="WHEN", help="Only those since a time, or a span before now such as 10m.")
+@click.option("--last", metavar="SPAN", help="Only those of so long: 2h.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only those of a type: gpu.xid, or all of gpu.")
+@click.option("--limit", type=click.IntRange(1, 100_000), metavar="N", help="At most the newest N.")
 @click.option("--notebook", metavar="NOTEBOOK", help="Only those of this notebook.")
 @output_option
 @pass_here
-def verb(here: Here, *, following: bool, after: int | None, notebook: str | None, output: str) -> None:
+def verb(
+    here: Here,
+    *,
+    following: bool,
+    after: int | None,
+    since: str | None,
+    last: str | None,
+    types: tuple[str, ...],
+    limit: int | None,
+    notebook: str | None,
+    output: str,
+) -> None:
     """Show what happened."""
+    if since is not None and last is not None:
+        raise click.UsageError("--since and --last say the same: give one of them")
+    start = words.instant(since if last is None else last, here.terminal.now(), "--since" if last is None else "--last")
     identity = None if notebook is None else notebook_id(here, notebook)
+    wanted = [word.strip() for each in types for word in each.split(",") if word.strip()]
     stream = here.client.follow_events if following else here.client.events
-    follow(output, stream(after=after, notebook=identity), COLUMNS, _row, _text)
+    replies = stream(after=after, notebook=identity, since=start, types=wanted, limit=limit)
+    names = _Names(here)
+    header = _line([name for name, _ in _SHOWN]) if output == "table" else ""
+    follow(output, replies, COLUMNS, lambda event: _row(event, names), lambda event: _text(here, event, names), header)
 
 
-def _row(event: Event) -> tuple[str, ...]:
+class _Names:
+    """Notebooks' names by id, asked for when one is met that is not known yet, and once only for one that is gone."""
+
+    def __init__(self, here: Here) -> None:
+        self._here = here
+        self._known: dict[str, str] = {}
+
+    def __getitem__(self, identity: str) -> str:
+        if identity not in self._known:
+            with suppress(ClientError):
+                self._known |= {each.id: each.spec.name for each in self._here.client.each_notebook()}
+        return self._known.setdefault(identity, "")
+
+
+def _row(event: wire.Event, names: _Names) -> tuple[str, ...]:
+    details = event.details or {}
     return (
         str(event.id),
         event.at,
@@ -36,9 +82,46 @@ def _row(event: Event) -> tuple[str, ...]:
         event.notebook or "",
         event.before or "",
         event.after or "",
+        names[event.notebook] if event.notebook else "",
+        str(details.get("gpu", "")),
+        "; ".join(_said(details)),
     )
 
 
-def _text(event: Event) -> str:
-    change = f"{event.before or ''} -> {event.after or ''}" if event.before or event.after else ""
-    return clean("  ".join((str(event.id), event.at, event.actor, event.type, event.notebook or "-", change)).rstrip())
+def _text(here: Here, event: wire.Event, names: _Names) -> str:
+    at = wire.parse_rfc3339(event.at).astimezone(here.terminal.local_now().tzinfo)
+    notebook = (names[event.notebook] or event.notebook[:8]) if event.notebook else ""
+    return _line([str(event.id), f"{at:%Y-%m-%d %H:%M:%S}", event.actor, event.type, notebook, "; ".join(_what(event))])
+
+
+def _line(cells: list[str]) -> str:
+    return "  ".join((clean(cell) or "-").ljust(width) for cell, (_, width) in zip(cells, _SHOWN, strict=True)).rstrip()
+
+
+def _what(event: wire.Event) -> Iterator[str]:
+    """The change, the GPU, and what else is on record, in words."""
+    if event.before or event.after:
+        yield f"{event.before or 'nothing'} -> {event.after or 'nothing'}"
+    details = event.details or {}
+    if gpu := details.get("gpu"):
+        yield f"GPU {str(gpu).removeprefix('GPU-')[:_GPU_LETTERS]}"
+    yield from _said(details)
+
+
+def _said(details: dict[str, Any]) -> Iterator[str]:
+    """A message as it is, everything else with its name."""
+    if message := details.get("message"):
+        yield str(message)
+    for name, value in details.items():
+        if name == "processes" and isinstance(value, list):
+            yield from (f"{each.get('user')}'s {each.get('command')} (pid {each.get('pid')})" for each in value)
+        elif name not in _OWN_COLUMN and value not in (None, "", [], {}):
+            yield f"{name} {_value(value)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(each)}" for name, each in value.items())
+    return str(value)
