@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -182,9 +182,22 @@ def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = Fals
     app[MEMORY] = Memory(services.store, services.clock)
     app.on_response_prepare.extend((_never_stored, watch.stop))
     callers = Callers(peers, services, bearers_only=bearers_only)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, _guarded(route, services, callers))
+    for path, routes in _by_path().items():
+        handlers = {each.method: _guarded(each, services, callers) for each in routes}
+        if any(each.has_head for each in routes):
+            handlers["HEAD"] = handlers["GET"]
+        handlers["OPTIONS"] = _naming([*handlers, "OPTIONS"], callers)
+        for spelling in (path, f"{path}/") if path != "/v1" else (path,):  # clients make `/v1/` of an id `..`
+            for method, handler in handlers.items():
+                app.router.add_route(method, spelling, handler)
     return app
+
+
+def _by_path() -> dict[str, list[Route]]:
+    found: dict[str, list[Route]] = {}
+    for route in ROUTES:
+        found.setdefault(route.path, []).append(route)
+    return found
 
 
 async def _never_stored(_: web.Request, response: web.StreamResponse) -> None:
@@ -201,6 +214,18 @@ def _guarded(
         require(route.access, actor, f"{request.method} {request.path}")
         with services.tokens.used(actor.token, lambda: _cut(request)):
             return await route.handler(Call(request=request, actor=actor, services=services))
+
+    return answer
+
+
+def _naming(methods: Sequence[str], callers: Callers) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """What answers OPTIONS: the methods of a path, for whoever may ask anything."""
+    allowed = ", ".join(sorted(methods))
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        refuse_browsers(request)
+        await callers.identify(request)
+        return web.Response(status=204, headers={"Allow": allowed})
 
     return answer
 

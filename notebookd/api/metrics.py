@@ -38,7 +38,9 @@ class Stopwatch:
     async def stop(self, request: web.Request, response: web.StreamResponse) -> None:
         """Signal: an answer begins. What no route of ours matched is one route, whatever it was asked for."""
         resource = request.match_info.route.resource
-        route, method = (resource.canonical, request.method) if resource is not None else (_NO_ROUTE, _NO_ROUTE)
+        route, method = (
+            (resource.canonical.rstrip("/"), request.method) if resource is not None else (_NO_ROUTE, _NO_ROUTE)
+        )
         begun = request.get(_BEGUN)
         if begun is not None:
             self._telemetry.answered(method, route, response.status, self._clock.awake() - begun)

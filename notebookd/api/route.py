@@ -62,6 +62,12 @@ class Route(NamedTuple):
         return 204 if self.gives is None else 101 if self.gives is UPGRADE else 200
 
     @property
+    def has_head(self) -> bool:
+        """Whether HEAD is served: not where an answer is a stream, which may have no end, or a protocol."""
+        streams = isinstance(self.gives, Media) and not {"text/plain", "text/csv"} & {*self.gives.shapes}
+        return self.method == "GET" and not streams
+
+    @property
     def errors(self) -> tuple[int, ...]:
         """Every status of an error: whoever asks may be refused, and what the daemon stands on may be away."""
         found = {401, 403, 500, 503, *self.refuses}

@@ -21,6 +21,7 @@ from notebookd.doctor.finding import Check, Finding, fail, ok
 from notebookd.doctor.gpus import check_gpus
 from notebookd.doctor.listeners import check_gateway
 from notebookd.doctor.machine import Patient
+from notebookd.doctor.names import check_names
 from notebookd.doctor.set_ids import check_seccomp, check_set_ids
 from notebookd.doctor.surroundings import (
     check_clock,
@@ -78,4 +79,5 @@ CHECKS: tuple[Check, ...] = (
     check_set_ids,
     check_api,
     check_gateway,
+    check_names,
 )

@@ -123,6 +123,12 @@ def _http_status(host: str, port: int) -> int:
         connection.close()
 
 
+def _addresses_of(name: str) -> list[str]:
+    """The addresses of a host name, as programs find them. Raises OSError."""
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return sorted({str(address[0]) for *_, address in found})
+
+
 def _group_members(name: str) -> frozenset[str] | None:
     """The accounts that a group lists, None when there is no such group."""
     try:
@@ -149,6 +155,7 @@ class Machine:
     nvml_uuids: Callable[[], list[str]] = _nvml_uuids
     clock_error_s: Callable[[], float] = _clock_error_s
     http_status: Callable[[str, int], int] = _http_status
+    addresses_of: Callable[[str], list[str]] = _addresses_of
     group_members: Callable[[str], frozenset[str] | None] = _group_members
     is_nosuid: Callable[[Path], bool] = _is_nosuid
 

@@ -27,7 +27,7 @@ from notebookd.gateway.websocket import forward_websocket
 __all__ = ["is_meant", "pass_on"]
 
 _HOST: Final = re.compile(r"([^:]+)(?::[0-9]{1,5})?", re.ASCII)
-_TARGET: Final = re.compile(r"/v1(?:[/?].*)?|/metrics(?:\?.*)?")
+_TARGET: Final = re.compile(r"/v1(?:[/?].*)?|/metrics/?(?:\?.*)?")
 _BEARER: Final = re.compile(r"bearer +nbd_[A-Za-z0-9_-]{64} *", re.IGNORECASE)
 _CODES: Final = {
     400: "invalid-request",

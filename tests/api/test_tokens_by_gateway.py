@@ -96,11 +96,21 @@ async def test_prometheus_reads_the_figures_by_it(door: Door) -> None:
     async with door.ask("GET", "/metrics", headers={"Accept": "application/openmetrics-text"}) as answer:
         assert (answer.status, answer.content_type) == (200, "application/openmetrics-text")
         assert "notebookd_build_info" in await answer.text()
-    for target in ("/metrics/", "/metricsx", "/metrics/../v1/me"):
+    async with door.ask("GET", "/metrics/") as answer:
+        assert answer.status == 200
+    for target in ("/metrics/x", "/metricsx", "/metrics/../v1/me"):
         async with door.ask("GET", target) as answer:
             assert answer.status == NOT_SERVED, target
     async with door.ask("GET", "/metrics", headers={"Authorization": ""}) as answer:
         assert answer.status == 401
+
+
+async def test_head_options_and_a_trailing_slash_get_through(door: Door) -> None:
+    for target in ("/v1/health", "/v1/health/", "/metrics"):
+        async with door.ask("HEAD", target) as answer:
+            assert (answer.status, await answer.read()) == (200, b"")
+    async with door.ask("OPTIONS", "/v1/notebook") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
 
 
 async def test_events_stream_through(door: Door) -> None:

@@ -42,7 +42,11 @@ Every refusal is a [Refusal](#refusal) with a code that stays the same:
 | 503 | `engine-error`, `volume-unavailable`, `workspace-unavailable`: the answer was no |
 
 Any route may answer 401, 403, 500 and 503; what else it may refuse with stands beside it. What is no HTTP, or has a
-header of more than 8 KiB, is refused before there is a route: 400, in plain text.
+field of more than 8 KiB or a head of more than 64 KiB, is refused before there is a route: 400, in plain text. An
+account has 256 connections at most; one more is refused with 429, `too-many-connections`.
+
+`HEAD` is `GET` without the body, but where an answer is a stream; `OPTIONS` names the methods of a path; a trailing
+slash changes nothing.
 
 A notebook's answer bears an `ETag`; a change with `If-Match` is made only of that version, else 412. A `POST` with an
 `Idempotency-Key` gives its first answer again for 24 hours. No answer may be stored (`Cache-Control: no-store`). Pages

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pwd
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -64,6 +65,7 @@ class World:
     nvml: Callable[[], list[str]] = lambda: [UUID]
     settings: dict[str, Any] = field(default_factory=dict)
     clock_error_s: float = 0.01
+    names: set[str] = field(default_factory=lambda: {"localhost"})
     silent: set[tuple[str, int]] = field(default_factory=set)
     nosuid: bool = True
     groups: dict[str, set[str]] = field(default_factory=lambda: {MY_GROUP: {ME}, "notebookd-admin": set()})
@@ -94,6 +96,7 @@ class World:
             clock_error_s=lambda: self.clock_error_s,
             http_status=self.http_status,
             is_nosuid=lambda _: self.nosuid,
+            addresses_of=self.addresses_of,
             group_members=lambda name: frozenset(self.groups[name]) if name in self.groups else None,
         )
 
@@ -101,6 +104,11 @@ class World:
         if (host, port) in self.silent:
             raise TimeoutError("timed out")
         return 404
+
+    def addresses_of(self, name: str) -> list[str]:
+        if name.partition(".")[2] not in self.names:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return ["127.0.0.1"]
 
     def version_of(self, command: Sequence[str]) -> str:
         return self.versions.get(command[0], f"{command[0]} version 9")
@@ -436,3 +444,15 @@ def test_a_configuration_that_cannot_be_used_is_a_finding(tmp_path: Path, capsys
     (finding,) = json.loads(capsys.readouterr().out)["findings"]
     assert (finding["name"], finding["status"]) == ("configuration", "fail")
     assert "did you mean 'gpus'?" in finding["seen"]
+
+
+def test_a_host_name_that_programs_do_not_find_is_told_with_the_package_that_helps(world: World) -> None:
+    world.names = set()
+    finding = world.trouble()["names"]
+    assert finding.status is Status.WARN
+    assert "do not find *.localhost: Name or service not known; browsers and curl do" in finding.seen
+    assert finding.cure == "sudo apt-get install libnss-myhostname"
+    world.settings = {"gateway": {"domain": "gpu.example.org"}}
+    assert "DNS record for *.gpu.example.org" in str(world.trouble()["names"].cure)
+    world.names = {"gpu.example.org"}
+    assert "names" not in world.trouble()
