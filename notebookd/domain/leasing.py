@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from enum import StrEnum
-from heapq import heapify, heappop, heappush
 
 from notebookd.domain.gpu import GpuUnit, Lease
 from notebookd.domain.quota import UNBOUND, QuotaRule
@@ -54,15 +52,6 @@ class Wait:
     run_id: RunId
     reason: WaitReason
     position: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stay:
-    """How long somebody who holds compute may keep it: the claim, and when its compute is back at the latest. None is
-    for as long as its owner likes."""
-
-    claim: Claim
-    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,78 +120,6 @@ def _walk(claims: Sequence[Claim], free: Mapping[str, list[GpuUnit]], pool: _Poo
         positions[flavor] = positions.get(flavor, 0) + 1
         waits.append(Wait(run_id=claim.run_id, reason=reason, position=positions[flavor]))
     return Decision(grants=tuple(grants), waits=tuple(waits))
-
-
-def latest_starts(
-    claims: Sequence[Claim],
-    inventory: Sequence[GpuUnit] | None,
-    leases: Sequence[Lease],
-    held: Sequence[Stay],
-    policy: LeasePolicy,
-    *,
-    keeps_for: Mapping[RunId, timedelta | None],
-    steps: int = 200,
-) -> dict[RunId, datetime]:
-    """When each waiting claim is granted at the latest, if everybody keeps what he has for as long as he may.
-
-    It plays the future: at each moment at which compute comes back, :func:`lease` is asked again. ``keeps_for`` says
-    how long a claim keeps what it is granted (None or absent: for ever). A claim that nothing known would ever serve,
-    or that lies beyond ``steps`` returns, is not in the answer."""
-    waiting = _foreseeable(claims, [stay.claim for stay in held], policy)
-    active, stays = list(leases), list(held)
-    most = max(len(inventory or ()), policy.host.cpus) + 1  # nobody behind so many can be served at once
-    ends = [(stay.until, stay.claim.run_id) for stay in stays if stay.until is not None]
-    heapify(ends)
-    starts: dict[RunId, datetime] = {}
-    for _ in range(steps):
-        if not ends or not waiting:
-            break
-        now, over = heappop(ends)
-        active = [row for row in active if row.run_id != over]
-        stays = [stay for stay in stays if stay.claim.run_id != over]
-        granted = {
-            each.run_id: each.gpus
-            for each in lease(_heads(waiting, most), inventory, active, [stay.claim for stay in stays], policy).grants
-        }
-        for claim in [each for each in waiting if each.run_id in granted]:
-            starts[claim.run_id] = now
-            keeps = keeps_for.get(claim.run_id)
-            until = None if keeps is None else now + keeps
-            stays.append(Stay(claim=claim, until=until))
-            active += [Lease(gpu_uuid=uuid, run_id=claim.run_id, granted_at=now) for uuid in granted[claim.run_id]]
-            if until is not None:
-                heappush(ends, (until, claim.run_id))
-        waiting = [each for each in waiting if each.run_id not in granted]
-    return starts
-
-
-def _foreseeable(claims: Sequence[Claim], held: Sequence[Claim], policy: LeasePolicy) -> list[Claim]:
-    """The claims whose turn can be told. Who is held back by his own quota comes ahead of those behind him as soon as
-    he gives something up, however early: neither his turn nor theirs has a bound."""
-    wanted: dict[str, int] = {}
-    for claim in (*held, *claims):
-        wanted[claim.owner] = wanted.get(claim.owner, 0) + claim.resources.gpus
-    found: list[Claim] = []
-    cut: set[str] = set()
-    for claim in claims:
-        bound = policy.quotas.get(claim.owner, UNBOUND).gpus
-        if claim.resources.gpu and bound is not None and wanted[claim.owner] > bound:
-            cut.add(claim.resources.flavor)
-        if claim.resources.flavor not in cut:
-            found.append(claim)
-    return found
-
-
-def _heads(claims: Sequence[Claim], most: int) -> list[Claim]:
-    """The first so many of each flavor."""
-    counts: dict[str, int] = {}
-    heads: list[Claim] = []
-    for claim in claims:
-        flavor = claim.resources.flavor
-        counts[flavor] = counts.get(flavor, 0) + 1
-        if counts[flavor] <= most:
-            heads.append(claim)
-    return heads
 
 
 class _Pool:

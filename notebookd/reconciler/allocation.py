@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from notebookd.domain.event import PLATFORM
+from notebookd.domain.forecast import Hold, latest_starts
 from notebookd.domain.gpu import GpuUnit, Lease
-from notebookd.domain.leasing import Claim, Decision, LeasePolicy, Stay, latest_starts, lease
+from notebookd.domain.leasing import Claim, Decision, LeasePolicy, lease
 from notebookd.domain.observed import Known
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.quota import QuotaRule
@@ -78,7 +79,7 @@ class Allocator:
             [_claim(entry) for entry in queue.waiting],
             self._units(),
             leases,
-            [Stay(claim=_claim(entry), until=self._back_at(entry)) for entry in unsettled if entry.run.holds],
+            [Hold(claim=_claim(entry), until=self._back_at(entry)) for entry in unsettled if entry.run.holds],
             self._lease_policy(queue.waiting),
             keeps_for={entry.run.id: self._keeps_for(entry) for entry in queue.waiting},
         )

@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from notebookd.domain.forecast import Hold, latest_starts
 from notebookd.domain.gpu import GpuUnit, Lease
-from notebookd.domain.leasing import Claim, LeasePolicy, Stay, latest_starts, lease
+from notebookd.domain.leasing import Claim, LeasePolicy, lease
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.resources import HostCompute
 from notebookd.domain.run import Resources, RunId
@@ -48,7 +49,6 @@ def measure_leasing() -> list[Figure]:
         _figure(
             f"latest_starts(): {name}, all leased, no quotas",
             lambda: latest_starts(claims, units, leases, held, unbound, keeps_for=keeps),
-            target=None,
         ),
     ]
 
@@ -62,10 +62,10 @@ def _figure(name: str, work: Callable[[], Any], *, target: float | None = MOST_M
     return Figure(name=name, values=tuple(taken), unit="ms", digits=2, target=target)
 
 
-def _held(index: int) -> Stay:
+def _held(index: int) -> Hold:
     """Somebody with one GPU and a deadline of his own."""
     claim = Claim(run_id=RunId(f"held-{index}"), owner=f"user-{index % OWNERS}", resources=_claim(0).resources)
-    return Stay(claim=claim, until=NOW + timedelta(hours=index + 1))
+    return Hold(claim=claim, until=NOW + timedelta(hours=index + 1))
 
 
 def _claim(number: int) -> Claim:

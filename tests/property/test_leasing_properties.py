@@ -9,11 +9,13 @@ from itertools import cycle
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from notebookd.domain.forecast import Hold, latest_starts
 from notebookd.domain.gpu import GpuUnit, Lease
-from notebookd.domain.leasing import Claim, Decision, LeasePolicy, Stay, WaitReason, latest_starts, lease
+from notebookd.domain.leasing import Claim, Decision, LeasePolicy, WaitReason, lease
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.resources import GIB, HostCompute
 from notebookd.domain.run import RunId
+from tests.property.played_out import played_out
 from tests.values import NOW, resources
 
 MODELS = ("NVIDIA A", "NVIDIA B")
@@ -214,7 +216,7 @@ class Future:
 
     claims: tuple[Claim, ...]
     units: tuple[GpuUnit, ...]
-    held: tuple[Stay, ...]
+    held: tuple[Hold, ...]
     leases: tuple[Lease, ...]
     keeps: dict[RunId, timedelta | None]
 
@@ -260,7 +262,7 @@ def futures(draw: st.DrawFn) -> Future:
     )
     holders = [unit for unit in units if draw(st.booleans())]
     held = tuple(
-        Stay(
+        Hold(
             claim=a_claim(f"held-{unit.index}", "alice", "NVIDIA A", 1),
             until=None if (length := draw(lengths)) is None else NOW + length,
         )
@@ -275,6 +277,19 @@ def futures(draw: st.DrawFn) -> Future:
         for unit, stay in zip(holders, held, strict=True)
     )
     return Future(claims, units, held, leases, {each.run_id: draw(lengths) for each in claims})
+
+
+@given(futures(), worlds())
+def test_a_forecast_is_what_comes_of_asking_again_and_again(future: Future, world: World) -> None:
+    keeps = future.keeps | {claim.run_id: timedelta(hours=index % 5 + 1) for index, claim in enumerate(world.claims)}
+    ends = [NOW + timedelta(hours=hours) for hours in (3, 1, 4, 1, 5, 9, 2, 6)]
+    stays = [Hold(claim=claim, until=ends[index % 8]) for index, claim in enumerate(world.held)]
+    policy = LeasePolicy(host=HOST, quotas=world.quotas)
+    for asked in (
+        (future.claims, future.units, future.leases, future.held, LeasePolicy(host=HOST)),
+        (world.claims, world.units, world.leases, stays, policy),
+    ):
+        assert latest_starts(*asked, keeps_for=keeps) == played_out(*asked, keeps_for=keeps)
 
 
 @given(futures(), st.lists(st.floats(0, 1), min_size=1, max_size=12))

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from notebookd.domain.forecast import Hold, latest_starts
 from notebookd.domain.gpu import GpuState, GpuUnit, Lease, gpu_state
-from notebookd.domain.leasing import Claim, Decision, LeasePolicy, Stay, WaitReason, latest_starts, lease
+from notebookd.domain.leasing import Claim, Decision, LeasePolicy, WaitReason, lease
 from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.domain.resources import GIB, HostCompute
 from notebookd.domain.run import RunId
@@ -198,7 +199,7 @@ def foresee(
         claims,
         units,
         [held_by(each.run_id, index) for index, (each, _) in held.items()],
-        [Stay(claim=each, until=until) for each, until in dict(held.values()).items()],
+        [Hold(claim=each, until=until) for each, until in dict(held.values()).items()],
         LeasePolicy(host=HOST, quotas=quotas or {}),
         keeps_for={each.run_id: None if keeps_s is None else timedelta(seconds=keeps_s) for each in claims},
         steps=steps,
