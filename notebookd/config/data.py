@@ -65,7 +65,16 @@ def read_transfers(root: Table) -> shape.Transfers:
             git_max_bytes=table.size("git_max_size", "2GiB"),
             git_timeout_s=table.duration("git_timeout", "15m", at_least_s=1),
             cache_keep_s=table.duration("cache_keep", "72h"),
+            push_exclude=_names(table, "push_exclude", (".ipynb_checkpoints",)),
         )
+
+
+def _names(table: Table, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    names = table.strings(key, default)
+    for position, name in enumerate(names):
+        if not name.strip("*") or "/" in name or name in {".", ".."} or not name.isprintable():
+            table.problem(f"{key}[{position}]", f"{name!r} is no name of files", "write a name, or as *.tmp several")
+    return names
 
 
 def read_snapshots(root: Table, paths: shape.Paths) -> shape.Snapshots:

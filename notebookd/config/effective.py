@@ -90,6 +90,7 @@ def _data(config: Config) -> Iterator[tuple[str, Any]]:
     yield "transfers.git_max_size", format_size(transfers.git_max_bytes)
     yield "transfers.git_timeout", format_duration(transfers.git_timeout_s)
     yield "transfers.cache_keep", format_duration(transfers.cache_keep_s)
+    yield "transfers.push_exclude", list(transfers.push_exclude)
     yield "snapshots.at_stop", snapshots.at_stop
     yield "snapshots.exclude_caches", snapshots.exclude_caches
     yield "snapshots.keep", snapshots.keep

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from notebookd.mover.job import Job, Places
 from notebookd.mover.manifest import Seen, place_durably
+from notebookd.mover.names import take_folders
 from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named, readable_size
-from notebookd.mover.staging import ROUNDS, fetch, is_whole, same_boot, sift
+from notebookd.mover.staging import ROUNDS, Lost, fetch, is_refusal, is_whole, same_boot, sift
 from notebookd.mover.tree import Tree
 from notebookd.mover.visit import sync_disk
 from notebookd.mover.volume import locked
@@ -31,22 +32,31 @@ def pull_version(job: Job, rclone: Rclone, reporter: Reporter) -> Result:
             (root / name).mkdir(exist_ok=True)
         abilities = rclone.abilities()
         failed: Mapping[str, str] = {}
-        for _ in range(ROUNDS):
+        for round_ in range(ROUNDS):
             there, strange = rclone.listing(abilities)
-            version = version_of(there)
-            facts: dict[str, str | int] = {"version": version, "files": len(there)}
-            facts["bytes"] = sum(each.size for each in there.values())
-            reporter.progress.failed = len(strange)
-            if not (root / "versions" / version).is_dir():
-                _require_size(job, there)
-                failed = _build(job.places, version, there, rclone, reporter)
-                reporter.progress.failed += len(failed)
+            lost = Lost(strange + take_folders(there))
+            failed = _ensure(job, there, rclone, reporter)
+            if failed and all(map(is_refusal, failed.values())) and len(failed) < len(there) and round_ == ROUNDS - 1:
+                lost.refused = dict(failed)
+                there = {path: each for path, each in there.items() if path not in failed}
+                failed = _ensure(job, there, rclone, reporter)
+            reporter.progress.failed = len(lost) + len(failed)
             if not failed:
-                said = f"{len(strange)} names cannot be on this disk: {named(strange)}" if strange else ""
-                return Result(message=said, facts=facts)
+                facts: dict[str, str | int] = {"version": version_of(there), "files": len(there)}
+                facts["bytes"] = sum(each.size for each in there.values())
+                return Result(message=lost.words(), facts=facts)
         raise Fault(
             Code.INCOMPLETE, f"cannot bring in {len(failed)} files ({named(failed)}): {next(iter(failed.values()))}"
         )
+
+
+def _ensure(job: Job, there: Mapping[str, Seen], rclone: Rclone, reporter: Reporter) -> Mapping[str, str]:
+    """Have the version of that listing there, if it can be. Returns what failed."""
+    version = version_of(there)
+    if (job.places.volume / "versions" / version).is_dir():
+        return {}
+    _require_size(job, there)
+    return _build(job.places, version, there, rclone, reporter)
 
 
 def version_of(there: Mapping[str, Seen]) -> str:

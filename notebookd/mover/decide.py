@@ -79,12 +79,14 @@ def _pull_one(plan: PullPlan, path: str, entry: Entry | None, here: Walk, versio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A local file to send. ``before`` is what is there under its name. ``conflict``: it goes beside that, not over."""
+    """A local file to send. ``before`` is what is there under its name. ``conflict``: it goes beside that, not over;
+    ``target``: under which name, if that is settled."""
 
     path: str
     local: Stamp
     before: Seen | None
     conflict: bool = False
+    target: str = ""
 
 
 @dataclass(slots=True)
@@ -100,12 +102,19 @@ class PushPlan:
 
 
 def decide_push(
-    entries: Mapping[str, Entry], here: Walk, there: Mapping[str, Seen], same: Same, *, deletes: bool
+    entries: Mapping[str, Entry],
+    here: Walk,
+    there: Mapping[str, Seen],
+    same: Same,
+    *,
+    deletes: bool,
+    nameless: Callable[[str], bool] = lambda _: False,
 ) -> PushPlan:
-    """What a push does."""
+    """What a push does. ``nameless`` says of which paths the remote cannot have a file now: these have gone up under
+    another name."""
     plan = PushPlan()
     for path, local in here.files.items():
-        _push_one(plan, path, local, entries.get(path), there.get(path), same)
+        _push_one(plan, path, local, entries.get(path), there.get(path), same, nameless)
     for path, entry in entries.items():
         if path in here.files or here.hides(path):
             continue
@@ -119,8 +128,16 @@ def decide_push(
     return plan
 
 
-def _push_one(plan: PushPlan, path: str, local: Stamp, entry: Entry | None, version: Seen | None, same: Same) -> None:
-    if entry is not None and not (entry.conflict and version is None):
+def _push_one(
+    plan: PushPlan,
+    path: str,
+    local: Stamp,
+    entry: Entry | None,
+    version: Seen | None,
+    same: Same,
+    nameless: Callable[[str], bool],
+) -> None:
+    if entry is not None and not (entry.conflict and version is None and not nameless(path)):
         if local == entry.local:
             return
         if unchanged(path, local, entry, same):

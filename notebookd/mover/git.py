@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from notebookd.mover.manifest import Notes, Seen, place_durably
 from notebookd.mover.pull import _Pull as PullIntoData
 from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named
-from notebookd.mover.staging import Staged
+from notebookd.mover.staging import MOST_NAMED, Staged
 from notebookd.mover.tree import Tree
 from notebookd.mover.visit import stays_below, sync_disk
 from notebookd.mover.volume import Volume, locked, require_room
@@ -40,6 +40,13 @@ MAX_FILES = 1_000_000
 """A few objects can name any number of files: https://kate.io/blog/git-bomb/"""
 
 FILES, LINK = {"100644", "100755"}, "120000"
+
+NOTHING = "0" * 40
+"""Stands for the commit of an empty repository, as git has it."""
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+"""How a file of Git LFS begins that stands for its content: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
+LARGEST_POINTER = 1024
 
 
 def pull(job: Job, reporter: Reporter) -> Result:
@@ -53,13 +60,15 @@ def pull(job: Job, reporter: Reporter) -> Result:
 
 @dataclass(slots=True)
 class Commit:
-    """What a commit holds: files (with size, object and mode), links that stay in the tree, and what is left out."""
+    """What a commit holds: files (with size, object and mode), of them ``pointers`` of Git LFS, links that stay in the
+    tree, and what is left out."""
 
     id: str
     made_at: int
     files: dict[str, Seen] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    pointers: list[str] = field(default_factory=list)
 
     @property
     def size_bytes(self) -> int:
@@ -72,7 +81,13 @@ class Commit:
         said = (
             f"left out, being submodules or links that lead elsewhere: {named(self.left_out)}" if self.left_out else ""
         )
-        return Result(message="; ".join(filter(None, (said, kept))), facts=facts)
+        lfs = (
+            f"{len(self.pointers)} files are pointers of Git LFS and have no content yet: {named(self.pointers)}: "
+            "`git lfs install --local && git lfs pull` in their folder fetches it"
+            if self.pointers
+            else ""
+        )
+        return Result(message="; ".join(filter(None, (said, lfs, kept))), facts=facts)
 
 
 def _pull_version(job: Job, root: Path, reporter: Reporter) -> Result:
@@ -88,7 +103,7 @@ def _pull_version(job: Job, root: Path, reporter: Reporter) -> Result:
         noted = root / "listings" / f"{tip}.json"
         if (root / "versions" / tip).is_dir() and noted.exists():
             return Result(facts=json.loads(noted.read_bytes()))
-        commit = _clone(git, branch, None)
+        commit = _clone(git, branch, None) if tip != NOTHING else _begin(git)
         _check_out(git, commit, root / "staging/tree", reporter)
         result = commit.result()
         noted.parent.mkdir(exist_ok=True)
@@ -116,6 +131,8 @@ def _pull_volume(job: Job, root: Path, reporter: Reporter) -> Result:
 class _GitPull(PullIntoData):
     """A pull whose remote is a checked-out commit in the staging folder."""
 
+    loses_modes = False
+
     def __init__(self, volume: Volume, data: _Data, reporter: Reporter, job: Job) -> None:
         super().__init__(volume, cast(Rclone, None), reporter, job)  # it comes from the staging folder alone
         self._job = job
@@ -137,7 +154,10 @@ class _GitPull(PullIntoData):
             return self._unchanged(note)
         if self._whole and not reset and note.get("settled") and self._left_to_its_user(note):
             return self._unchanged(note, "its .git was changed here, so all is left as it is: use `git pull` there")
-        commit = _clone(git, branch, note if self._whole and not reset and note.get("url") == url else None)
+        before = note if self._whole and not reset and note.get("url") == url and note["commit"] != NOTHING else None
+        if tip == NOTHING and before is not None:
+            raise _rewritten()
+        commit = _clone(git, branch, before) if tip != NOTHING else _begin(git)
         _check_out(git, commit, self._tree, self._reporter)
         if reset:
             self._note.unlink(missing_ok=True)
@@ -248,19 +268,47 @@ class _Data(Tree):
 
 
 def _tip(git: Git) -> tuple[str, str]:
-    """The ref that is the remote's default branch, and its commit."""
+    """The ref that is the remote's default branch, and its commit, which is NOTHING where there is none at all."""
     branch, tip = "HEAD", ""
-    for line in (
-        git.run("ls-remote", "--symref", "--", git.url(), "HEAD").output.decode("utf-8", "replace").splitlines()
-    ):
-        value, _, name = line.partition("\t")
+    for value, name in _remote_refs(git, "--symref", "HEAD"):
         if name == "HEAD" and value.startswith("ref: refs/heads/"):
             branch = value.removeprefix("ref: ")
         elif name == "HEAD" and re.fullmatch(r"[0-9a-f]{40,64}", value):
             tip = value
-    if not tip:
-        raise Fault(Code.INVALID_SOURCE, "cannot clone the repository: it has no commits")
-    return branch, tip
+    return (branch, tip) if tip else _only_branch(git)
+
+
+def _only_branch(git: Git) -> tuple[str, str]:
+    """The branch to take where the default one is not there. Raises Fault when that cannot be told."""
+    refs = {name: value for value, name in _remote_refs(git) if not name.endswith("^{}")}
+    branches = {name: value for name, value in refs.items() if name.startswith("refs/heads/")}
+    if not refs:
+        return "HEAD", NOTHING
+    if len(branches) == 1:
+        return branches.popitem()
+    there = [name.removeprefix("refs/heads/") for name in sorted(branches or refs)]
+    raise Fault(
+        Code.INVALID_SOURCE,
+        f"cannot clone the repository: it has no default branch; there are {named(there, MOST_NAMED)}; whoever may "
+        "write there can make one of them the default",
+    )
+
+
+def _remote_refs(git: Git, *words: str) -> Iterator[tuple[str, str]]:
+    """What the remote says of its refs: value, name."""
+    options = [word for word in words if word.startswith("--")]
+    patterns = [word for word in words if not word.startswith("--")]
+    for line in os.fsdecode(git.run("ls-remote", *options, "--", git.url(), *patterns).output).splitlines():
+        value, _, name = line.partition("\t")
+        yield value, name
+
+
+def _begin(git: Git) -> Commit:
+    """A repository without a commit, whose first one its user makes and pushes."""
+    git.run("init", "--quiet", "--template=")
+    git.run("config", "remote.origin.url", git.url())
+    git.run("config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
+    return Commit(id=NOTHING, made_at=0)
 
 
 def _clone(git: Git, branch: str, before: Mapping[str, Any] | None) -> Commit:
@@ -302,6 +350,8 @@ def _rewritten() -> Fault:
 
 def _check_out(git: Git, commit: Commit, tree: Path, reporter: Reporter) -> None:
     """Look at what a commit holds, then lay it out in the staging folder, less what is not to be there."""
+    if commit.id == NOTHING:
+        return
     unsafe: list[str] = []
     maybe_links: list[str] = []
 
@@ -336,6 +386,16 @@ def _check_out(git: Git, commit: Commit, tree: Path, reporter: Reporter) -> None
             unsafe.append(path)
             (tree / path).unlink()
     commit.left_out += unsafe
+    commit.pointers += _pointers(commit, tree)
+
+
+def _pointers(commit: Commit, tree: Path) -> list[str]:
+    """The files that Git LFS left a pointer of. There are none but where attributes name its filter."""
+    attributes = [path for path in commit.files if path.rpartition("/")[2] == ".gitattributes"]
+    if not any(b"filter=lfs" in (tree / path).read_bytes() for path in attributes):
+        return []
+    small = [path for path, each in commit.files.items() if len(POINTER) <= each.size <= LARGEST_POINTER]
+    return [path for path in small if (tree / path).read_bytes().startswith(POINTER)]
 
 
 def _unquoted(path: bytes) -> bytes:

@@ -16,9 +16,10 @@ from notebookd.mover.abilities import Abilities
 from notebookd.mover.decide import PullPlan, decide_pull
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Entry, Incoming, Seen
+from notebookd.mover.names import take_folders
 from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named, readable_size
-from notebookd.mover.staging import ROUNDS, Staged, fetch, same_boot, sift
+from notebookd.mover.staging import ROUNDS, Lost, Staged, fetch, same_boot, sift
 from notebookd.mover.visit import sync_disk
 from notebookd.mover.volume import Volume, digest_or_none
 
@@ -40,6 +41,9 @@ def pull_volume(job: Job, rclone: Rclone, reporter: Reporter) -> Result:
 
 
 class _Pull:
+    loses_modes = True
+    """Whether the source knows no executable bits: those that a file was given here stay."""
+
     def __init__(self, volume: Volume, rclone: Rclone, reporter: Reporter, job: Job) -> None:
         self._volume = volume
         self._rclone = rclone
@@ -60,6 +64,7 @@ class _Pull:
         there, strange = self._rclone.listing(self._abilities)
         if self._writable:
             self._rclone.require_folder(there)
+        strange += take_folders(there)
         if self._reset:
             volume.notes.forget()
             volume.data.clear()
@@ -69,11 +74,15 @@ class _Pull:
         for round_ in range(ROUNDS):
             if round_:
                 there, strange = self._rclone.listing(self._abilities)
+                strange += take_folders(there)
             staged = self._round(there)
             strange += staged.take_unnameable()
             if not staged.failed:
                 break
-        progress.skipped, progress.failed = len(self._kept), len(staged.failed) + len(strange)
+        lost = Lost(strange)
+        if staged.refuses_alone() and len(staged.failed) < len(there):
+            lost.refused, staged.failed = staged.failed, {}
+        progress.skipped, progress.failed = len(self._kept), len(staged.failed) + len(lost)
         self._reporter.tick()
         if staged.failed:
             self._remember(whole=self._whole)
@@ -81,9 +90,8 @@ class _Pull:
             why = "they kept changing at the remote" if staged.code is Code.CHANGED else cause
             raise Fault(staged.code, f"cannot bring in {len(staged.failed)} files ({named(staged.failed)}): {why}")
         self._remember(whole=True)
-        facts = {"bytes": sum(each.size for each in there.values()), "files": len(there)}
-        said = f"{len(strange)} names cannot be on this disk: {named(strange)}" if strange else ""
-        return Result(message=said, facts=facts)
+        came = [each.size for path, each in there.items() if path not in lost.refused]
+        return Result(message=lost.words(), facts={"bytes": sum(came), "files": len(came)})
 
     def _settle(self) -> None:
         """Take up what an earlier pull was renaming when it ended."""
@@ -143,7 +151,8 @@ class _Pull:
         for path in sorted(staged.whole):
             version, before = plan.fetch[path]
             try:
-                self._entries[path] = Entry(volume.data.take_in(volume.staging, path, before), version)
+                stamp = volume.data.take_in(volume.staging, path, before, may_run_as_before=self.loses_modes)
+                self._entries[path] = Entry(stamp, version)
                 progress.completed += 1
             except OSError as error:
                 if volume.staging.look(path) is None:

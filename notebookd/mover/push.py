@@ -11,14 +11,14 @@ remote shows a file before all of it is there, it goes into a temporary folder, 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from notebookd.mover.abilities import Abilities
 from notebookd.mover.decide import PushPlan, Upload, decide_push
 from notebookd.mover.faults import Side, code_of
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Entry, Seen, Sending
-from notebookd.mover.names import conflict_name, remote_name
+from notebookd.mover.names import conflict_name, folders_of, matches_any, remote_name, spelled
 from notebookd.mover.rclone import Outcome, Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named, shown
 from notebookd.mover.staging import CHANGED
@@ -52,6 +52,7 @@ class _Tally:
 
     sent: set[str] = field(default_factory=set)
     conflicts: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     undeleted: dict[str, str] = field(default_factory=dict)
@@ -76,11 +77,14 @@ class _Push:
         self._arriving: set[str] = set()
         self._tally = _Tally()
         self._cleared: set[str] = set()
+        self._excluded = job.texts("exclude")
+        self._there: Mapping[str, Seen] = {}
+        self._folders: set[str] = set()
 
     def run(self) -> Result:
         volume = self._volume
         self._entries, whole = volume.notes.load()
-        here = volume.data.walk()
+        here = self._walk()
         if not whole:
             if here.files:
                 raise Fault(
@@ -93,16 +97,18 @@ class _Push:
         there: dict[str, Seen] = {}
         while True:
             there, _ = self._rclone.listing(self._abilities)
+            self._there, self._folders = there, {folder for path in there for folder in folders_of(path)}
             self._settle(there)
-            here = volume.data.walk()
-            plan = decide_push(self._entries, here, there, self._same, deletes=self._deletes)
+            here = self._walk()
+            known = {path: each for path, each in self._entries.items() if not matches_any(path, self._excluded)}
+            plan = decide_push(known, here, there, self._same, deletes=self._deletes, nameless=self._is_nameless)
             if plan.adopt:
                 sync_disk(volume.root)
                 self._entries.update(plan.adopt)
             if self._make_way(plan):
                 continue
             self._foresee(plan, here)
-            batch = self._batch(plan, there)
+            batch = self._batch(plan)
             if not batch:
                 break
             self._send(batch)
@@ -113,19 +119,42 @@ class _Push:
         self._remember()
         return self._result(plan, here)
 
+    def _walk(self) -> Walk:
+        """What is here, less what is left out."""
+        here = self._volume.data.walk()
+        here.leave_out(self._excluded)
+        return here
+
+    def _is_nameless(self, path: str) -> bool:
+        return bool(self._obstacle(path))
+
+    def _obstacle(self, path: str) -> str:
+        """Why the remote can have no file of that name now; empty when it can."""
+        if remote_name(path) is None:
+            return "its name is no UTF-8"
+        return "" if self._abilities.whole else _in_the_way(path, self._there, self._folders)
+
+    def _another_name(self, path: str) -> str:
+        """What a file goes up as whose own name the remote cannot have."""
+        name = spelled(path)
+        above = next((folder for folder in folders_of(name) if folder in self._there), None)
+        if above is not None and not self._abilities.whole:
+            return conflict_name(above, self._mark) + name[len(above) :]
+        return conflict_name(name, self._mark)
+
     def _make_way(self, plan: PushPlan) -> bool:
         """Where a file became a folder or a folder a file, delete first what is to be deleted and stands in its way.
         Returns whether there was such: then both sides are looked at anew."""
         wanted = {each.path for each in plan.upload if self._tally.wants(each.path)}
-        above = {folder for path in wanted for folder in _folders_of(path)}
+        above = {folder for path in wanted for folder in folders_of(path)}
         doomed = [
             path
             for path in plan.delete
-            if path not in self._cleared and (path in above or not wanted.isdisjoint(_folders_of(path)))
+            if path not in self._cleared and (path in above or not wanted.isdisjoint(folders_of(path)))
         ]
         self._cleared.update(doomed)
         self._delete(doomed)
-        for emptied in sorted({folder for path in doomed for folder in _folders_of(path)} & wanted):
+        for emptied in sorted({folder for path in doomed for folder in folders_of(path)} & wanted):
             self._rclone.remove_empty(emptied)
         return bool(doomed)
 
@@ -147,24 +176,16 @@ class _Push:
         progress.total_bytes = progress.transferred_bytes + sum(each.local.size for each in left)
         self._reporter.tick()
 
-    def _batch(self, plan: PushPlan, there: Mapping[str, Seen]) -> list[Upload]:
-        """What is sent next; names that no remote can have fail."""
+    def _batch(self, plan: PushPlan) -> list[Upload]:
+        """What is sent next."""
         batch: list[Upload] = []
         size = 0
-        folders = {folder for path in there for folder in _folders_of(path)}
         for each in plan.upload:
             if not self._tally.wants(each.path):
                 continue
-            if remote_name(each.path) is None:
-                self._tally.attempts[each.path] = ATTEMPTS
-                self._tally.failed[each.path] = "its name is no UTF-8: rename it"
-                continue
-            if not self._abilities.whole and (
-                words := _in_the_way(each.path, there, folders)
-            ):  # buckets have no folders
-                self._tally.attempts[each.path] = ATTEMPTS
-                self._tally.failed[each.path] = words
-                continue
+            if why := self._obstacle(each.path):
+                self._tally.renamed[each.path] = why
+                each = replace(each, conflict=True, target=self._another_name(each.path))  # noqa: PLW2901
             if batch and (len(batch) >= BATCH_FILES or size + each.local.size > BATCH_BYTES):
                 break
             batch.append(each)
@@ -223,7 +244,8 @@ class _Push:
         self._tally.failed.pop(upload.path, None)
         if upload.conflict:
             again = former is not None and former.conflict and former.local.same_content(upload.local)
-            target = former.target if former is not None and again else conflict_name(upload.path, self._mark)
+            fresh = upload.target or conflict_name(upload.path, self._mark)
+            target = former.target if former is not None and again else fresh
         if self._abilities.digest and upload.local.size <= DIGESTED_BYTES:
             found = digest_or_none(volume.data, upload.path, self._abilities.digest)
             if found is None or not found[1].same_content(upload.local):
@@ -346,13 +368,26 @@ class _Push:
         if failed:
             raise _incomplete(failed)
         said = []
-        if tally.conflicts:
-            pairs = named(f"{path} -> {target}" for path, target in tally.conflicts.items())
-            beside = "ours was laid beside, keep which you want"
-            said.append(f"{len(tally.conflicts)} files were changed at the remote, too; {beside}: {pairs}")
-        if here.others:
-            said.append(f"{len(here.others)} links and other things that are no files stay here: {named(here.others)}")
-        return Result(message="; ".join(said))
+        beside = {path: target for path, target in tally.conflicts.items() if path not in tally.renamed}
+        if beside:
+            pairs = named(f"{path} -> {target}" for path, target in beside.items())
+            how = "ours was laid beside, keep which you want"
+            said.append(f"{len(beside)} files were changed at the remote, too; {how}: {pairs}")
+        if renamed := {path: target for path, target in tally.conflicts.items() if path in tally.renamed}:
+            why = tally.renamed[next(iter(renamed))]
+            pairs = named(f"{path} -> {target}" for path, target in renamed.items())
+            said.append(f"{len(renamed)} files went up under another name: {pairs}: {why}")
+        return Result(message="; ".join([*said, *_lost(here)]))
+
+
+def _lost(here: Walk) -> Iterator[str]:
+    """What of a volume no remote has: said while it is still here."""
+    if here.others:
+        yield f"{len(here.others)} links and other things that are no files stay here: {named(sorted(here.others))}"
+    if empty := here.empty_folders():
+        yield f"{len(empty)} folders with no file in them stay here: {named(empty)}"
+    if here.executable:
+        yield f"{len(here.executable)} files are not executable there: {named(sorted(here.executable))}"
 
 
 def _is_still(now: Sending, former: Sending | None, aside: Mapping[str, Seen]) -> bool:
@@ -363,20 +398,12 @@ def _is_still(now: Sending, former: Sending | None, aside: Mapping[str, Seen]) -
     return seen is not None and seen.size == now.local.size and seen.is_now(former.staged or seen)
 
 
-def _folders_of(path: str) -> Iterator[str]:
-    """Every folder above a path."""
-    while path := path.rpartition("/")[0]:
-        yield path
-
-
 def _in_the_way(path: str, there: Mapping[str, Seen], folders: Collection[str]) -> str:
     """Why a remote that has folders cannot take a file of that name now; empty when it can."""
     if path in folders:
-        return "a folder has its name at the remote: rename it, or empty that"
-    above = next((folder for folder in _folders_of(path) if folder in there), None)
-    return (
-        f"{shown(above)}, the folder that it is in, is a file at the remote: rename it, or remove that" if above else ""
-    )
+        return "a folder has its name at the remote"
+    above = next((folder for folder in folders_of(path) if folder in there), None)
+    return f"{shown(above)}, the folder that it is in, is a file at the remote" if above else ""
 
 
 def _incomplete(failed: Mapping[str, str]) -> Fault:

@@ -39,7 +39,7 @@ GIVEN_UP_AFTER = 3
 """Files that failed for the network's sake, each after its retries, while not a byte came through."""
 
 QUICK_HASHES = ("md5", "sha1", "sha256")
-KEPT_FAILURES = 100
+KEPT_FAILURES = 10_000
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC", "TCELL_MINIMIZE": "1"}
 """The last one spares a table of the widths of characters on a terminal: without it that is half of rclone's start."""
@@ -111,6 +111,8 @@ class Rclone:
             for name, seen, _ in _objects(line, abilities.digest):
                 if is_temporary(name) and not inside:
                     continue
+                if name.endswith("/") and not seen.size:
+                    continue  # an empty object that stands for a folder
                 path = local_name(name)
                 if path is None or seen.size < 0:
                     strange.append(name)

@@ -17,7 +17,7 @@ from notebookd.mover.faults import Side, code_of
 from notebookd.mover.manifest import Seen, Stamp, place_durably
 from notebookd.mover.names import remote_name
 from notebookd.mover.rclone import Outcome, Rclone
-from notebookd.mover.report import Code
+from notebookd.mover.report import Code, named, scrub
 from notebookd.mover.tree import Tree
 from notebookd.mover.volume import require_room
 
@@ -31,6 +31,10 @@ class Staged:
 
     whole: dict[str, Stamp] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+
+    def refuses_alone(self) -> bool:
+        """Whether all that failed are files that the remote has and does not give."""
+        return bool(self.failed) and all(map(is_refusal, self.failed.values()))
 
     def take_unnameable(self) -> list[str]:
         """Take out of the failed those whose name the remote has in bytes that rclone could not tell."""
@@ -91,11 +95,42 @@ def fetch(rclone: Rclone, tree: Tree, folder: Path, wanted: Mapping[str, Seen], 
         staged.failed
         and (fault := outcome.fault(Side.LOCAL))
         and fault.code not in {Code.CHANGED, Code.SOURCE_NOT_FOUND}
+        and not (fault.code is Code.ACCESS_DENIED and staged.refuses_alone())
     ):
         if fault.code is Code.DISK_FULL:
             tree.clear()
         raise fault
     return staged
+
+
+def is_refusal(words: str) -> bool:
+    """Whether a file failed because the remote does not give it, which says nothing of others."""
+    here = code_of(words, Side.LOCAL) in {Code.UNREACHABLE, Code.DISK_FULL, Code.TIMEOUT}
+    return "open source object" in words and not here
+
+
+@dataclass(slots=True)
+class Lost:
+    """What is at the remote and does not come in: names that are no files on this disk, and what is not given."""
+
+    names: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names) + len(self.refused)
+
+    def words(self) -> str:
+        """What to say of it; empty when there is none."""
+        said = []
+        if self.names:
+            said.append(f"{len(self.names)} names cannot be on this disk: {named(self.names, MOST_NAMED)}")
+        if self.refused:
+            why = scrub(" ".join(next(iter(self.refused.values())).split())[:200])
+            said.append(f"{len(self.refused)} files cannot be read there: {named(self.refused, MOST_NAMED)}: {why}")
+        return "; ".join(said)
+
+
+MOST_NAMED = 10
 
 
 CHANGED = "source file is being updated"

@@ -11,14 +11,14 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from notebookd.mover.manifest import Stamp
-from notebookd.mover.names import is_temporary
+from notebookd.mover.names import folders_of, is_temporary, matches_any
 
 DEEPEST = 256
 """Folders in folders. Below, a tree is not looked at: each level holds a descriptor."""
@@ -27,16 +27,34 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CL
 _PIN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1024 * 1024
+_MAY_RUN = 0o111
 
 
 @dataclass(slots=True)
 class Walk:
     """What a walk saw. ``others`` are names of what is no file and no folder (links, FIFOs, ...); ``opaque`` are
-    folders that could not be looked into."""
+    folders that could not be looked into, ``executable`` files that somebody may run."""
 
     files: dict[str, Stamp] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)
     opaque: set[str] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
+    executable: set[str] = field(default_factory=set)
+
+    def empty_folders(self) -> list[str]:
+        """The topmost folders in which no file is."""
+        empty = self.folders - {folder for path in self.files for folder in folders_of(path)}
+        return sorted(path for path in empty if path.rpartition("/")[0] not in empty)
+
+    def leave_out(self, patterns: Sequence[str]) -> int:
+        """Forget what is named so; returns how many files that were."""
+        left_out = {path for path in self.files if matches_any(path, patterns)}
+        if patterns:
+            self.files = {path: stamp for path, stamp in self.files.items() if path not in left_out}
+            self.folders -= {folder for path in left_out for folder in folders_of(path)}  # they are not empty
+            for names in (self.others, self.opaque, self.folders, self.executable):
+                names.difference_update([path for path in names if matches_any(path, patterns)])
+        return len(left_out)
 
     def hides(self, path: str) -> bool:
         """Whether something that is not looked through stands at ``path`` or above it: absence was not seen."""
@@ -105,8 +123,12 @@ class Tree:
                             walk.others.add(path)
                         elif entry.is_dir(follow_symlinks=False):
                             folders.append(entry.name)
+                            walk.folders.add(path)
                         elif entry.is_file(follow_symlinks=False):
-                            walk.files[path] = Stamp.of(entry.stat(follow_symlinks=False))
+                            status = entry.stat(follow_symlinks=False)
+                            walk.files[path] = Stamp.of(status)
+                            if status.st_mode & _MAY_RUN:
+                                walk.executable.add(path)
                         else:
                             walk.others.add(path)
         except OSError:
@@ -151,9 +173,10 @@ class Tree:
                 raise OSError(errno.EBUSY, "changed while read", path)
             return made.hexdigest(), Stamp.of(before)
 
-    def take_in(self, source: Tree, path: str, expected: Stamp | None) -> Stamp:
+    def take_in(self, source: Tree, path: str, expected: Stamp | None, *, may_run_as_before: bool = False) -> Stamp:
         """Rename the private ``source``'s file of that path to the same path here, where there must be what
-        ``expected`` says (None: nothing). Raises FileExistsError when something else is there."""
+        ``expected`` says (None: nothing), whose executable bits it may be given. Raises FileExistsError when something
+        else is there."""
         from_folder, from_name = source._folder(path)
         folder, name = self._folder(path, create=True)
         if expected is None:
@@ -162,6 +185,8 @@ class Tree:
         else:
             if self.look(path) != expected:
                 raise FileExistsError(errno.EEXIST, "changed meanwhile", path)
+            if may_run_as_before and (bits := _mode(name, folder) & _MAY_RUN):
+                os.chmod(from_name, _mode(from_name, from_folder) | bits, dir_fd=from_folder)
             os.rename(from_name, name, src_dir_fd=from_folder, dst_dir_fd=folder)
         return Stamp.of(os.stat(name, dir_fd=folder, follow_symlinks=False))
 
@@ -213,6 +238,10 @@ class Tree:
         if self._parent_fd != self._root:
             os.close(self._parent_fd)
         self._parent, self._parent_fd = "", self._root
+
+
+def _mode(name: str, folder: int) -> int:
+    return stat.S_IMODE(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 
 def _step(fd: int, name: str, *, create: bool) -> int:

@@ -127,7 +127,8 @@ def _sync_event(before: Sync | None, sync: Sync, notebook: Notebook, at: datetim
         total = [each.progress for each in sync.transfers]
         data |= {"code": sync.code, "bytes": sum(each.transferred_bytes for each in total)}
         data |= {"files": sum(each.completed for each in total), "failed": sum(each.failed for each in total)}
-        data |= {"message": sync.failure.message} if sync.failure is not None else {}
+        said = [sync.failure.message] if sync.failure is not None else [each.message for each in sync.transfers]
+        data |= {"message": "; ".join(filter(None, said))} if any(said) else {}
     return Event(
         type="data.sync",
         at=at,

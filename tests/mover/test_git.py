@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from notebookd.mover.gitrun import url_fault
-from tests.mover.git_server import STUCK, Repository, git_server
+from tests.mover.git_server import LARGE, STUCK, Repository, git_server
 from tests.mover.program import Ending, Mover, kill_tree
 
 
@@ -30,6 +31,17 @@ class Cloned:
     def log(self) -> list[str]:
         """The subjects that ``git log`` shows in the volume, newest first."""
         return self.in_volume("log", "--format=%s").splitlines()
+
+    def bare(self, *words: str) -> None:
+        """Run git in the repository that is served."""
+        words = ("git", "-c", f"safe.directory={self.repository.bare}", "-C", str(self.repository.bare), *words)
+        subprocess.run(words, check=True, capture_output=True)
+
+    def in_shell(self, line: str) -> None:
+        """Run a line as people type it in the volume."""
+        known = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+        command = ["bash", "-ec", line]
+        subprocess.run(command, cwd=self.data, env={**os.environ, **known}, check=True, capture_output=True)
 
     def in_volume(self, *words: str) -> str:
         words = ("git", "-c", f"safe.directory={self.data}", *words)
@@ -374,7 +386,6 @@ def test_killed_anywhere_it_converges(cloned: Cloned) -> None:
 
 def test_what_cannot_be_cloned_says_why(cloned: Cloned, served: tuple[Path, str]) -> None:
     url = served[1]
-    assert cloned.pull().code == "DATASYNC_INVALID_SOURCE"  # there is no commit yet
     assert cloned.pull(url=f"{url}/none.git").code == "DATASYNC_SOURCE_NOT_FOUND"
     assert cloned.pull(url=f"{url}/private.git").code == "DATASYNC_ACCESS_DENIED"
     assert cloned.pull(url="http://127.0.0.1:1/x.git").code == "DATASYNC_UNREACHABLE"
@@ -395,3 +406,107 @@ def test_urls_that_are_no_plain_ones_are_refused_here_too(cloned: Cloned, url: s
     assert (ending.ok, ending.code) == (False, "DATASYNC_INVALID_SOURCE")
     assert "secret" not in ending.message
     assert url_fault(url, ("http", "file", "ext")) is not None or url.startswith("https")
+
+
+def test_an_empty_repository_is_an_empty_volume_that_fills(cloned: Cloned) -> None:
+    ending = cloned.pull()
+    assert ending.ok, ending
+    assert ending.facts["files"] == 0
+    assert names(cloned.data) == set()
+    assert cloned.in_volume("remote", "get-url", "origin").strip() == cloned.url
+    assert cloned.pull().ok
+    cloned.repository.write(file="1")
+    commit = cloned.repository.publish("the first")
+    ending = cloned.pull()
+    assert (ending.ok, ending.facts["version"]) == (True, commit), ending
+    assert names(cloned.data) == {"file"}
+    assert cloned.log() == ["the first"]
+
+
+def test_an_empty_repository_is_a_shared_copy_too(cloned: Cloned) -> None:
+    ending = cloned.pull(cache=True, writable=False)
+    assert ending.ok, ending
+    assert names(cloned.mover.places.volume / "versions" / str(ending.facts["version"])) == set()
+
+
+def test_a_repository_that_was_emptied_takes_nothing_away(cloned: Cloned) -> None:
+    cloned.repository.write(file="1")
+    cloned.repository.publish("one")
+    assert cloned.pull().ok
+    cloned.bare("update-ref", "-d", "refs/heads/trunk")
+    ending = cloned.pull()
+    assert (ending.ok, ending.code) == (False, "DATASYNC_NOT_FAST_FORWARD")
+    assert names(cloned.data) == {"file"}
+
+
+def test_the_only_branch_is_taken_where_the_default_is_missing(cloned: Cloned) -> None:
+    cloned.repository.write(file="1")
+    commit = cloned.repository.publish("one")
+    cloned.repository.git("tag", "-a", "-m", "a tag", "v1")
+    cloned.repository.git("push", "-q", str(cloned.repository.bare), "v1")
+    cloned.bare("symbolic-ref", "HEAD", "refs/heads/master")
+    ending = cloned.pull()
+    assert (ending.ok, ending.facts["version"]) == (True, commit), ending
+    assert cloned.in_volume("status", "--porcelain", "--branch") == "## trunk...origin/trunk\n"
+    cloned.bare("branch", "other", "trunk")
+    ending = cloned.pull()
+    assert (ending.ok, ending.code) == (False, "DATASYNC_INVALID_SOURCE")
+    assert "there are 'other', 'trunk'" in ending.message
+    cloned.bare("update-ref", "-d", "refs/heads/other")
+    cloned.bare("update-ref", "-d", "refs/heads/trunk")
+    assert "there are 'refs/tags/v1'" in cloned.pull().message
+
+
+def test_pointers_of_lfs_are_named_with_what_fetches_them(cloned: Cloned) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 5\n"
+    cloned.repository.write(**{"big.bin": pointer, "small.txt": "text", "spec.md": pointer})
+    cloned.repository.publish("no attributes, no pointers")
+    assert cloned.pull().message == ""
+    cloned.repository.write(**{".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"})
+    cloned.repository.publish("with attributes")
+    ending = cloned.pull()
+    assert ending.ok, ending
+    assert "2 files are pointers of Git LFS and have no content yet: 'big.bin', 'spec.md'" in ending.message
+    assert "`git lfs install --local && git lfs pull`" in ending.message
+    assert (cloned.data / "big.bin").read_text() == pointer
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
+def test_the_content_of_lfs_comes_with_the_command_that_is_named(cloned: Cloned) -> None:
+    content = b"large"
+    oid = hashlib.sha256(content).hexdigest()
+    LARGE[oid] = content
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
+    cloned.repository.write(**{"big.bin": pointer, ".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"})
+    cloned.repository.publish("one")
+    command = cloned.pull().message.split("`")[1]
+    cloned.in_shell(command)
+    assert (cloned.data / "big.bin").read_bytes() == content
+    assert cloned.in_volume("status", "--porcelain") == ""
+    assert cloned.pull().ok
+    assert (cloned.data / "big.bin").read_bytes() == content
+
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.parametrize("commits", [1, 3])
+def test_the_line_of_the_readme_brings_all_of_the_history(cloned: Cloned, commits: int) -> None:
+    (line,) = (each.strip() for each in README.read_text().splitlines() if each.strip().startswith("git remote set-"))
+    for number in range(commits):
+        cloned.repository.write(file=str(number))
+        cloned.repository.publish(f"number {number}")
+    cloned.repository.git("tag", "-a", "-m", "a tag", "v1", "HEAD~" + str(commits - 1))
+    cloned.repository.git("checkout", "-q", "-b", "dev")
+    cloned.repository.write(dev="1")
+    cloned.repository.git("add", "-A")
+    cloned.repository.git("commit", "-q", "-m", "on dev")
+    cloned.repository.git("push", "-q", str(cloned.repository.bare), "dev", "v1")
+    cloned.pull()
+    assert cloned.log() == [f"number {commits - 1}"]
+    cloned.in_shell(line)
+    assert len(cloned.log()) == commits
+    assert cloned.in_volume("describe", "--tags").startswith("v1")
+    cloned.in_volume("checkout", "-q", "dev")
+    assert (cloned.data / "dev").read_text() == "1"
+    assert cloned.log()[0] == "on dev"

@@ -570,3 +570,15 @@ async def test_nobody_works_on_a_repository_that_somebody_works_on(tmp_path: Pat
         assert [type(each.work).__name__ for each in world.movers.movers.values()] == ["RestoreSnapshot"]
         await finish_movers(house)
         assert (state(house, notebook), state(house, fork)) == ("STOPPED", "RUNNING")
+
+
+async def test_what_a_push_says_of_what_stays_here_is_on_record(world: World) -> None:
+    async with open_house(world) as house:
+        notebook = await ask(house, "lab@S3/in:/rw:rw")
+        world.movers.held = True
+        await house.services.syncs.request(ALICE, notebook, "push", None)
+        await house.quiet()
+        world.movers.finish(world.movers.launches[-1], "2 files are not executable there")
+        await house.quiet()
+        said = [each.data.get("message") for each in events(house, notebook) if each.type == "data.sync"]
+        assert said[-1] == "2 files are not executable there"

@@ -53,6 +53,7 @@ AT_ONCE: Mapping[str, Any] = {
         "git_max_size": "1GiB",
         "git_timeout": "1m",
         "cache_keep": "1h",
+        "push_exclude": ["*.tmp"],
     },
     "snapshots": {"at_stop": False, "exclude_caches": False, "keep": 3},
     "workspace": {"quota": "1GiB", "measure_every": "1m"},

@@ -141,6 +141,7 @@ class Jobs:
             "remote": store.remote,
             "path": path,
             "permission": str(volume.permission),
+            "exclude": list(self._config.transfers.push_exclude),
             "bandwidth": self._config.transfers.bandwidth_bytes_s,
             "notebook": work.notebook_id,
         }
