@@ -36,7 +36,10 @@ def pull(job: Job, reporter: Reporter) -> Result:
 
 def pull_volume(job: Job, rclone: Rclone, reporter: Reporter) -> Result:
     """Pull into ``data/``."""
+    gone = Volume.lost_its_data(job.places.volume)
     with Volume.open(job.places.volume) as volume:
+        if gone:
+            volume.notes.forget()
         return _Pull(volume, rclone, reporter, job).run()
 
 

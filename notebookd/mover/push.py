@@ -42,6 +42,8 @@ def push(job: Job, reporter: Reporter) -> Result:
 
 def push_volume(job: Job, rclone: Rclone, reporter: Reporter) -> Result:
     """Push ``data/``."""
+    if Volume.lost_its_data(job.places.volume):
+        raise Fault(Code.DAMAGED, "cannot push: the folder of the local copy is gone, and who removed it is not known")
     with Volume.open(job.places.volume) as volume:
         return _Push(volume, rclone, reporter, job).run()
 

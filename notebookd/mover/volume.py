@@ -39,6 +39,12 @@ class Volume:
                 trees.append(stack.enter_context(Tree(root / name)))
             yield cls(root, Notes(root), *trees)
 
+    @staticmethod
+    def lost_its_data(root: Path) -> bool:
+        """Whether ``data/`` itself is gone of a volume that was pulled: nobody who works in it can remove that, so its
+        files were not deleted by anybody."""
+        return (root / "manifest.json").exists() and not (root / "data").is_dir()
+
     def token(self) -> str:
         """Eight hexadecimal digits by which this volume's temporary files at a remote are told from others'."""
         path = self.root / "token"

@@ -394,3 +394,14 @@ def test_what_is_excluded_is_neither_sent_nor_deleted(lab: Lab) -> None:
         "not.ipynb_checkpoints/a": b"mine",
     }
     assert lab.push("RWD")["progress"]["completed"] == 4, "nothing of it was taken for sent"
+
+
+def test_a_local_copy_whose_folder_is_gone_deletes_nothing(disk_lab: Lab) -> None:
+    disk_lab.put(FILES)
+    disk_lab.pull()
+    shutil.rmtree(disk_lab.data)
+    assert disk_lab.push("RWD")["code"] == "DATASYNC_DAMAGED"
+    assert disk_lab.remote_files() == {name: text.encode() for name, text in FILES.items()}
+    assert disk_lab.pull()["ok"]
+    assert disk_lab.push("RWD")["ok"]
+    assert disk_lab.local_files() == disk_lab.remote_files() == {name: text.encode() for name, text in FILES.items()}
