@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from notebookd import nofollow
 from notebookd.adapters.datastores import Folder, find_folder, find_in_store, in_time, volume_faults
 from notebookd.config import Config, Paths
@@ -37,6 +39,9 @@ _MOUNT_POINT_MODE = 0o755
 _IN_THE_WAY = f"mount it elsewhere, or start without it and move what is there; {OTHER_VOLUMES.text}"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SOURCE_LIMIT = 4096
+CLONE_NOTE = "git.json"
+"""What a mover keeps beside a clone."""
+_NOTE_LIMIT = 64 * 1024 * 1024
 
 
 def ask_for(paths: Paths, source: Source, *, now: datetime) -> Path:
@@ -67,9 +72,11 @@ class LocalVolumes:
         """See :meth:`Volumes.mounts`."""
         return tuple([await self._mount(notebook_id, each) for each in attached])
 
-    async def discard(self, notebook_id: NotebookId, *, keep: Collection[str] = (), scratch: bool = False) -> None:
+    async def discard(
+        self, notebook_id: NotebookId, *, keep: Collection[str] | None = None, scratch: bool = False
+    ) -> None:
         """See :meth:`Volumes.discard`."""
-        await _in_thread(_discard, self._paths.volumes / notebook_id, frozenset(keep), scratch)
+        await _in_thread(_discard, self._paths.volumes / notebook_id, keep, scratch)
 
     async def sweep_cache(self, in_use: Collection[tuple[str, str]], *, unused_since: datetime) -> list[str]:
         """See :meth:`Volumes.sweep_cache`."""
@@ -135,17 +142,35 @@ def _make_mount_point(workspace: Path, below: Sequence[str]) -> None:
                 raise VolumeFault(cause, info_code="DATASYNC_INVALID_SOURCE", hint=_IN_THE_WAY) from fault
 
 
-def _discard(folder: Path, keep: Collection[str], scratch: bool) -> None:
+def _discard(folder: Path, keep: Collection[str] | None, scratch: bool) -> None:
     try:
         names = [entry.name for entry in os.scandir(folder)]
     except FileNotFoundError:
         return
     for name in names:
         half_gone = name.startswith(".")
-        if half_gone or (name not in keep and (not scratch or (folder / name / SCRATCH).is_dir())):
+        wanted = keep is not None and (name in keep or _is_worked_in(folder, name))
+        if half_gone or (not wanted and (not scratch or (folder / name / SCRATCH).is_dir())):
             _remove(folder, name)
     with suppress(OSError):  # it is not empty
         folder.rmdir()
+
+
+class _CloneNote(msgspec.Struct):
+    writable: bool = True
+
+
+def _is_worked_in(folder: Path, name: str) -> bool:
+    """Whether a Git clone is there that its notebook could write to."""
+    try:
+        with nofollow.open_directory(folder, name) as fd:
+            note = nofollow.read_file(fd, CLONE_NOTE, limit=_NOTE_LIMIT)
+    except (FileNotFoundError, nofollow.UnexpectedKind):
+        return False
+    try:
+        return msgspec.json.decode(note, type=_CloneNote).writable
+    except msgspec.DecodeError:
+        return True
 
 
 def _remove(folder: Path, name: str) -> None:

@@ -180,6 +180,7 @@ class _GitPull(PullIntoData):
         new = _stamp_of(self._tree / ".git")
         known = [each for each in note.get("dotgit", []) if each] + ([new] if new else [])
         noted = {"url": url, "commit": commit.id, "made_at": commit.made_at, "bytes": commit.size_bytes}
+        noted["writable"] = self._writable or bool(note.get("writable"))
         old_links = [*note.get("old_links", []), *note.get("links", {}).items()]
         passing = {"links": commit.links, "old_links": old_links, "dotgit": known, "settled": False}
         self._save_note({**note, **noted, **passing})

@@ -31,9 +31,11 @@ class Volumes(Protocol):
         folder of the account's for it then."""
         ...
 
-    async def discard(self, notebook_id: NotebookId, *, keep: Collection[str] = (), scratch: bool = False) -> None:
-        """Remove the folders of a notebook's volumes but for those of the ids in ``keep``; with ``scratch`` the scratch
-        folders alone. Idempotent."""
+    async def discard(
+        self, notebook_id: NotebookId, *, keep: Collection[str] | None = None, scratch: bool = False
+    ) -> None:
+        """Remove the folders of a notebook's volumes. With ``keep`` those of other ids, but no Git clone that could be
+        written to: its commits and edits are nowhere else. With ``scratch`` the scratch folders alone. Idempotent."""
         ...
 
     async def sweep_cache(self, in_use: Collection[tuple[str, str]], *, unused_since: datetime) -> list[str]:

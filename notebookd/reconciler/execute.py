@@ -164,7 +164,8 @@ class Executor:
 
     async def _prepare(self, entry: Entry) -> None:
         """Make or find workspace and editor's folder, and give the volumes of this run theirs. Those of volumes that it
-        has no more go, with nothing unpushed in them: no volume is taken from a notebook that holds the only copy."""
+        has no more go, with nothing in them that is nowhere else: no volume is taken from a notebook that could not
+        push it, and Git clones that it could write to stay."""
         run = entry.run
         await self._ports.files.prepare(run.notebook_id, made=entry.notebook.workspace_made)
         if run.number > 1:

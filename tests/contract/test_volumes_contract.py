@@ -244,6 +244,30 @@ async def test_discard_removes_what_is_not_kept_and_nothing_outside(
     assert (tmp_path / "outside" / "file").read_text() == "x"
 
 
+@pytest.mark.parametrize(
+    ("note", "stays"),
+    [
+        (b'{"writable": true}', True),
+        (b'{"commit": "1"}', True),
+        (b"torn", True),
+        (b'{"writable": false}', False),
+        (None, False),
+    ],
+)
+async def test_a_clone_that_could_be_written_to_stays_as_long_as_its_notebook(
+    volumes: LocalVolumes, config: Config, note: bytes | None, *, stays: bool
+) -> None:
+    clone = config.paths.copy(NOTEBOOK, attached("https://h.example/x.git:/code:rw").id)
+    (clone / "data").mkdir(parents=True)
+    (clone / "data" / "mine").touch()
+    if note is not None:
+        (clone / "git.json").write_bytes(note)
+    await volumes.discard(NOTEBOOK, keep=())
+    assert (clone / "data" / "mine").exists() is stays
+    await volumes.discard(NOTEBOOK)
+    assert not clone.exists()
+
+
 async def test_discard_ends_what_an_earlier_life_began(volumes: LocalVolumes, config: Config) -> None:
     each = attached("a@s3:/a")
     folder = config.paths.copy(NOTEBOOK, each.id)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -421,6 +422,14 @@ def test_an_empty_repository_is_an_empty_volume_that_fills(cloned: Cloned) -> No
     assert (ending.ok, ending.facts["version"]) == (True, commit), ending
     assert names(cloned.data) == {"file"}
     assert cloned.log() == ["the first"]
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_clone_says_whether_its_notebook_could_write_to_it(cloned: Cloned, *, writable: bool) -> None:
+    cloned.repository.publish("one")
+    assert cloned.pull(writable=writable).ok
+    note = cloned.mover.places.volume / "git.json"
+    assert json.loads(note.read_bytes())["writable"] is writable
 
 
 def test_an_empty_repository_is_a_shared_copy_too(cloned: Cloned) -> None:
