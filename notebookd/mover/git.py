@@ -14,13 +14,13 @@ import ast
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from notebookd.mover.branches import NOTHING, find_tip
 from notebookd.mover.decide import decide_pull
 from notebookd.mover.gitrun import TOO_LARGE, Git, NothingSince
 from notebookd.mover.job import Job
@@ -28,7 +28,7 @@ from notebookd.mover.manifest import Notes, Seen, place_durably
 from notebookd.mover.pull import _Pull as PullIntoData
 from notebookd.mover.rclone import Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named
-from notebookd.mover.staging import MOST_NAMED, Staged
+from notebookd.mover.staging import Staged
 from notebookd.mover.tree import Tree
 from notebookd.mover.visit import stays_below, sync_disk
 from notebookd.mover.volume import Volume, locked, require_room
@@ -40,9 +40,6 @@ MAX_FILES = 1_000_000
 """A few objects can name any number of files: https://kate.io/blog/git-bomb/"""
 
 FILES, LINK = {"100644", "100755"}, "120000"
-
-NOTHING = "0" * 40
-"""Stands for the commit of an empty repository, as git has it."""
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 """How a file of Git LFS begins that stands for its content: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
@@ -99,7 +96,7 @@ def _pull_version(job: Job, root: Path, reporter: Reporter) -> Result:
             staging.clear()
         (root / "staging/tree").mkdir()
         git = Git(job, root / "staging/tree", reporter)
-        branch, tip = _tip(git)
+        branch, tip = find_tip(git)
         noted = root / "listings" / f"{tip}.json"
         if (root / "versions" / tip).is_dir() and noted.exists():
             return Result(facts=json.loads(noted.read_bytes()))
@@ -149,7 +146,7 @@ class _GitPull(PullIntoData):
         self._settle()
         note = self._load_note()
         volume.staging.clear()
-        branch, tip = _tip(git)
+        branch, tip = find_tip(git)
         if self._whole and not reset and note.get("settled") and (note["commit"], note["url"]) == (tip, url):
             return self._unchanged(note)
         if self._whole and not reset and note.get("settled") and self._left_to_its_user(note):
@@ -266,42 +263,6 @@ class _Data(Tree):
             if os.readlink(name, dir_fd=folder) == target:
                 self.remove(path)
                 self.prune(path)
-
-
-def _tip(git: Git) -> tuple[str, str]:
-    """The ref that is the remote's default branch, and its commit, which is NOTHING where there is none at all."""
-    branch, tip = "HEAD", ""
-    for value, name in _remote_refs(git, "--symref", "HEAD"):
-        if name == "HEAD" and value.startswith("ref: refs/heads/"):
-            branch = value.removeprefix("ref: ")
-        elif name == "HEAD" and re.fullmatch(r"[0-9a-f]{40,64}", value):
-            tip = value
-    return (branch, tip) if tip else _only_branch(git)
-
-
-def _only_branch(git: Git) -> tuple[str, str]:
-    """The branch to take where the default one is not there. Raises Fault when that cannot be told."""
-    refs = {name: value for value, name in _remote_refs(git) if not name.endswith("^{}")}
-    branches = {name: value for name, value in refs.items() if name.startswith("refs/heads/")}
-    if not refs:
-        return "HEAD", NOTHING
-    if len(branches) == 1:
-        return branches.popitem()
-    there = [name.removeprefix("refs/heads/") for name in sorted(branches or refs)]
-    raise Fault(
-        Code.INVALID_SOURCE,
-        f"cannot clone the repository: it has no default branch; there are {named(there, MOST_NAMED)}; whoever may "
-        "write there can make one of them the default",
-    )
-
-
-def _remote_refs(git: Git, *words: str) -> Iterator[tuple[str, str]]:
-    """What the remote says of its refs: value, name."""
-    options = [word for word in words if word.startswith("--")]
-    patterns = [word for word in words if not word.startswith("--")]
-    for line in os.fsdecode(git.run("ls-remote", *options, "--", git.url(), *patterns).output).splitlines():
-        value, _, name = line.partition("\t")
-        yield value, name
 
 
 def _begin(git: Git) -> Commit:

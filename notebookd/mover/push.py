@@ -10,7 +10,7 @@ remote shows a file before all of it is there, it goes into a temporary folder, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from notebookd.mover.abilities import Abilities
@@ -18,9 +18,10 @@ from notebookd.mover.decide import PushPlan, Upload, decide_push
 from notebookd.mover.faults import Side, code_of
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Entry, Seen, Sending
-from notebookd.mover.names import conflict_name, folders_of, matches_any, remote_name, spelled
+from notebookd.mover.names import conflict_name, folders_of, matches_any, remote_name
+from notebookd.mover.obstacles import Ground, lost_words
 from notebookd.mover.rclone import Outcome, Rclone
-from notebookd.mover.report import Code, Fault, Reporter, Result, named, shown
+from notebookd.mover.report import Code, Fault, Reporter, Result, named
 from notebookd.mover.staging import CHANGED
 from notebookd.mover.tree import Walk
 from notebookd.mover.visit import sync_disk
@@ -80,8 +81,7 @@ class _Push:
         self._tally = _Tally()
         self._cleared: set[str] = set()
         self._excluded = job.texts("exclude")
-        self._there: Mapping[str, Seen] = {}
-        self._folders: set[str] = set()
+        self._ground = Ground()
 
     def run(self) -> Result:
         volume = self._volume
@@ -99,11 +99,11 @@ class _Push:
         there: dict[str, Seen] = {}
         while True:
             there, _ = self._rclone.listing(self._abilities)
-            self._there, self._folders = there, {folder for path in there for folder in folders_of(path)}
+            self._ground = Ground.of(there, buckets=self._abilities.whole)
             self._settle(there)
             here = self._walk()
             known = {path: each for path, each in self._entries.items() if not matches_any(path, self._excluded)}
-            plan = decide_push(known, here, there, self._same, deletes=self._deletes, nameless=self._is_nameless)
+            plan = decide_push(known, here, there, self._same, deletes=self._deletes, nameless=self._ground.is_nameless)
             if plan.adopt:
                 sync_disk(volume.root)
                 self._entries.update(plan.adopt)
@@ -126,23 +126,6 @@ class _Push:
         here = self._volume.data.walk()
         here.leave_out(self._excluded)
         return here
-
-    def _is_nameless(self, path: str) -> bool:
-        return bool(self._obstacle(path))
-
-    def _obstacle(self, path: str) -> str:
-        """Why the remote can have no file of that name now; empty when it can."""
-        if remote_name(path) is None:
-            return "its name is no UTF-8"
-        return "" if self._abilities.whole else _in_the_way(path, self._there, self._folders)
-
-    def _another_name(self, path: str) -> str:
-        """What a file goes up as whose own name the remote cannot have."""
-        name = spelled(path)
-        above = next((folder for folder in folders_of(name) if folder in self._there), None)
-        if above is not None and not self._abilities.whole:
-            return conflict_name(above, self._mark) + name[len(above) :]
-        return conflict_name(name, self._mark)
 
     def _make_way(self, plan: PushPlan) -> bool:
         """Where a file became a folder or a folder a file, delete first what is to be deleted and stands in its way.
@@ -185,9 +168,9 @@ class _Push:
         for each in plan.upload:
             if not self._tally.wants(each.path):
                 continue
-            if why := self._obstacle(each.path):
+            if why := self._ground.obstacle(each.path):
                 self._tally.renamed[each.path] = why
-                each = replace(each, conflict=True, target=self._another_name(each.path))  # noqa: PLW2901
+                each = replace(each, conflict=True, target=self._ground.another_name(each.path, self._mark))  # noqa: PLW2901
             if batch and (len(batch) >= BATCH_FILES or size + each.local.size > BATCH_BYTES):
                 break
             batch.append(each)
@@ -379,17 +362,7 @@ class _Push:
             why = tally.renamed[next(iter(renamed))]
             pairs = named(f"{path} -> {target}" for path, target in renamed.items())
             said.append(f"{len(renamed)} files went up under another name: {pairs}: {why}")
-        return Result(message="; ".join([*said, *_lost(here)]))
-
-
-def _lost(here: Walk) -> Iterator[str]:
-    """What of a volume no remote has: said while it is still here."""
-    if here.others:
-        yield f"{len(here.others)} links and other things that are no files stay here: {named(sorted(here.others))}"
-    if empty := here.empty_folders():
-        yield f"{len(empty)} folders with no file in them stay here: {named(empty)}"
-    if here.executable:
-        yield f"{len(here.executable)} files are not executable there: {named(sorted(here.executable))}"
+        return Result(message="; ".join([*said, *lost_words(here)]))
 
 
 def _is_still(now: Sending, former: Sending | None, aside: Mapping[str, Seen]) -> bool:
@@ -398,14 +371,6 @@ def _is_still(now: Sending, former: Sending | None, aside: Mapping[str, Seen]) -
         return False
     seen = aside.get(now.target)
     return seen is not None and seen.size == now.local.size and seen.is_now(former.staged or seen)
-
-
-def _in_the_way(path: str, there: Mapping[str, Seen], folders: Collection[str]) -> str:
-    """Why a remote that has folders cannot take a file of that name now; empty when it can."""
-    if path in folders:
-        return "a folder has its name at the remote"
-    above = next((folder for folder in folders_of(path) if folder in there), None)
-    return f"{shown(above)}, the folder that it is in, is a file at the remote" if above else ""
 
 
 def _incomplete(failed: Mapping[str, str]) -> Fault:
