@@ -203,23 +203,43 @@ def test_images_entrypoint_and_health_check_are_set_aside() -> None:
 def test_frames_are_joined_into_lines() -> None:
     joiner = LineJoiner()
     assert parse_header(b"\x02\0\0\0\0\0\x01\x04") == (2, 260)
-    assert joiner.feed("stdout", "2026-11-22T21:22:08Z beg") is None
-    other = joiner.feed("stderr", "2026-11-22T21:22:09Z x y\n")
+    assert joiner.feed("stdout", b"2026-11-22T21:22:08Z beg") is None
+    other = joiner.feed("stderr", b"2026-11-22T21:22:09Z x y\n")
     assert other is not None
     assert (other.stream, other.content, other.at.second) == ("stderr", "x y", 9)
-    line = joiner.feed("stdout", "2026-11-22T21:22:10Z in\n")
+    line = joiner.feed("stdout", b"2026-11-22T21:22:10Z in\n")
     assert line is not None
     assert (line.content, line.at.second) == ("begin", 8)
     assert joiner.rest() == []
-    assert joiner.feed("stdout", "2026-11-22T21:22:10Z open") is None
+    assert joiner.feed("stdout", b"2026-11-22T21:22:10Z open") is None
     assert [rest.content for rest in joiner.rest()] == ["open"]
 
 
 def test_line_without_an_end_does_not_grow_for_ever() -> None:
     joiner = LineJoiner()
-    piece = "2026-11-22T21:22:08Z " + "x" * 8192
+    piece = b"2026-11-22T21:22:08Z " + b"x" * 8192
     lines = [line for _ in range(8) if (line := joiner.feed("stdout", piece))]
     assert [len(line.content) for line in lines] == [65536]
+
+
+@pytest.mark.parametrize("length", [9_000, 60_000])
+@pytest.mark.parametrize("character", ["é", "漢", "🙂"])
+def test_no_character_is_cut_in_two(character: str, length: int) -> None:
+    text = ("x" + character * length).encode()
+    joiner = LineJoiner()
+    pieces = [text[at : at + 8192] for at in range(0, len(text), 8192)]
+    fed = [joiner.feed("stdout", b"2026-11-22T21:22:08Z " + piece) for piece in pieces]
+    fed.append(joiner.feed("stdout", b"2026-11-22T21:22:09Z \n"))
+    assert "".join(line.content for line in fed if line) == "x" + character * length
+
+
+def test_what_is_not_utf8_is_replaced_and_not_waited_for() -> None:
+    joiner = LineJoiner()
+    line = joiner.feed("stdout", b"2026-11-22T21:22:08Z a\xffb\xe6\xbc\n")
+    assert line is not None
+    assert line.content == "a\ufffdb\ufffd"
+    piece = b"2026-11-22T21:22:08Z " + b"\xff" * 65536
+    assert (joiner.feed("stdout", piece) or line).content == "\ufffd" * 65536
 
 
 def test_event_keeps_our_labels_only() -> None:

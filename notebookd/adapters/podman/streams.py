@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from codecs import getincrementaldecoder
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -33,27 +34,37 @@ def parse_header(header: bytes) -> tuple[int, int]:
 class LineJoiner:
     """Makes lines of log frames.
 
-    A frame is a timestamp, a space and a piece of output. Conmon cuts long lines at 8 KiB: only the frame that ends
-    in a newline ends a line. A piece without an end for 64 KiB is given out as it is.
+    A frame is a timestamp, a space and a piece of output. Conmon cuts long lines at 8 KiB, also within a character:
+    only the frame that ends in a newline ends a line. A piece without an end for 64 KiB is given out as it is, less the
+    character that is not whole yet. U+FFFD stands for what is not UTF-8.
     """
 
     def __init__(self) -> None:
-        self._open: dict[str, tuple[datetime, str]] = {}
+        self._open: dict[str, tuple[datetime, bytes]] = {}
 
-    def feed(self, stream: str, frame: str) -> LogLine | None:
+    def feed(self, stream: str, frame: bytes) -> LogLine | None:
         """The line that this frame completes, if it does."""
-        stamp, _, text = frame.partition(" ")
-        at = parse_time(stamp) or datetime.fromtimestamp(0, UTC)
-        began, before = self._open.pop(stream, (at, ""))
-        joined = before + text.removesuffix("\n")
-        if text.endswith("\n") or len(joined) >= LINE_BYTES:
-            return LogLine(at=began, stream=stream, content=joined)
-        self._open[stream] = (began, joined)
-        return None
+        stamp, _, text = frame.partition(b" ")
+        at = parse_time(stamp.decode("utf-8", "replace")) or datetime.fromtimestamp(0, UTC)
+        began, before = self._open.pop(stream, (at, b""))
+        joined = before + text.removesuffix(b"\n")
+        if text.endswith(b"\n"):
+            return LogLine(at=began, stream=stream, content=joined.decode("utf-8", "replace"))
+        if len(joined) < LINE_BYTES:
+            self._open[stream] = (began, joined)
+            return None
+        decoder = getincrementaldecoder("utf-8")("replace")
+        content, half = decoder.decode(joined), decoder.getstate()[0]
+        if half:
+            self._open[stream] = (at, half)
+        return LogLine(at=began, stream=stream, content=content)
 
     def rest(self) -> list[LogLine]:
         """Lines that were still open at the end."""
-        lines = [LogLine(at=at, stream=stream, content=text) for stream, (at, text) in self._open.items()]
+        lines = [
+            LogLine(at=at, stream=stream, content=text.decode("utf-8", "replace"))
+            for stream, (at, text) in self._open.items()
+        ]
         self._open.clear()
         return lines
 
@@ -96,7 +107,7 @@ class Streams:
         floor = since.replace(microsecond=0) if since else None
         async with self._open(f"/containers/{container_id}/logs", params, "read logs") as response:
             async for stream, data in _frames(response):
-                line = joiner.feed(STREAM_NAMES.get(stream, "stdout"), data.decode("utf-8", "replace"))
+                line = joiner.feed(STREAM_NAMES.get(stream, "stdout"), data)
                 if line is not None and (floor is None or line.at >= floor):
                     yield line
             for line in joiner.rest():
