@@ -11,8 +11,10 @@ are counted from the last parenthesis), and escape sequences for the terminal of
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,13 +80,18 @@ class SystemProcesses:
         found = ((pid, self._look_at(pid)) for pid in pids)
         return {pid: facts for pid, facts in found if facts is not None}
 
-    def cpu_time_s(self, pid: int) -> float | None:
-        """See :meth:`~notebookd.ports.processes.Processes.cpu_time_s`."""
-        namespace = self._namespace_of(pid)
-        if namespace is None or namespace == self._namespace_of(os.getpid()):
-            return None
-        ticks = (self._cpu_ticks(each) for each in self._pids() if self._namespace_of(each) == namespace)
-        return sum(ticks) / _TICKS_PER_S
+    async def cpu_times_s(self, pids: Collection[int]) -> Mapping[int, float]:
+        """See :meth:`~notebookd.ports.processes.Processes.cpu_times_s`. In a thread: a machine has many processes."""
+        return await asyncio.to_thread(self._cpu_times_s, pids) if pids else {}
+
+    def _cpu_times_s(self, pids: Collection[int]) -> Mapping[int, float]:
+        own = self._namespace_of(os.getpid())
+        wanted = {pid: namespace for pid in pids if (namespace := self._namespace_of(pid)) not in {None, own}}
+        ticks: Counter[str | None] = Counter(dict.fromkeys(wanted.values(), 0))
+        for each in self._pids():
+            if (namespace := self._namespace_of(each)) in ticks:
+                ticks[namespace] += self._cpu_ticks(each)
+        return {pid: ticks[namespace] / _TICKS_PER_S for pid, namespace in wanted.items()}
 
     def _pids(self) -> Iterator[int]:
         with os.scandir(self._proc) as entries:

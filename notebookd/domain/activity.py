@@ -101,8 +101,7 @@ def cpu_load(before: CpuTime | None, now: CpuTime) -> Seen[float]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
     """Everything that was seen at one look. ``editor`` is what the ``api`` tells, Known(None) where there is none;
-    ``gpus`` holds the run's own; ``cpus`` is how many CPUs its programs keep busy, None where the editor tells of them
-    itself."""
+    ``gpus`` holds the run's own; ``cpus`` is how many CPUs its programs keep busy, None where nobody asked."""
 
     browser: Seen[GatewayUse]
     editor: Seen[EditorWord]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a running notebook counts as idle: every signal could be read, and none moved for the whole window.
 
-The signals: browser connections through the gateway, GPUs, and what the editor tells: kernels and terminals, or a
-heartbeat. Where the editor does not tell of its programs, the CPUs that they keep busy count. :func:`look` is called at
+The signals: browser connections through the gateway, GPUs, what the editor tells (kernels and terminals, or a
+heartbeat), and the CPUs that its programs keep busy: no editor tells of all of them. :func:`look` is called at
 every look at a notebook and carries an :class:`IdleRecord` from one to the next. It answers ACTIVE, UNKNOWN or IDLE;
 only IDLE stops anything. Three ideas carry it:
 
@@ -44,7 +44,7 @@ SHORTEST_WINDOW_S = 60.0
 """Of a label; an administrator's own window may be shorter."""
 GPU_THRESHOLD = 0.05
 CPU_THRESHOLD = 0.05
-"""Of one CPU. VS Code without a browser takes less than a tenth of that."""
+"""Of one CPU. JupyterLab with an idle kernel, and VS Code, without a browser take less than a tenth of that."""
 
 _QUIET_STATES = frozenset({"idle", "starting", "restarting", "autorestarting", "terminating", "dead"})
 _SHOWN = 40

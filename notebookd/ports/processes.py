@@ -40,10 +40,10 @@ class Processes(Protocol):
         left out. Quick and never raises; all facts about a pid are of one and the same process."""
         ...
 
-    def cpu_time_s(self, pid: int) -> float | None:
-        """Seconds of CPU that the processes in the pid namespace of ``pid`` have used so far, those that ended and were
-        collected by another of them among them. None when that cannot be seen, or the namespace is this process's own:
-        a container's never is. Quick and never raises."""
+    async def cpu_times_s(self, pids: Collection[int]) -> Mapping[int, float]:
+        """Of each of ``pids``: seconds of CPU that the processes in its pid namespace have used so far, those that
+        ended and were collected by another of them among them. One is left out when that cannot be seen, or its
+        namespace is this process's own: a container's never is. Looks through all processes once. Never raises."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -100,15 +100,17 @@ class IdleWatch:
         }
         self._watched = {run_id: each for run_id, each in self._watched.items() if run_id in windows}
         self.dozing = not windows
-        await asyncio.gather(*(self._look(entry, window_s) for entry, window_s in windows.values()))
+        pids = [entry.run.container_pid for entry, _ in windows.values() if entry.run.container_pid is not None]
+        used_s = await self._processes.cpu_times_s(pids)
+        await asyncio.gather(*(self._look(entry, window_s, used_s) for entry, window_s in windows.values()))
         if not windows:
             return None
         pause_s = min(look_every_s(window_s) for _, window_s in windows.values())
         return self._ports.clock.now() + timedelta(seconds=pause_s)
 
-    async def _look(self, entry: Entry, window_s: float) -> None:
+    async def _look(self, entry: Entry, window_s: float, used_s: Mapping[int, float]) -> None:
         watched = self._watch(entry)
-        signals = await self._signals(entry, watched)
+        signals = await self._signals(entry, self._cpus(entry.run, watched, used_s))
         rule = IdleRule(window_s=window_s)
         watched.record, watched.verdict = look(watched.record, signals, rule, watched.since, self._moment())
         if watched.verdict.state is IdleState.IDLE:
@@ -134,23 +136,22 @@ class IdleWatch:
             self._watched[run.id] = watched
         return watched
 
-    async def _signals(self, entry: Entry, watched: _Watched) -> Signals:
+    async def _signals(self, entry: Entry, cpus: Seen[float]) -> Signals:
         api = ActivityApi(entry.run.activity)
         return Signals(
             browser=self._traffic.use(entry.notebook.id),
             editor=await self._ports.editor.activity(entry.notebook.id, api),
             gpus=self._gpus(entry.run),
-            cpus=None if api is ActivityApi.JUPYTER else self._cpus(entry.run, watched),
+            cpus=cpus,
             api=api,
         )
 
-    def _cpus(self, run: Run, watched: _Watched) -> Seen[float]:
+    def _cpus(self, run: Run, watched: _Watched, used_s: Mapping[int, float]) -> Seen[float]:
         """What its programs made of the CPUs since the last look: nothing else tells of what terminals run."""
-        used_s = None if run.container_pid is None else self._processes.cpu_time_s(run.container_pid)
-        if run.container_pid is None or used_s is None:
+        if run.container_pid is None or run.container_pid not in used_s:
             watched.cpu_time = None
             return Unknown("the processes in its container cannot be seen")
-        now = CpuTime(pid=run.container_pid, used_s=used_s, boot_s=self._ports.clock.boottime())
+        now = CpuTime(pid=run.container_pid, used_s=used_s[run.container_pid], boot_s=self._ports.clock.boottime())
         before = watched.cpu_time
         if before is None or before.pid != now.pid or now.boot_s - before.boot_s >= _SHORTEST_CPU_SPAN_S:
             watched.cpu_time, watched.cpu_load = now, cpu_load(before, now)

@@ -88,7 +88,7 @@ def make_world(folder: Path, *, gpus: int = 2, settings: Mapping[str, Any] | Non
         clock=clock,
         engine=engine,
         gpus=FakeGpus(gpus),
-        processes=FakeProcesses(),
+        processes=FakeProcesses(others_cpu_s=0.0),
         editor=FakeEditor(engine),
         movers=FakeMoversWorld(config.paths, engine=engine),
         traffic=FakeTraffic(),

@@ -13,19 +13,22 @@ HOST_NAMESPACE = "4:1"
 class FakeProcesses:
     """A :class:`~notebookd.ports.processes.Processes` without processes, until some are added."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, others_cpu_s: float | None = None) -> None:
         self._facts: dict[int, ProcessFacts] = {}
         self._ticks = 0
         self.cpu_s: dict[int, float] = {}
         """Seconds of CPU that the processes in the pid namespace of a pid have used."""
+        self.others_cpu_s = others_cpu_s
+        """What is seen of others; None is nothing."""
 
     def look(self, pids: Collection[int]) -> Mapping[int, ProcessFacts]:
         """What the test made up."""
         return {pid: self._facts[pid] for pid in pids if pid in self._facts}
 
-    def cpu_time_s(self, pid: int) -> float | None:
+    async def cpu_times_s(self, pids: Collection[int]) -> Mapping[int, float]:
         """What the test made up."""
-        return self.cpu_s.get(pid)
+        used = {pid: self.cpu_s.get(pid, self.others_cpu_s) for pid in pids}
+        return {pid: used_s for pid, used_s in used.items() if used_s is not None}
 
     def add(
         self,

@@ -197,7 +197,7 @@ async def serving(crowd: Crowd) -> AsyncIterator[tuple[SqliteStore, Assembly, St
                 store=store,
                 clock=clock,
                 gpus=FakeGpus(GPUS),
-                processes=FakeProcesses(),
+                processes=FakeProcesses(others_cpu_s=0.0),
                 engine=FakeEngine(crowd.engine, instance),
                 images=FakeImages(crowd.engine),
                 recipes=RecipeFolder(crowd.config.recipes),

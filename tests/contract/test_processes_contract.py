@@ -167,24 +167,22 @@ def test_processes_share_a_pid_namespace_unless_one_has_its_own(world: World) ->
     assert facts[apart].pid_namespace not in {None, facts[beside].pid_namespace}
 
 
-def test_cpu_time_is_that_of_the_whole_namespace_children_that_ended_too(world: World) -> None:
-    apart = world.begin_in_own_namespace()
-    before = world.processes.cpu_time_s(apart)
-    assert before is not None
+async def test_cpu_time_is_that_of_the_whole_namespace_children_that_ended_too(world: World) -> None:
+    apart, other = world.begin_in_own_namespace(), world.begin_in_own_namespace()
+    before = await world.processes.cpu_times_s([apart, other])
     world.works(apart)
-    after = world.processes.cpu_time_s(apart)
-    assert after is not None
-    assert 0.01 < after - before < 30
+    after = await world.processes.cpu_times_s([apart, other])
+    assert 0.01 < after[apart] - before[apart] < 30
+    assert after[other] - before[other] < 0.01 + (after[apart] - before[apart]) / 2
 
 
 @pytest.mark.parametrize("pid", [0, -1, NEVER])
-def test_cpu_time_of_no_process_is_not_seen(world: World, pid: int) -> None:
-    assert world.processes.cpu_time_s(pid) is None
+async def test_cpu_time_of_no_process_is_not_seen(world: World, pid: int) -> None:
+    assert await world.processes.cpu_times_s([pid]) == {}
 
 
-def test_cpu_time_of_a_namespace_shared_with_the_service_is_nobodys(world: World) -> None:
-    assert world.processes.cpu_time_s(world.own_pid) is None
-    assert world.processes.cpu_time_s(world.begin("sh")) is None
+async def test_cpu_time_of_a_namespace_shared_with_the_service_is_nobodys(world: World) -> None:
+    assert await world.processes.cpu_times_s([world.own_pid, world.begin("sh")]) == {}
 
 
 @pytest.mark.parametrize(

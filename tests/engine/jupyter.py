@@ -49,3 +49,15 @@ async def kernel_channel(live: Machine, notebook: str) -> AsyncIterator[aiohttp.
             kernel = (await response.json())["id"]
         async with session.ws_connect(f"{base}/{kernel}/channels?session_id={uuid.uuid4()}") as channel:
             yield channel
+
+
+@asynccontextmanager
+async def terminal_channel(
+    live: Machine, notebook: str, terminal: str
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """The websocket of a terminal, through the gateway; closed as a tab is."""
+    host, port = live.gateway
+    headers = {"Host": f"{notebook}.localhost:{port}", "Authorization": f"Bearer {live.token(notebook)}"}
+    url = f"http://{host}:{port}/terminals/websocket/{terminal}"
+    async with aiohttp.ClientSession(headers=headers) as session, session.ws_connect(url) as channel:
+        yield channel

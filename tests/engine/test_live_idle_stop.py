@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from notebookd import wire
-from tests.engine.jupyter import begin, busy, kernel_channel
+from tests.engine.jupyter import begin, busy, kernel_channel, terminal_channel
 from tests.engine.live import WITHOUT_SNAPSHOTS, Machine, eventually, quickstart
 from tests.engine.test_live_images import is_offered, offered
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.engine
 
 WINDOW_S = 5.0
 LABEL = "notebookd/idle-stop"
-SIGNALS = ("person", "browser", "kernels", "terminals", "gpus")
+SIGNALS = ("person", "browser", "kernels", "terminals", "cpus", "gpus")
 SOCKET, AWAY = "/run/editor/editor.sock", "/run/editor/away.sock"
 
 
@@ -102,6 +102,22 @@ def test_a_busy_silent_cell_keeps_it_and_its_end_does_not(idle: Machine) -> None
     outlive_an_idle_one(idle, notebook)
     assert "kernel 'python3' busy now" in why(idle, notebook)
     await_stop(idle, notebook)
+
+
+async def test_a_silent_program_in_a_terminal_keeps_it_and_its_end_does_not(idle: Machine) -> None:
+    notebook = await asyncio.to_thread(idle.run)
+    name = (await asyncio.to_thread(begin, idle, notebook, "terminals"))["name"]
+    loop = "while [ ! -e /workspace/enough ]; do :; done"
+    async with terminal_channel(idle, notebook, name) as terminal:
+        await terminal.send_json(["stdin", f"nohup sh -c '{loop}' >/dev/null 2>&1 & echo begun-$((1 + 1))\r"])
+        async with asyncio.timeout(20):
+            async for message in terminal:
+                if "begun-2" in message.data:
+                    break
+    await asyncio.to_thread(outlive_an_idle_one, idle, notebook)
+    assert re.search(r"its programs use [0-9]+ % of a CPU", await asyncio.to_thread(why, idle, notebook))
+    idle.execute(notebook, "touch", "/workspace/enough")
+    await asyncio.to_thread(await_stop, idle, notebook)
 
 
 def test_one_whose_editor_cannot_be_reached_is_kept_and_seen_again_it_is_not(idle: Machine) -> None:

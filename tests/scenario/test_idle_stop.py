@@ -147,6 +147,19 @@ async def test_a_program_that_no_tab_shows_keeps_code_server(code_world: World) 
         assert "its programs use 10 % of a CPU" in why(house, notebook)
 
 
+async def test_a_silent_program_that_no_kernel_knows_of_keeps_jupyterlab(world: World) -> None:
+    async with open_house(world) as house:
+        notebook = await create(house)
+        for minute in range(5 * 60):
+            use_cpu(house, notebook, 60.0 * minute)
+            await house.pass_time(60)
+        assert state(house, notebook) is NotebookState.RUNNING
+        assert "its programs use 100 % of a CPU" in why(house, notebook)
+        await hours(house, 4.1)
+        assert state(house, notebook) is NotebookState.STOPPED
+        assert "its programs use 0 % of a CPU" in why(house, notebook)
+
+
 async def test_a_label_makes_nobody_forget_what_the_programs_had_used(code_world: World) -> None:
     async with open_house(code_world) as house:
         notebook = await create(house)
@@ -158,6 +171,7 @@ async def test_a_label_makes_nobody_forget_what_the_programs_had_used(code_world
 
 
 async def test_programs_that_cannot_be_seen_keep_it(code_world: World) -> None:
+    code_world.processes.others_cpu_s = None
     async with open_house(code_world) as house:
         notebook = await create(house)
         await hours(house, 5)
