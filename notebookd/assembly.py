@@ -37,6 +37,7 @@ from notebookd.reconciler.execute import Executor, Ports
 from notebookd.reconciler.gpu_watch import GpuWatch, Pace
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.memory_watch import MemoryWatch
 from notebookd.reconciler.metering import Meter, tariff_of
 from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.porter import Porter
@@ -194,6 +195,7 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
         meter,
         porter,
         spaces,
+        MemoryWatch(store, parts.processes, clock, meter),
         parts.routes,
         _settings(parts),
         on_turn=lambda: parts.on_turn(machine.summary()),

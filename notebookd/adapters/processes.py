@@ -23,11 +23,14 @@ from notebookd.adapters.directory import name_of
 from notebookd.ports.processes import ProcessFacts, printable
 
 PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
 STAT_LIMIT_BYTES = 4096
 CGROUP_LIMIT_BYTES = 64 * 1024
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_UNIFIED = re.compile(r"^0::(/.*)$", re.MULTILINE)
+_OOM_KILL = re.compile(r"^oom_kill ([0-9]+)$", re.MULTILINE)
 _CONTAINER = re.compile(rb"/libpod-([0-9a-f]{64})(?:\.scope)?(?=[/\n ]|$)")
 
 
@@ -71,8 +74,9 @@ def pids(proc: Path = PROC) -> Iterator[int]:
 class SystemProcesses:
     """The processes that /proc shows to this account. ``name_of`` is the name of a uid; a daemon's does not wait."""
 
-    def __init__(self, proc: Path = PROC, *, name_of: Callable[[int], str] = name_of) -> None:
+    def __init__(self, proc: Path = PROC, *, name_of: Callable[[int], str] = name_of, cgroups: Path = CGROUPS) -> None:
         self._proc = proc
+        self._cgroups = cgroups
         self._name_of = name_of
 
     def look(self, pids: Collection[int]) -> Mapping[int, ProcessFacts]:
@@ -92,6 +96,18 @@ class SystemProcesses:
             if (namespace := self._namespace_of(each)) in ticks:
                 ticks[namespace] += self._cpu_ticks(each)
         return {pid: ticks[namespace] / _TICKS_PER_S for pid, namespace in wanted.items()}
+
+    def oom_kills(self, pid: int) -> int | None:
+        """See :meth:`~notebookd.ports.processes.Processes.oom_kills`."""
+        try:
+            group = _UNIFIED.search((self._proc / str(pid) / "cgroup").read_text())
+            if pid <= 0 or group is None:
+                return None
+            told = (self._cgroups / group[1].lstrip("/") / "memory.events").read_text()
+        except (OSError, ValueError):
+            return None
+        counted = _OOM_KILL.search(told)
+        return int(counted[1]) if counted else None
 
     def _pids(self) -> Iterator[int]:
         with os.scandir(self._proc) as entries:

@@ -10,6 +10,7 @@ from notebookd import wire
 from notebookd.api import data_shapes
 from notebookd.domain.catalogue import Catalogue, Editor, Framework
 from notebookd.domain.deadlines import Deadline
+from notebookd.domain.endings import out_of_memory
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.resources import Flavor, brand_and_model
@@ -94,7 +95,8 @@ def _status(
     if run.outcome is not None and run.state in FINAL:
         info = _outcome(run)
     else:
-        info = wire.Info(code=f"NOTEBOOK_{state}", message=f"the notebook is {state}")
+        killed = f"; {out_of_memory(run)}: a program in it was killed" if run.oom_at and not run.outcome else ""
+        info = wire.Info(code=f"NOTEBOOK_{state}", message=f"the notebook is {state}{killed}")
     return wire.NotebookStatus(
         state=str(state),
         url=url,

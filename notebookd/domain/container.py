@@ -36,3 +36,5 @@ class Container:
     started_at: datetime | None
     finished_at: datetime | None
     exit_code: int | None
+    oom_killed: bool = False
+    """Whether the engine knows that something in it was killed for memory."""

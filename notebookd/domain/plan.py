@@ -18,9 +18,20 @@ from notebookd.domain import data_plan as data
 from notebookd.domain.attached import written
 from notebookd.domain.container import Container, ContainerStatus
 from notebookd.domain.deadlines import Patience, deadline_of, due_warning, next_look, notice
+from notebookd.domain.endings import own_outcome
 from notebookd.domain.notebook import Notebook, Wanted
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.run import FINAL, IllegalTransition, Outcome, Run, RunState, advance, end, give_back, release
+from notebookd.domain.run import (
+    FINAL,
+    IllegalTransition,
+    Outcome,
+    Run,
+    RunState,
+    advance,
+    end,
+    give_back,
+    release,
+)
 from notebookd.domain.syncing import Launch, Report, Sync, SyncCause, SyncKind, SyncState, drive
 from notebookd.domain.turns import restart, seen_running
 
@@ -370,17 +381,7 @@ def _ended_by_reboot(run: Run, policy: LifecyclePolicy, now: datetime) -> Run:
 
 def _ended_by_itself(run: Run, container: Container, now: datetime) -> Run:
     """The outcome that the container's own end means."""
-    match container.exit_code:
-        case None:
-            outcome = Outcome(
-                state=RunState.ERROR, code="JOB_ERROR", message="the container died and its exit code is unknown"
-            )
-        case 0:
-            outcome = Outcome(state=RunState.DONE, code="JOB_DONE", message="the editor exited")
-        case code:
-            outcome = Outcome(
-                state=RunState.FAILED, code="JOB_FAILED_WITH_MESSAGE", message=f"the editor exited with status {code}"
-            )
+    outcome = own_outcome(run, container)
     return end(replace(run, exit_code=container.exit_code), outcome, now, container_gone=True)
 
 

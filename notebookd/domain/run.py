@@ -227,6 +227,10 @@ class Run:
     """What its workspace is still to be filled from."""
     unsynced: Outcome | None = None
     """Why its data could not be carried back at its end."""
+    oom_kills: int = 0
+    """How many of its programs the kernel was seen to have killed for memory since its container's last start."""
+    oom_at: datetime | None = None
+    """When the last of them was noticed."""
     hurried: bool = False
     """Whether somebody asked not to wait for its data at its end: no snapshot is taken, nothing is carried back."""
     version: int = 0

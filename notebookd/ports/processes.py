@@ -46,6 +46,11 @@ class Processes(Protocol):
         namespace is this process's own: a container's never is. Looks through all processes once. Never raises."""
         ...
 
+    def oom_kills(self, pid: int) -> int | None:
+        """How many processes the kernel has killed for want of memory in the cgroup that ``pid`` is in, since that was
+        made. None where it does not tell: no such process, no memory controller. Quick and never raises."""
+        ...
+
 
 def printable(name: str) -> str:
     """``name`` with everything that could steer a terminal or hide text (control, escape and format characters, line

@@ -26,6 +26,7 @@ from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_name
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.idle_watch import IdleWatch
+from notebookd.reconciler.memory_watch import MemoryWatch
 from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.record import Stale, commit, forget_events
@@ -70,6 +71,7 @@ class Reconciler:
         meter: Meter,
         porter: Porter,
         rooms: WorkspaceWatch,
+        memory: MemoryWatch,
         routes: RouteBoard,
         settings: Settings,
         *,
@@ -86,6 +88,7 @@ class Reconciler:
         self._meter = meter
         self._porter = porter
         self._rooms = rooms
+        self._memory = memory
         porter.on_free = self.wake
         watch.on_held = self.wake
         watch.on_free = lambda: self.wake(ALLOCATION)
@@ -296,6 +299,7 @@ class Reconciler:
             self.wake(IDLE)
         if self._rooms.dozing:
             self.wake(WORKSPACES)
+        await self._memory.look()
         await forget_events(self._store, self._ports.clock.now() - self.settings.keep_events)
         try:
             await self._mark_storage()

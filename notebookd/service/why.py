@@ -9,6 +9,7 @@ from datetime import datetime
 from notebookd.config import readable_size
 from notebookd.domain.advice import BEGIN_ANEW, STUCK
 from notebookd.domain.deadlines import Deadline, Patience, deadline_of
+from notebookd.domain.endings import out_of_memory
 from notebookd.domain.observed import Unknown
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
 from notebookd.domain.syncing import Sync, SyncKind, SyncState
@@ -67,7 +68,7 @@ class Reasons:
                 sentences = ["Its container is being restarted as it is."]
             case _:
                 sentences = _ending(run)
-        return [*sentences, *self._data(run), *self._room(run), *self._gpus(run), *self._idleness(run)]
+        return [*sentences, *_memory(run), *self._data(run), *self._room(run), *self._gpus(run), *self._idleness(run)]
 
     def _data(self, run: Run) -> list[str]:
         """What there is to say of data under way, and of data that could not be carried back."""
@@ -143,6 +144,15 @@ def _ended(syncs: Sequence[Sync], *, alive: bool) -> list[str]:
                 if kind is SyncKind.PULL and transfer.code in STUCK and transfer.volume is not None:
                     sentences.append(f"Once it is stopped, {BEGIN_ANEW.on(mount=transfer.volume.mount_path)}.")
     return sentences
+
+
+def _memory(run: Run) -> list[str]:
+    """What there is to say of programs that were killed for memory."""
+    if run.oom_at is None or run.outcome is not None:
+        return []
+    words, at = out_of_memory(run), f"{run.oom_at:%Y-%m-%d %H:%M} UTC"
+    told = f"{words[:1].upper()}{words[1:]}: the kernel killed a program in it, as was seen last at {at}."
+    return [f"{told} Use less memory there, or ask for more units, or a flavor with more memory."]
 
 
 def _queued_at(sync: Sync) -> datetime:

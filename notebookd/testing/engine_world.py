@@ -46,6 +46,7 @@ class FakeContainer:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     exit_code: int | None = None
+    oom_killed: bool = False
     term_code: int | None = None
     grace_s: float | None = None
     wake_at: datetime | None = None
@@ -64,6 +65,7 @@ class FakeContainer:
             started_at=self.started_at,
             finished_at=self.finished_at,
             exit_code=self.exit_code,
+            oom_killed=self.oom_killed,
         )
 
 
@@ -164,8 +166,9 @@ class FakeEngineWorld:
         self._holds[method] = Hold()
         return self._holds[method]
 
-    def end(self, name: str, exit_code: int) -> None:
+    def end(self, name: str, exit_code: int, *, oom_killed: bool = False) -> None:
         """The container's process ends by itself."""
+        self.containers[name].oom_killed = oom_killed
         self._finish(self.containers[name], exit_code)
 
     def kill_conmon(self, name: str) -> None:

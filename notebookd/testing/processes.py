@@ -18,6 +18,8 @@ class FakeProcesses:
         self._ticks = 0
         self.cpu_s: dict[int, float] = {}
         """Seconds of CPU that the processes in the pid namespace of a pid have used."""
+        self.killed: dict[int, int] = {}
+        """How many processes were killed for memory in the cgroup of a pid."""
         self.others_cpu_s = others_cpu_s
         """What is seen of others; None is nothing."""
 
@@ -29,6 +31,10 @@ class FakeProcesses:
         """What the test made up."""
         used = {pid: self.cpu_s.get(pid, self.others_cpu_s) for pid in pids}
         return {pid: used_s for pid, used_s in used.items() if used_s is not None}
+
+    def oom_kills(self, pid: int) -> int | None:
+        """What the test made up."""
+        return self.killed.get(pid)
 
     def add(
         self,

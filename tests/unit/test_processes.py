@@ -164,3 +164,24 @@ def test_stat_of_a_name_with_spaces_and_parentheses_is_read() -> None:
 def test_a_first_thread_that_ended_before_the_others_is_a_process(tmp_path: Path) -> None:
     zombie = STAT.replace(b") S ", b") Z ")
     assert set(made_up(tmp_path, stat=zombie).look([PID])) == {PID}
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "events", "kills"),
+    [
+        ("0::/user.slice/libpod-1.scope/container\n", "low 0\noom 3\noom_kill 2\noom_group_kill 0\n", 2),
+        ("12:memory:/x\n0::/user.slice/libpod-1.scope/container\n", "oom_kill 0\n", 0),
+        ("12:memory:/x\n", "oom_kill 2\n", None),
+        ("0::/elsewhere\n", "oom_kill 2\n", None),
+        ("0::/user.slice/libpod-1.scope/container\n", "nothing known\n", None),
+    ],
+)
+def test_kills_for_memory_are_those_of_the_cgroup(tmp_path: Path, cgroup: str, events: str, kills: int | None) -> None:
+    (tmp_path / "proc/77").mkdir(parents=True)
+    (tmp_path / "proc/77/cgroup").write_text(cgroup)
+    group = tmp_path / "cgroup/user.slice/libpod-1.scope/container"
+    group.mkdir(parents=True)
+    (group / "memory.events").write_text(events)
+    seen = SystemProcesses(tmp_path / "proc", cgroups=tmp_path / "cgroup")
+    assert seen.oom_kills(77) == kills
+    assert seen.oom_kills(78) is None

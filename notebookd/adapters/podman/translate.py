@@ -88,6 +88,7 @@ class Inspected:
     started_at: datetime | None
     finished_at: datetime | None
     exit_code: int
+    oom_killed: bool = False
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Inspected:
@@ -105,6 +106,7 @@ class Inspected:
             started_at=parse_time(state.get("StartedAt")),
             finished_at=parse_time(state.get("FinishedAt")),
             exit_code=state.get("ExitCode") or 0,
+            oom_killed=state.get("OOMKilled") is True,
         )
 
     @property
@@ -131,6 +133,7 @@ class Inspected:
             started_at=self.started_at,
             finished_at=self.finished_at if ended else None,
             exit_code=self.exit_code if ended and not self.is_ready else None,
+            oom_killed=ended and self.oom_killed,
         )
 
     def _status(self, *, alive: bool) -> ContainerStatus:
