@@ -138,7 +138,7 @@ def backup(taken: Snapshot) -> wire.NotebookBackup:
         created_at=at,
         updated_at=at,
         mount_path=WORKSPACE,
-        comment=f"{taken.files} files, {readable_size(taken.size_bytes)}",
+        comment=f"{taken.files} file{'s' * (taken.files != 1)}, {readable_size(taken.size_bytes)}",
         size=taken.size_bytes,
         files=taken.files,
     )

@@ -14,6 +14,7 @@ from notebookd.cli.terminal import Terminal
 from notebookd.client import DEFAULT_SOCKET, Client, ClientError
 
 __all__ = [
+    "Declined",
     "Here",
     "Verb",
     "complete_notebook",
@@ -42,6 +43,16 @@ class Here:
 
 
 pass_here = click.make_pass_decorator(Here)
+
+
+class Declined(click.ClickException):
+    """What was asked for was well written, and does not fit what there is: exit code 2, without a word on usage."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature
+        """In the form of every other refusal."""
+        click.echo(f"notebookctl: {self.format_message()}", err=True)
 
 
 class Verb(click.Command):

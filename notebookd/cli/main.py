@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from typing import Any
 
 import click
@@ -62,6 +63,7 @@ VERBS = {
     "bugreport": ("bugreport", "Bundle what a bug report needs, without secrets."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
+_FIELD = re.compile(r"^\$(query)?\.?(?=.)|^\$")
 ALIASES = {"ls": "list"}
 
 
@@ -115,13 +117,25 @@ class Verbs(click.Group):
 
 def _say_what_went_wrong(error: ClientError) -> None:
     code = f" ({error.code})" if isinstance(error, Refused) else ""
-    click.echo(f"notebookctl: {clean(error.message)}{code}", err=True)
-    faults = error.details.get("faults") if isinstance(error, Refused) else None
-    for fault in faults if isinstance(faults, list) else []:
-        if isinstance(fault, dict):
-            click.echo(clean(f"  {fault.get('path')}: {fault.get('message')}"), err=True)
+    message, faults = _faults_apart(error)
+    click.echo(f"notebookctl: {clean(message)}{code}", err=True)
+    for fault in faults:
+        click.echo(f"  {clean(fault)}", err=True)
     if error.hint:
         click.echo(f"hint: {clean(error.hint)}", err=True)
+
+
+def _faults_apart(error: ClientError) -> tuple[str, list[str]]:
+    """The message, and the faults that are named in it, each for a line of its own; a single one stays in it. People
+    see the name of what is wrong, and not where it stands in a JSON body."""
+    found = error.details.get("faults") if isinstance(error, Refused) else None
+    rows = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    listed = "; ".join(f"{each.get('path')}: {each.get('message')}" for each in rows)
+    faults = [_FIELD.sub("", f"{each.get('path')}: {each.get('message')}") for each in rows]
+    head = error.message.removesuffix(f": {listed}") if rows else error.message
+    if len(faults) == 1 and head != error.message:
+        return f"{head}: {faults[0]}", []
+    return head, faults
 
 
 def _say_how_it_ended(error: EndedBadly) -> None:

@@ -7,10 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-import click
-
 from notebookd import wire
-from notebookd.cli.here import Here
+from notebookd.cli.here import Declined, Here
 from notebookd.cli.output import clean
 from notebookd.client import Refused
 
@@ -49,6 +47,6 @@ def only(kind: str, word: str, matches: Iterable[Sequence[tuple[str, str]]], *, 
             return found[0][0]
         if found:
             shown = ", ".join(name for _, name in found)
-            raise click.UsageError(clean(f"{word!r} means more than one {kind}: {shown}"))
+            raise Declined(clean(f"{word!r} means more than one {kind}: {shown}"))
     message = f"cannot find {kind} {word!r}: it is {missing}"
     raise Refused(status=404, code="not-found", message=message, hint=hint)

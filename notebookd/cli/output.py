@@ -16,7 +16,7 @@ import msgspec
 from notebookd import wire
 from notebookd.neutral import BIDI
 
-__all__ = ["Table", "age", "ahead", "asked_for", "clean", "emit", "size", "until"]
+__all__ = ["Table", "age", "ahead", "asked_for", "clean", "counted", "emit", "size", "until"]
 
 # What moves the cursor, and what turns the direction of writing: both make a line look like another one.
 _CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{BIDI}]")
@@ -88,14 +88,14 @@ def age(then: str, now: datetime) -> str:
 
 
 def until(then: str, now: datetime) -> str:
-    """How long from now, in two units: ``6d23h``."""
-    return _span(wire.parse_rfc3339(then) - now, units=2)
+    """How long from now, in two units, rounded: ``6d23h``; of a deadline just set, ``7d0h``."""
+    return _span(_rounded(wire.parse_rfc3339(then) - now), units=2)
 
 
 def ahead(then: str, now: datetime) -> str:
     """When, for people: ``in 2 h 5 min``, or ``now`` for what is due. What is no time is given back as it is."""
     try:
-        left = int((wire.parse_rfc3339(then) - now).total_seconds())
+        left = int(_rounded(wire.parse_rfc3339(then) - now).total_seconds())
     except ValueError:
         return clean(then)
     if left <= 0:
@@ -106,6 +106,12 @@ def ahead(then: str, now: datetime) -> str:
     hours, minutes = divmod(minutes, 60)
     counts = [(days, "d"), (hours, "h")] if days else [(hours, "h"), (minutes, "min")]
     return "in " + " ".join(f"{count} {unit}" for count, unit in counts if count)
+
+
+def _rounded(span: timedelta) -> timedelta:
+    """To hours where days are shown: a deadline just set is 7 days away, not 6 days and 23 hours."""
+    hour = timedelta(hours=1)
+    return -((hour / 2 - span) // hour) * hour if span > timedelta(days=1) else span
 
 
 def _span(span: timedelta, *, units: int) -> str:
@@ -124,6 +130,11 @@ def asked_for(resources: wire.Resources) -> str:
     """What somebody asks for: ``2 GPU h100-1-gpu``."""
     amount = f"{resources.gpu} GPU" if resources.gpu else f"{resources.cpu} CPU" if resources.cpu else ""
     return " ".join(word for word in (amount, resources.flavor or "") if word)
+
+
+def counted(count: int, thing: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def size(count: int) -> str:

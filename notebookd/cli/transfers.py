@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from notebookd import wire
-from notebookd.cli.output import clean, size
+from notebookd.cli.output import clean, counted, size
 from notebookd.cli.progress import Rate
 
 __all__ = ["SYNC_FAILED", "Transfers", "Underway", "count", "reason", "remarks", "word"]
@@ -49,7 +49,7 @@ def count(rows: list[wire.DataSyncProgress]) -> str:
     """How far it is: ``3 of 10 files, 12.0 MiB of 40.0 MiB``; and what was not copied, where there is such."""
     total, done = sum(row.total or 0 for row in rows), sum(row.processed or 0 for row in rows)
     whole, moved = sum(row.total_bytes or 0 for row in rows), sum(row.transferred_bytes or 0 for row in rows)
-    words = [f"{done} of {total} files" if total > done else f"{done} files", size(moved)]
+    words = [f"{done} of {counted(total, 'file')}" if total > done else counted(done, "file"), size(moved)]
     if whole > moved and total > done:
         words[-1] += f" of {size(whole)}"
     left = {name: sum(getattr(row, name) or 0 for row in rows) for name in ("deleted", "skipped", "failed")}

@@ -127,5 +127,5 @@ def _report(findings: Sequence[Finding], *, json_output: bool, out: TextIO) -> i
         out.write(f"{finding.status:<5}{finding.name:<{width}}  {neutral(finding.seen)}\n")
         if finding.cure:
             out.write(f"{'':<5}{'':<{width}}  cure: {neutral(finding.cure)}\n")
-    out.write(f"\n{len(findings)} checks, {len(warned)} to look at, {len(failed)} failed\n")
+    out.write(f"\n{len(findings)} check{'s' * (len(findings) != 1)}, {len(warned)} to look at, {len(failed)} failed\n")
     return 1 if failed else 0

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif config.source is None:
         sys.stdout.write(f"there is no {DEFAULT_PATH}: every default holds\n")
     else:
-        sys.stdout.write(f"{config.source}: {len(config.given)} keys, no fault\n")
+        sys.stdout.write(f"{config.source}: {len(config.given)} key{'s' * (len(config.given) != 1)}, no fault\n")
     return 0
 
 

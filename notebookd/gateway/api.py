@@ -58,7 +58,8 @@ async def pass_on(
     stands."""
     shown = request.headers.getall(hdrs.AUTHORIZATION, ())
     if len(shown) != 1 or not _BEARER.fullmatch(shown[0]):
-        return _refusal(401, "there is no app token in it", "send `Authorization: Bearer` with the token's value")
+        said = "it bears no app token" if not shown else "what it bears as an app token is none: it may be cut short"
+        return _refusal(401, said, "send `Authorization: Bearer` with the whole value of a token")
     target, _, query = request.raw_path.partition("?")
     url = URL.build(scheme="http", host="localhost", path=target, query_string=query, encoded=True)
     sent = headers.of_api_request(request.headers, websocket=websocket)

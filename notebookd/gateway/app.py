@@ -85,10 +85,10 @@ class Gateway:
                     body_patience_s=self.patience.body_s,
                 )
         if notebook is None:
-            return _show(pages.unknown(status=421, domain=self.domain))
+            return _show(pages.unknown(status=421, domain=f"{self.domain}{_port_of(host)}"))
         route = self.table.find(notebook)
         if route is None:
-            return _show(pages.unknown(status=404, domain=self.domain))
+            return _show(pages.unknown(status=404, domain=f"{self.domain}{_port_of(host)}"))
         facts = self._facts(request, host)
         match auth.decide(facts, route, now_s=self.now()):
             case auth.Redirect() as decision:
@@ -247,6 +247,12 @@ def _wants_websocket(request: web.Request) -> bool:
     return "websocket" in request.headers.get(hdrs.UPGRADE, "").lower() and "upgrade" in (
         ",".join(request.headers.getall(hdrs.CONNECTION, ())).lower()
     )
+
+
+def _port_of(host: str) -> str:
+    """``:8421``, as the browser has it: a tunnel may have another port than the gateway."""
+    _, colon, port = host.rpartition(":")
+    return f":{port}" if colon and port.isascii() and port.isdecimal() and len(port) <= 5 else ""
 
 
 def _is_websocket(request: web.Request) -> bool:

@@ -140,7 +140,7 @@ def foreign_origin() -> Page:
 
 
 def unknown(*, status: int, domain: str) -> Page:
-    """For a host name that is no notebook's."""
+    """For a host name that is no notebook's. ``domain`` is that of notebooks, with the port."""
     body = (
         _text(f"Notebooks live at http://<id>.{domain}. List yours, with their addresses:")
         + _command("notebookctl list")

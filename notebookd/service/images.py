@@ -272,9 +272,11 @@ class Images:
         recipes = await self._recipes.list_recipes()
         recipe = next((each for each in recipes if each.name == name), None)
         if recipe is None:
-            known = ", ".join(each.name for each in recipes) or "none"
+            known = ", ".join(each.name for each in recipes)
+            folder = "this machine has none: [images] recipes in the configuration names the folder that they lie in"
             raise NotFound(
-                f"cannot build {name!r}: there is no such recipe on this machine", hint=f"there are: {known}"
+                f"cannot build {name!r}: there is no such recipe on this machine",
+                hint=f"there are: {known}" if known else folder,
             )
         if recipe.fault is not None or not recipe.images:
             raise Conflict(f"cannot build recipe {name}: {recipe.fault or 'it names no image'}")

@@ -83,9 +83,9 @@ class Reasons:
             for transfer in () if sync.over else sync.transfers:
                 what = transfer.volume or "the workspace"
                 done = transfer.progress
+                files = f"{done.processed} of {done.total} file{'s' * (done.total != 1)}"
                 sentences.append(
-                    f"The {sync.kind} of {what} is {transfer.state}: {done.processed} of {done.total} files, "
-                    f"{readable_size(done.transferred_bytes)}."
+                    f"The {sync.kind} of {what} is {transfer.state}: {files}, {readable_size(done.transferred_bytes)}."
                 )
         if run.active and run.outcome is not None and any(not each.over for each in syncs):
             way = "" if run.hurried else "; `notebookctl stop --now` does not wait for it"

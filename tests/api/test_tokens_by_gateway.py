@@ -144,6 +144,9 @@ async def test_without_a_token_nobody_is_anybody(door: Door, shown: str) -> None
     header = {"Authorization": shown.format(token=door.token)}
     said = await door.say("GET", "/v1/me", headers=header)
     assert (said.status, said.code) == (401, "unauthenticated")
+    if "A" * 64 not in shown:
+        assert ("bears no app token" in said.body["message"]) == (not shown)
+        assert ("may be cut short" in said.body["message"]) == bool(shown)
 
 
 async def test_the_socket_behind_it_knows_no_peer(door: Door, public_folder: Path) -> None:

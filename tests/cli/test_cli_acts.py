@@ -12,7 +12,7 @@ import yaml
 
 from tests.cli import worlds
 from tests.cli.fake_terminal import FakeTerminal
-from tests.cli.worlds import A, access, notebook
+from tests.cli.worlds import A, B, access, notebook, page
 
 GET = f"GET /v1/notebook/{A}"
 STEPS = [
@@ -314,7 +314,28 @@ class TestRefusals:
         faults = [{"path": "$.name", "message": "bad"}, {"path": "$.labels", "message": "worse"}]
         body = {"message": "cannot create notebook: 2 faults", "code": "invalid-request", "details": {"faults": faults}}
         toy.on("POST /v1/notebook", body, status=400)
-        assert "  $.name: bad\n  $.labels: worse\n" in run(notebookctl).stderr
+        assert "  name: bad\n  labels: worse\n" in run(notebookctl).stderr
+
+    def test_faults_are_told_once_and_by_their_names(self, notebookctl, toy):
+        faults = [{"path": "$.name", "message": "bad"}, {"path": "$.labels", "message": "worse"}]
+        body = {
+            "message": "cannot create notebook: $.name: bad; $.labels: worse",
+            "code": "invalid-request",
+            "details": {"faults": faults},
+        }
+        toy.on("POST /v1/notebook", body, status=400)
+        said = "notebookctl: cannot create notebook (invalid-request)\n  name: bad\n  labels: worse\n"
+        assert run(notebookctl).stderr == said
+        one = body | {"message": "cannot create notebook: $.name: bad", "details": {"faults": faults[:1]}}
+        toy.on("POST /v1/notebook", one, status=400)
+        assert run(notebookctl).stderr == "notebookctl: cannot create notebook: name: bad (invalid-request)\n"
+
+    def test_what_is_no_matter_of_usage_shows_no_usage(self, notebookctl, toy):
+        toy.on("GET /v1/notebook", page(notebook(), notebook(B)))
+        result = notebookctl("get", "calm")
+        assert result.exit_code == 2
+        assert result.stderr.startswith("notebookctl: 'calm' means more than one notebook: ")
+        assert "Usage" not in result.stderr
 
     def test_escape_sequences_do_not_reach_the_terminal(self, notebookctl, toy):
         toy.on(GET, {"message": "\x1b[2Jx", "code": "conflict"}, status=409)

@@ -95,7 +95,7 @@ def test_a_good_file_is_good_and_json_says_what_would_hold(real_notebookd, tmp_p
     file = tmp_path / "-its.toml"
     file.write_text('[lifecycle]\nmax_running = "2d"\n')
     done = run_program("config", "check", str(file), path=real_notebookd)
-    assert (done.returncode, done.stdout) == (0, f"{file}: 1 keys, no fault\n")
+    assert (done.returncode, done.stdout) == (0, f"{file}: 1 key, no fault\n")
     report = json.loads(run_program("config", "check", "-o", "json", str(file), path=real_notebookd).stdout)
     held = {each["key"]: (each["value"], each["source"]) for each in report["items"]}
     assert held["lifecycle.max_running"] == ("2d", "file")

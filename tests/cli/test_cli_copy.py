@@ -87,7 +87,7 @@ class TestIntoTheNotebook:
         result = notebookctl("cp", "a.txt", "calm:data/b.txt")
         assert result.exit_code == 0
         assert sent(toy) == ("data", {"b.txt": b"hello"})
-        assert "copied 1 files, 5 B" in result.stderr
+        assert "copied 1 file, 5 B" in result.stderr
 
     @pytest.mark.parametrize("target", ["calm:data", "calm:/workspace/data/", "calm:./data/."])
     def test_a_file_goes_into_a_folder_that_is_there(self, notebookctl, toy, here, target):

@@ -158,5 +158,5 @@ def test_a_refusal_names_each_fault(notebookctl, desk):
     )
     result = notebookctl("token", "create", "a b")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "  $.name: no" in result.stderr
+    assert "  name: no" in result.stderr
     assert json.loads(desk.asked[0].body)["name"] == "a b"

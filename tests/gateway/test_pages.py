@@ -70,6 +70,12 @@ def test_everything_is_escaped() -> None:
     assert "<script>" not in pages.unknown(status=404, domain=evil).html
 
 
+async def test_a_page_says_where_notebooks_live_with_the_port_of_the_browser(deck: Deck) -> None:
+    for host, shown in (("localhost:9999", "localhost:9999."), ("localhost", "localhost."), ("x:1e5", "localhost.")):
+        async with deck.ask("GET", "/", host=host) as answer:
+            assert f"http://&lt;id&gt;.{shown}" in await answer.text()
+
+
 def test_nothing_turns_the_direction_of_writing() -> None:
     route = Route(notebook=ALICE, name="calm\u202e", owner="o", state="STOPPED", reason="\u2066evil\x1b[2J\x9b1m")
     html = pages.state(route, proven=True).html

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from notebookd.cli.guard import raw, raw_bytes
-from notebookd.cli.here import Here, Verb, pass_here
+from notebookd.cli.here import Declined, Here, Verb, pass_here
 from notebookd.cli.output import size
 from notebookd.client import ClientError
 
@@ -32,14 +32,14 @@ def verb(here: Here, *, file: Path, force: bool) -> None:
     """
     if str(file) == "-":
         if here.terminal.width() is not None:
-            raise click.UsageError("a database is nothing for a terminal: redirect it, or name a file")
+            raise Declined("a database is nothing for a terminal: redirect it, or name a file")
         with _progress(here) as progress:
             here.client.backup(raw_bytes(sys.stdout), progress)
         return
     if os.path.lexists(file) and not force:
-        raise click.UsageError(f"{file} exists: name another file, or say --force to replace it")
+        raise Declined(f"{file} exists: name another file, or say --force to replace it")
     if file.exists() and not file.is_file():
-        raise click.UsageError(f"{file} is no file: only a file is replaced")
+        raise Declined(f"{file} is no file: only a file is replaced")
     written = _write(here, file)
     here.terminal.note(f"wrote {size(written)} to {file}")
 

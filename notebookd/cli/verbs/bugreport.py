@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from notebookd.cli.bundle import contents_of, gather, write
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Declined, Here, Verb, output_option, pass_here
 from notebookd.cli.output import Table, clean, emit, size
 from notebookd.client import ClientError
 
@@ -37,7 +37,7 @@ def verb(here: Here, *, file: Path | None, logs: tuple[Path, ...], output: str) 
     now = here.terminal.now()
     target = file or Path(f"notebookd-bugreport-{now:%Y%m%d-%H%M%S}.tar.gz")
     if target.exists() or target.is_symlink():
-        raise click.UsageError(f"{target} exists already: name another file")
+        raise Declined(f"{target} exists already: name another file")
     bundle = gather(here.client, logs)
     try:
         write(bundle, target, now)

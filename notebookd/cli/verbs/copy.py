@@ -17,9 +17,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from notebookd.cli.guard import raw_bytes
-from notebookd.cli.here import Here, Verb, complete_notebook, pass_here
+from notebookd.cli.here import Declined, Here, Verb, complete_notebook, pass_here
 from notebookd.cli.naming import notebook_id
-from notebookd.cli.output import clean, size
+from notebookd.cli.output import clean, counted, size
 from notebookd.cli.progress import Rate, screen
 from notebookd.cli.tar import Incoming, Tally, pack, receive
 from notebookd.client import Client, ClientError, Refused
@@ -62,7 +62,7 @@ def verb(here: Here, *, source: str, target: str) -> None:
     """
     from_there, to_there = _there(here, source), _there(here, target)
     if to_there is not None and to_there.path.startswith("/"):
-        raise click.UsageError(f"{target}: files are copied into {_HOME} alone")
+        raise Declined(f"{target}: files are copied into {_HOME} alone")
     if (from_there is None) == (to_there is None):
         raise click.UsageError(
             "one of SRC and DST is NOTEBOOK:PATH (write ./a:b for a file here whose name has a colon)"
@@ -73,7 +73,7 @@ def verb(here: Here, *, source: str, target: str) -> None:
         elif from_there is not None:
             _out_of(here, from_there, target, tally)
     if "-" not in (source, target):
-        here.terminal.note(f"copied {tally.files} files, {size(tally.bytes)}")
+        here.terminal.note(f"copied {counted(tally.files, 'file')}, {size(tally.bytes)}")
     if tally.missing:
         raise ClientError(
             f"cannot copy all of it: {clean(tally.missing)}", hint="the modes of files say who may read them"
@@ -86,7 +86,7 @@ def _there(here: Here, word: str) -> There | None:
         return None
     parts = [part for part in path.split("/") if part not in {"", "."}]
     if ".." in parts:
-        raise click.UsageError(f"{path}: write it without ..")
+        raise Declined(f"{path}: write it without ..")
     beside = path.startswith("/")
     if beside and parts[:1] == [_HOME.strip("/")]:
         beside, parts = False, parts[1:]
@@ -115,7 +115,7 @@ def _counted(here: Here) -> Iterator[Tally]:
 
         def show(tally: Tally) -> None:
             speed = rate.per_second(tally.bytes, here.terminal.now())
-            shown.current(f"{tally.files} files, {size(tally.bytes)}{speed}")
+            shown.current(f"{counted(tally.files, 'file')}, {size(tally.bytes)}{speed}")
 
         yield Tally(on_change=show, note=lambda text: here.terminal.note(clean(text)))
 
@@ -127,16 +127,16 @@ def _into(here: Here, source: str, target: There, tally: Tally) -> None:
     client = here.client
     if source == "-":
         if sys.stdin.isatty():
-            raise click.UsageError("a tar stream does not come from a terminal: redirect it, or name a file")
+            raise Declined("a tar stream does not come from a terminal: redirect it, or name a file")
         client.write_archive(target.notebook, target.path, lambda sink: _pour(sys.stdin.buffer, sink, tally))
         return
     path = Path(source)
     try:
         is_folder = path.is_dir() if path.stat() else False
     except OSError as error:
-        raise click.UsageError(f"cannot read {source}: {error.strerror or error}") from error
+        raise Declined(f"cannot read {source}: {error.strerror or error}") from error
     if not is_folder and not path.is_file():
-        raise click.UsageError(f"{source} is neither a file nor a folder")
+        raise Declined(f"{source} is neither a file nor a folder")
     folder, name = _place(client, path, target, is_folder=is_folder)
     if is_folder and re.search(r"(^|/)\.$", source) and name == path.resolve().name:
         name = ""
@@ -149,9 +149,9 @@ def _place(client: Client, source: Path, target: There, *, is_folder: bool) -> t
     if found == "folder":
         return target.path, source.resolve().name
     if found == "file" and is_folder:
-        raise click.UsageError(f"{target.path} is a file in the notebook, and {source} a folder")
+        raise Declined(f"{target.path} is a file in the notebook, and {source} a folder")
     if target.folder and (found == "file" or not is_folder):
-        raise click.UsageError(f"there is no folder {target.path} in the notebook")
+        raise Declined(f"there is no folder {target.path} in the notebook")
     folder, name = posixpath.split(target.path)
     return folder, name
 
@@ -179,7 +179,7 @@ def _pour(source: BinaryIO, sink: BinaryIO, tally: Tally) -> None:
 def _out_of(here: Here, source: There, target: str, tally: Tally) -> None:
     if target == "-":
         if here.terminal.width() is not None:
-            raise click.UsageError("a tar stream is nothing for a terminal: redirect it, or name a file")
+            raise Declined("a tar stream is nothing for a terminal: redirect it, or name a file")
         with here.client.read_archive(source.notebook, source.path) as stream:
             _spill(stream)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from notebookd.cli.here import Here, Verb, notebook_argument, pass_here, wait_option
+from notebookd.cli.here import Declined, Here, Verb, notebook_argument, pass_here, wait_option
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.waiting import wait_until_deleted
 
@@ -35,7 +35,7 @@ def _agreed(here: Here, identity: str, *, force: bool, yes: bool) -> bool:
         return force
     if not here.terminal.answers():
         if not (yes and force):
-            raise click.UsageError(
+            raise Declined(
                 f"notebook {found.spec.name} is {state}; without a terminal to ask on, deleting it takes --yes --force"
             )
         return True

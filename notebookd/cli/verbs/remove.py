@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
-from notebookd.cli.here import Here, Verb, complete_notebook, pass_here
+from notebookd.cli.here import Declined, Here, Verb, complete_notebook, pass_here
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import clean
 
@@ -37,8 +37,8 @@ def _named(here: Here, target: str) -> tuple[str, str, str]:
     if not colon or not notebook or "/" in notebook:
         raise click.UsageError(f"{target}: write NOTEBOOK:PATH; files here are removed by rm itself")
     if ".." in path.split("/"):
-        raise click.UsageError(f"{path}: write it without ..")
+        raise Declined(f"{path}: write it without ..")
     parts = [part for part in path.split("/") if part not in {"", "."}]
     if not parts or (path.startswith("/") and parts == ["workspace"]):
-        raise click.UsageError(f"{target}: name what is in the workspace; delete removes a notebook with all of it")
+        raise Declined(f"{target}: name what is in the workspace; delete removes a notebook with all of it")
     return target, notebook_id(here, notebook), path

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from notebookd import wire
-from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here, wait_option
+from notebookd.cli.here import Declined, Here, Verb, notebook_argument, output_option, pass_here, wait_option
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import Table, age, emit, size
 from notebookd.cli.result import show_entry, show_notebook
@@ -75,7 +75,7 @@ def _chosen(reply: Reply[wire.NotebookBackupList], notebook: str, word: str | No
     if len(found) == 1:
         return found[0].id
     if found:
-        raise click.UsageError(f"{word!r} means more than one snapshot: {', '.join(each.id for each in found)}")
+        raise Declined(f"{word!r} means more than one snapshot: {', '.join(each.id for each in found)}")
     message = f"cannot find snapshot {word!r} of {notebook}" if word else f"notebook {notebook} has no snapshot"
     raise Refused(status=404, code="not-found", message=message, hint=f"notebookctl snapshot list {notebook}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here, wait_option
+from notebookd.cli.here import Declined, Here, Verb, notebook_argument, output_option, pass_here, wait_option
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.result import show_changed, show_entry
 from notebookd.cli.waiting import wait_until_running
@@ -44,7 +44,7 @@ def _agree(here: Here, identity: str) -> None:
     if found.status.state not in _MAY_HOLD:  # there is nothing to give up
         return
     if not here.terminal.answers():
-        raise click.UsageError(
+        raise Declined(
             f"notebook {found.spec.name} may hold the only copy of data; without a terminal to ask on, giving it up "
             "takes --discard --yes"
         )
