@@ -67,6 +67,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """No token is asked for. Origin rules hold all the same."""
     token_hash: str | None = None
     """SHA-256 of the token, in hex; None while there is no token that could be shown."""
+    session_key: str | None = None
+    """256 bits in hex, by which sessions are made; None where there are none. It outlives the token."""
     reason: str = ""
     """For people: why it is in this state."""
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import logging
 from collections.abc import Callable
 
@@ -64,5 +65,14 @@ def _route(notebook: Notebook, run: Run, owner_uid: int | None) -> routes.Route:
         state=str(state),
         unsecure_http=notebook.spec.unsecure_http,
         token_hash=hashed,
+        session_key=None if notebook.deleting_at else _session_key(notebook, owner_uid) or hashed,
         reason=run.outcome.message if run.outcome and run.state in FINAL else "",
     )
+
+
+def _session_key(notebook: Notebook, owner_uid: int | None) -> str | None:
+    """From the notebook's own secret, for its owner. None for one that an older notebookd started last."""
+    if notebook.session_secret is None:
+        return None
+    whose = f"notebookd-session-key|{notebook.id}|{notebook.owner}|{owner_uid}"
+    return hmac.new(notebook.session_secret.encode(), whose.encode(), hashlib.sha256).hexdigest()

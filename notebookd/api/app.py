@@ -134,6 +134,8 @@ ROUTES: tuple[Route, ...] = (
           reads=params.ARCHIVE_WITHOUT, refuses=(409,), ours=True),
     Route("GET", "/v1/notebook/{id}/access", _MEMBER, notebooks.access,
           "The URL with its token, for the owner", gives=wire.Access, refuses=(409,), ours=True),
+    Route("POST", "/v1/notebook/{id}/access/renew", _MEMBER, notebooks.renew_access,
+          "Another token, and the end of every browser's session; for the owner", gives=wire.Access, ours=True),
     Route("GET", "/v1/notebook/{id}/why", _READER, notebooks.why,
           "Why it is as it is, and what will happen", gives=wire.Why, ours=True),
     Route("GET", "/v1/notebook/{id}/timings", _READER, images.start_timings,

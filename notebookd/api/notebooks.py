@@ -183,6 +183,13 @@ async def command(call: Call) -> web.Response:
     return answer(wire.Command(command=command_line(wish)))
 
 
+async def renew_access(call: Call) -> web.Response:
+    """POST /v1/notebook/{id}/access/renew: another token, and no session any more."""
+    entry = await call.services.notebooks.renew_access(call.actor, call.notebook_id)
+    url = f"{call.services.url_of(entry.notebook.id)}?token={entry.notebook.token}"
+    return answer(wire.Access(url=url, token=entry.notebook.token or ""))
+
+
 async def access(call: Call) -> web.Response:
     """GET /v1/notebook/{id}/access: the way in, for the owner alone."""
     entry = call.entry("open")

@@ -101,6 +101,10 @@ class Client(Link):
         """The URL with its token; for the owner."""
         return self._get(_notebook(notebook, "/access"), wire.Access)
 
+    def renew_access(self, notebook: str) -> Reply[wire.Access]:
+        """Give a notebook another token and end its sessions; for the owner."""
+        return Reply(self._send("POST", _notebook(notebook, "/access/renew")), wire.Access)
+
     def why(self, notebook: str) -> Reply[wire.Why]:
         """Why a notebook is as it is."""
         return self._get(_notebook(notebook, "/why"), wire.Why)

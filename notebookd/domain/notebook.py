@@ -50,6 +50,8 @@ class Notebook:
     """A notebook. ``version`` grows with every change (the ETag); times are aware UTC.
 
     ``token`` opens the editor through the gateway; it rotates at each start and is shown to the owner alone.
+    ``session_secret`` is what browsers' sessions are made with; it goes on over stops and starts, until the owner
+    renews it or the notebook is given to another.
     """
 
     id: NotebookId
@@ -59,6 +61,7 @@ class Notebook:
     created_at: datetime
     updated_at: datetime
     token: str | None = None
+    session_secret: str | None = None
     deleting_at: datetime | None = None
     workspace_made: bool = False
     """Whether a workspace was ever made: from then on a missing one is a fault and never made anew."""

@@ -7,8 +7,9 @@ owner (or a page that the owner opened) wrote. Three separate questions are aske
 * *Which notebook?* The Host, strictly ``<uuid>.<domain>``. Anything else is not ours; a browser that was tricked into
   sending some other name here (DNS rebinding) is turned away before anything is looked up.
 * *Who?* The notebook's token as ``Authorization: Bearer`` (or Jupyter's ``token``), as ``?token=``, or a session
-  cookie made from it. The cookie holds an HMAC under the token's hash, so the gateway keeps no session store, a
-  restart of the gateway logs nobody out, and a new token ends all sessions. Neither is worth anything to another
+  cookie that it was exchanged for. The cookie holds an HMAC under the notebook's session key, so the gateway keeps no
+  session store, and a restart of the gateway or of the notebook logs nobody out; another key ends all sessions, and
+  each start ends the token. Neither is worth anything to another
   account of this machine: a session is good for the account that began it, the token for the owner's (and root's, who
   can be anybody). Trusted proxies and other machines have no account here: what they show is good from there.
 * *From where?* A cookie goes along whoever wrote the page, so a websocket, or a method that changes something, must
@@ -54,7 +55,7 @@ SECURE_SESSION_COOKIE: Final = "__Host-notebookd-session"
 """Behind TLS: browsers take it from an encrypted answer of this very host alone, and send it encrypted alone."""
 SESSION_COOKIES: Final = frozenset({SESSION_COOKIE, SECURE_SESSION_COOKIE})
 SESSION_LIFETIME_S: Final = 30 * 24 * 3600
-"""Longer than a notebook can run on one token (``max_extension``): in practice the token's rotation ends a session."""
+"""So long somebody who does not come back stays signed in. The owner ends sessions by `notebookctl url --renew`."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _NAVIGATION_METHODS: Final = frozenset({"GET", "HEAD"})
@@ -170,16 +171,14 @@ def decide(facts: Facts, route: Route, *, now_s: float) -> Decision:
 
 def mint_session(route: Route, peer: Peer, *, nonce: str, expires_at: int) -> str:
     """The cookie value of a session of ``peer`` with this notebook. ``nonce`` is random, in lower-case hex."""
-    key = _key(route)
+    key = _key(route.session_key)
     if key is None:
-        raise ValueError(f"cannot start a session with notebook {route.notebook}: it has no token")
+        raise ValueError(f"cannot start a session with notebook {route.notebook}: it has no session key")
     return f"{expires_at}.{nonce}.{_mac(key, route, peer, str(expires_at), nonce)}"
 
 
-def _key(route: Route) -> bytes | None:
-    if route.token_hash is None or _HASH.fullmatch(route.token_hash) is None:
-        return None
-    return bytes.fromhex(route.token_hash)
+def _key(in_hex: str | None) -> bytes | None:
+    return bytes.fromhex(in_hex) if in_hex is not None and _HASH.fullmatch(in_hex) else None
 
 
 def _mac(key: bytes, route: Route, peer: Peer, expiry: str, nonce: str) -> str:
@@ -200,7 +199,7 @@ def _proof(facts: Facts, route: Route, tokens: tuple[str, ...], now_s: float) ->
 
 
 def _token_shown(facts: Facts, route: Route, tokens: tuple[str, ...]) -> _Proof | None:
-    if (key := _key(route)) is None:
+    if (key := _key(route.token_hash)) is None:
         return None
     scheme, _, bearer = (facts.authorization or "").strip().partition(" ")
     if scheme.lower() in {"bearer", "token"} and _is_token(bearer.strip(), key):
@@ -213,7 +212,7 @@ def _may_use_token(peer: Peer, route: Route) -> bool:
 
 
 def _has_session(facts: Facts, route: Route, now_s: float) -> bool:
-    if facts.peer is UNKNOWN or (key := _key(route)) is None:
+    if facts.peer is UNKNOWN or (key := _key(route.session_key)) is None:
         return False
     return any(_is_session(value, route, facts.peer, key, now_s) for value in facts.sessions[:_MOST_COOKIES])
 

@@ -119,8 +119,14 @@ class Accounts:
 
     async def _give(self, tx: Transaction, entry: Entry, new: str, actor: Actor, now: datetime) -> None:
         old, notebook = entry.notebook.owner, entry.notebook
-        token = secrets.token_urlsafe(32)
-        await tx.put_notebook(replace(notebook, owner=new, token=token, updated_at=max(now, notebook.updated_at)))
+        given = replace(
+            notebook,
+            owner=new,
+            token=secrets.token_urlsafe(32),
+            session_secret=secrets.token_urlsafe(32),
+            updated_at=max(now, notebook.updated_at),
+        )
+        await tx.put_notebook(given)
         await tx.append(
             Event(
                 type="notebook.owner",

@@ -162,6 +162,7 @@ class Notebooks:
                 created_at=now,
                 updated_at=now,
                 token=secrets.token_urlsafe(32),
+                session_secret=secrets.token_urlsafe(32),
             )
             run = self.starts.first_run(notebook, now, origin)
             entry = await write_entry(tx, None, notebook, run, meter=self._meter, actor=actor.signature, at=now)
@@ -202,7 +203,12 @@ class Notebooks:
             self.allowance.require_gpus(actor, resources, f"start notebook {notebook_id}")
             self.allowance.require_minutes(actor, resources, f"start notebook {notebook_id}")
             now = self._clock.now()
-            notebook = replace(entry.notebook, wanted=Wanted.RUNNING, token=secrets.token_urlsafe(32))
+            notebook = replace(
+                entry.notebook,
+                wanted=Wanted.RUNNING,
+                token=secrets.token_urlsafe(32),
+                session_secret=entry.notebook.session_secret or secrets.token_urlsafe(32),
+            )
             earlier = entry.run
             if earlier.holds:
                 raise GpusUnavailable(
@@ -301,6 +307,18 @@ class Notebooks:
         self._wake(notebook_id)
         self._wake(ALLOCATION)
 
+    async def renew_access(self, actor: Actor, notebook_id: NotebookId) -> Entry:
+        """Give a notebook another token, and end every session that a browser has with it. For its owner alone."""
+        async with self._store.transaction() as tx:
+            entry = self.get(actor, notebook_id, "renew the access to")
+            if entry.notebook.owner != actor.name:
+                raise Forbidden(f"cannot renew the access to notebook {notebook_id}: that is its owner's alone")
+            token, secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+            renewed = replace(entry.notebook, token=token, session_secret=secret)
+            notebook = await self._put(tx, actor, renewed, "notebook.access")
+        self._wake(notebook_id)
+        return replace(entry, notebook=notebook)
+
     async def set_label(self, actor: Actor, notebook_id: NotebookId, name: str, value: str | None) -> None:
         """Set a label, or remove it with an empty or absent value."""
         message = label_fault(name, value)
@@ -352,13 +370,14 @@ class Notebooks:
         self._wake(IDLE)
 
     async def _change(self, tx: Transaction, actor: Actor, entry: Entry, spec: NotebookSpec) -> None:
-        if spec == entry.notebook.spec:
-            return
+        if spec != entry.notebook.spec:
+            await self._put(tx, actor, replace(entry.notebook, spec=spec), "notebook.changed")
+
+    async def _put(self, tx: Transaction, actor: Actor, notebook: Notebook, kind: str) -> Notebook:
         now = self._clock.now()
-        notebook = await tx.put_notebook(replace(entry.notebook, spec=spec, updated_at=now))
-        await tx.append(
-            Event(type="notebook.changed", at=now, actor=actor.signature, notebook_id=notebook.id, owner=notebook.owner)
-        )
+        put = await tx.put_notebook(replace(notebook, updated_at=now))
+        await tx.append(Event(type=kind, at=now, actor=actor.signature, notebook_id=put.id, owner=put.owner))
+        return put
 
 
 def _missing(verb: str, notebook_id: NotebookId) -> NotFound:

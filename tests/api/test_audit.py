@@ -133,6 +133,7 @@ PREPARED: Mapping[str, Prepare] = {
     "notebooks.start": on_stopped,
     "notebooks.stop": on_running(),
     "notebooks.restart": on_running(),
+    "notebooks.renew_access": on_running(),
     "notebooks.extend": on_running({"duration": "1d"}),
     "notebooks.label": on_running({"name": "team", "value": "red"}),
     "machine.drain": on_gpu,

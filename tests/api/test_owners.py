@@ -112,6 +112,42 @@ async def test_an_admin_hands_over_and_the_new_owner_has_it_whole(api: Api, peop
     assert (moved.actor, moved.data) == ("root", {"from": people.bob.name, "to": people.alice.name})
 
 
+def secret(api: Api, book: str) -> str | None:
+    entry = api.house.store.find_entry(NotebookId(book))
+    assert entry is not None
+    return entry.notebook.session_secret
+
+
+async def test_the_owner_ends_sessions_and_nobody_else(api: Api, people: People) -> None:
+    book = await made(api, people.bob)
+    token, key = api.token(book), secret(api, book)
+    assert key
+    for stranger in (people.alice, people.boss):
+        assert (await api.ask_as(stranger, "POST", f"/v1/notebook/{book}/access/renew")).status == 403
+    assert (api.token(book), secret(api, book)) == (token, key)
+    said = await api.ask_as(people.bob, "POST", f"/v1/notebook/{book}/access/renew")
+    assert said.status == 200
+    assert said.body["token"] == api.token(book) != token
+    assert said.body["url"].endswith(f"?token={said.body['token']}")
+    assert secret(api, book) not in {None, key}
+    events = api.house.store.list_events(after=0, limit=100, notebook_id=NotebookId(book), owner=None)
+    (renewed,) = [each for each in events if each.type == "notebook.access"]
+    assert (renewed.actor, renewed.data) == (people.bob.name, {})
+
+
+async def test_sessions_outlive_stop_and_start_and_end_when_the_notebook_is_given_away(
+    api: Api, people: People
+) -> None:
+    book = await made(api, people.bob)
+    token, key = api.token(book), secret(api, book)
+    await stopped(api, book)
+    assert (await api.ask_as(people.bob, "PUT", f"/v1/notebook/{book}/start")).status == 204
+    assert (secret(api, book), api.token(book) == token) == (key, False)
+    await stopped(api, book)
+    assert (await chown(api, people.bob, people.alice)).status == 200
+    assert secret(api, book) not in {None, key}
+
+
 async def test_what_was_used_stays_on_the_bill_of_who_used_it(api: Api, people: People) -> None:
     book = await made(api, people.bob)
     await api.house.pass_time(600)

@@ -366,3 +366,10 @@ def test_the_spec_is_json_the_daemon_can_read(notebookctl, toy):
     run(notebookctl, "-v", "standalone:/x", "-l", "a=b", "-g", "1")
     assert wire.decode(wire.NotebookSpec, toy.asked[0].body).labels == {"a": "b"}
     assert json.loads(toy.asked[0].body)["resources"] == {"gpu": 1}
+
+
+def test_url_renew_prints_the_new_one(notebookctl, toy):
+    toy.on(f"POST /v1/notebook/{A}/access/renew", access())
+    toy.on(f"GET /v1/notebook/{A}", notebook())
+    result = notebookctl("url", A, "--renew")
+    assert (result.exit_code, result.stdout) == (0, json.loads(access())["url"] + "\n")

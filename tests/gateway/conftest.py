@@ -147,7 +147,12 @@ class Deck:
         return f"http://{self.base(notebook)}"
 
     def publish(self, notebook: str = ALICE, *, token: str | None = "secret-a", **changes: Any) -> Route:
-        values = {"notebook": notebook, "token_hash": None if token is None else hash_of(token), **changes}
+        values = {
+            "notebook": notebook,
+            "token_hash": None if token is None else hash_of(token),
+            "session_key": hash_of(notebook),
+            **changes,
+        }
         route = replace(self.route, **values)
         write_route(self.runtime / "routes", route)
         return route

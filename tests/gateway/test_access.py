@@ -12,7 +12,7 @@ import pytest
 from notebookd.gateway import auth
 from notebookd.routes import remove_route
 
-from .conftest import ALICE, BEARER, BOB, Deck, ToyEditor
+from .conftest import ALICE, BEARER, BOB, Deck, ToyEditor, hash_of
 
 
 async def test_token_in_the_address_becomes_a_session(deck: Deck, editor: ToyEditor) -> None:
@@ -117,13 +117,29 @@ async def test_planted_cookies_beside_the_real_one_lock_nobody_out(deck: Deck, e
     assert "Cookie" not in editor.headers
 
 
-async def test_rotated_token_ends_sessions_and_the_old_token(deck: Deck, editor: ToyEditor) -> None:
-    cookie = await deck.log_in()
+async def test_a_session_outlives_stop_and_start_and_the_printed_link_does_not(deck: Deck, editor: ToyEditor) -> None:
+    cookie = {"Cookie": await deck.log_in()}
+    deck.publish(state="INTERRUPTED", token=None)
+    async with deck.ask("GET", "/lab", headers=cookie) as answer:
+        assert answer.status == 503
+        assert "notebookctl start alices-book" in await answer.text()
     deck.publish(token="secret-a2")
-    for headers in ({"Cookie": cookie}, BEARER):
-        async with deck.ask("GET", "/", headers=headers) as answer:
+    async with deck.ask("GET", "/lab", headers=cookie) as answer:
+        assert answer.status == 200
+    async with deck.ask("GET", "/lab?token=secret-a", headers={}) as answer:
+        assert (answer.status, "Set-Cookie" in answer.headers) == (403, False)
+    async with deck.ask("GET", "/", headers=BEARER) as answer:
+        assert answer.status == 403
+
+
+async def test_another_session_key_ends_every_session(deck: Deck, editor: ToyEditor) -> None:
+    cookie = {"Cookie": await deck.log_in()}
+    for renewed in (hash_of("renewed"), None, "", "no key"):
+        deck.publish(session_key=renewed)
+        async with deck.ask("GET", "/", headers=cookie) as answer:
             assert answer.status == 403
-    async with deck.ask("GET", "/", headers={"Cookie": await deck.log_in("secret-a2")}) as answer:
+    deck.publish(session_key=hash_of("renewed"))
+    async with deck.ask("GET", "/", headers={"Cookie": await deck.log_in()}) as answer:
         assert answer.status == 200
 
 

@@ -178,5 +178,11 @@ def test_who_may_use_the_token(deck_route: Route, peer: Peer) -> None:
 @pytest.fixture
 def deck_route() -> Route:
     return Route(
-        notebook=ALICE, name="n", owner="alice", owner_uid=OWNER, state="RUNNING", token_hash=hash_of("secret-a")
+        notebook=ALICE,
+        name="n",
+        owner="alice",
+        owner_uid=OWNER,
+        state="RUNNING",
+        token_hash=hash_of("secret-a"),
+        session_key=hash_of("key"),
     )

@@ -5,6 +5,7 @@ import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_the_gateway_learns_whose_it_is_and_how_to_know_the_token(paths: Paths) 
         state="RUNNING",
         unsecure_http=True,
         token_hash=hashlib.sha256(b"secret").hexdigest(),
+        session_key=hashlib.sha256(b"secret").hexdigest(),
     )
     assert "secret" not in (paths.routes / f"{NOTEBOOK_ID}.json").read_text()
 
@@ -110,3 +112,23 @@ def test_a_route_follows_the_uid_on_record(paths: Paths) -> None:
         route = routes.find_route(paths.routes, NOTEBOOK_ID)
         assert route is not None
         assert route.owner_uid == uid
+
+
+def session_key(paths: Paths, uid: int, **changes: Any) -> str | None:
+    RouteFiles(paths, uid_of=lambda _: uid).publish(notebook(**changes), run(RunState.RUNNING))
+    route = routes.find_route(paths.routes, NOTEBOOK_ID)
+    assert route is not None
+    return route.session_key
+
+
+def test_the_session_key_is_the_owners_and_the_secrets_and_not_the_tokens(paths: Paths) -> None:
+    kept = session_key(paths, 1001, token="first", session_secret="s")
+    assert kept == session_key(paths, 1001, token="second", session_secret="s")
+    others = (
+        session_key(paths, 1001, session_secret="renewed"),
+        session_key(paths, 1002, session_secret="s"),
+        session_key(paths, 1001, session_secret="s", owner="bob"),
+        session_key(paths, 1001, session_secret="s", deleting_at=NOW),
+    )
+    assert kept not in others
+    assert others[-1] is None

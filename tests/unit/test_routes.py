@@ -27,6 +27,7 @@ def test_route_comes_back_as_written_with_documented_keys(tmp_path: Path) -> Non
         "ownerUid": 1001,
         "state": "RUNNING",
         "unsecureHttp": False,
+        "sessionKey": None,
         "tokenHash": "ab" * 32,
         "reason": "why",
     }
