@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from http import HTTPStatus
 from pathlib import Path
 
 from notebookd import nofollow
@@ -11,10 +13,13 @@ from notebookd.adapters.editor_activity import code_server_heartbeat, jupyter_ac
 from notebookd.domain.activity import ActivityApi, EditorWord
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import NotebookId
+from notebookd.ports.editor import Answer
 
 SOCKET = "editor.sock"
 _TIMEOUT_S = 1.0
 _STATUS_LINE_LIMIT = 4096
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: |\r?\n)")
+_NO_SOCKET = f"it has not made /run/editor/{SOCKET}, where it is awaited"
 
 
 class SocketEditor:
@@ -23,14 +28,20 @@ class SocketEditor:
     def __init__(self, editors: Path) -> None:
         self._editors = editors
 
-    async def answers(self, notebook_id: NotebookId, path: str) -> bool:
+    async def answers(self, notebook_id: NotebookId, path: str) -> Answer:
         """Whether a GET of ``path`` gives 200 now."""
         try:
             with nofollow.open_socket(self._editors, notebook_id, SOCKET) as fd:
                 async with asyncio.timeout(_TIMEOUT_S):
-                    return await _get(nofollow.socket_path(fd), path)
-        except (OSError, TimeoutError, ValueError):
-            return False
+                    return _judged(await _get(nofollow.socket_path(fd), path), path)
+        except TimeoutError:
+            return Answer(up=False, seen=f"it says nothing for {_TIMEOUT_S:.0f} s when it is asked for {path}")
+        except FileNotFoundError:
+            return Answer(up=False, seen=_NO_SOCKET)
+        except ValueError:
+            return _judged(b"", path)
+        except OSError as fault:
+            return Answer(up=False, seen=f"/run/editor/{SOCKET} cannot be reached: {fault.strerror or 'it hung up'}")
 
     async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorWord]:
         """What goes on in the editor now."""
@@ -48,12 +59,27 @@ class SocketEditor:
             return Unknown(f"the editor gave no answer to go by: {fault}")
 
 
-async def _get(socket_path: str, path: str) -> bool:
+def _judged(status_line: bytes, path: str) -> Answer:
+    found = _STATUS.match(status_line)
+    if found is None:
+        return Answer(up=False, seen=f"what it says when it is asked for {path} is no answer of a web server")
+    status = int(found[1])
+    return Answer(up=status == HTTPStatus.OK, seen="" if status == HTTPStatus.OK else _unexpected(status, path))
+
+
+def _unexpected(status: int, path: str) -> str:
+    try:
+        named = f"{status} ({HTTPStatus(status).phrase})"
+    except ValueError:
+        named = str(status)
+    return f"it is there, and answers {named} when it is asked for {path}"
+
+
+async def _get(socket_path: str, path: str) -> bytes:
     reader, writer = await asyncio.open_unix_connection(socket_path, limit=_STATUS_LINE_LIMIT)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
-        status_line = await reader.readline()
+        return await reader.readline()
     finally:
         writer.close()
-    return status_line.split(b" ")[1:2] == [b"200"]

@@ -96,7 +96,7 @@ def _status(
         info = _outcome(run)
     else:
         killed = f"; {out_of_memory(run)}: a program in it was killed" if run.oom_at and not run.outcome else ""
-        info = wire.Info(code=f"NOTEBOOK_{state}", message=f"the notebook is {state}{killed}")
+        info = wire.Info(code=f"NOTEBOOK_{state}", message=f"the notebook is {state}{killed}{_hindrance(run)}")
     return wire.NotebookStatus(
         state=str(state),
         url=url,
@@ -124,7 +124,7 @@ def _job(run: Run, *, url: str, syncs: Sequence[Sync], running_s: int) -> wire.J
         finalized_at=_time(run.state_since if ended else None),
         info=_outcome(run)
         if run.outcome is not None
-        else wire.Info(code=f"JOB_{run.state}", message=_JOB_MESSAGES.get(run.state, str(run.state))),
+        else wire.Info(code=f"JOB_{run.state}", message=_JOB_MESSAGES.get(run.state, str(run.state)) + _hindrance(run)),
         initializing_at=_time(run.first(RunState.INITIALIZING) or run.queued_at),
         last_transition_date=wire.rfc3339(run.state_since),
         started_at=_time(run.first(RunState.RUNNING)),
@@ -132,6 +132,10 @@ def _job(run: Run, *, url: str, syncs: Sequence[Sync], running_s: int) -> wire.J
         timeout_at=_time(run.timeout_at),
         url=url,
     )
+
+
+def _hindrance(run: Run) -> str:
+    return f"; its editor does not answer: {run.hindrance}" if run.hindrance else ""
 
 
 def _outcome(run: Run) -> wire.Info:

@@ -194,7 +194,7 @@ def _pending(
         if unseen or _unfit(sight):
             return Plan(run=give_back(run, now))
     if now >= deadline:
-        return Plan(run=end(run, _too_slow(policy), now))
+        return Plan(run=end(run, _too_slow(run, policy), now))
     if run.launched_at is None:
         launched = replace(run, launched_at=now, boot_id=sight.boot_id, volumes=written(run.volumes))
         return Plan(run=launched, actions=(*LAUNCH, act.AwaitEditor(until=deadline)))
@@ -251,7 +251,7 @@ def _restarting(
     if container is None:
         return Plan(run=end(run, VANISHED, now, container_gone=True))
     if now >= deadline:
-        return Plan(run=end(run, _too_slow(policy), now))
+        return Plan(run=end(run, _too_slow(run, policy), now))
     if isinstance(sight.gpus, Known) and sight.gpus.value.sick is not None:
         return Plan(run=end(run, replace(_by_platform(f"{sight.gpus.value.sick}: it moves on"), again=True), now))
     if container.started_at != run.restart_from:
@@ -367,8 +367,9 @@ def _by_platform(message: str) -> Outcome:
     return Outcome(state=RunState.INTERRUPTED, code="JOB_INTERRUPTED_BY_PLATFORM", message=message)
 
 
-def _too_slow(policy: LifecyclePolicy) -> Outcome:
-    message = f"the editor did not answer within {policy.start_timeout_s:.0f} s of its start"
+def _too_slow(run: Run, policy: LifecyclePolicy) -> Outcome:
+    seen = f": {run.hindrance}" if run.hindrance else ""
+    message = f"the editor did not answer within {policy.start_timeout_s:.0f} s of its start{seen}"
     return Outcome(state=RunState.ERROR, code="JOB_ERROR", message=message)
 
 

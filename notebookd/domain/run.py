@@ -233,6 +233,8 @@ class Run:
     """When the last of them was noticed."""
     hurried: bool = False
     """Whether somebody asked not to wait for its data at its end: no snapshot is taken, nothing is carried back."""
+    hindrance: str = ""
+    """What was seen of its editor last, where it takes longer than editors do to boot; empty when it answers."""
     version: int = 0
 
     @property

@@ -10,6 +10,9 @@ from notebookd.domain.container import Container
 from notebookd.domain.deadlines import Patience
 from notebookd.domain.run import Outcome, Run, RunState, advance, end
 
+SLOW_S = 20.0
+"""From when on an editor that does not answer is told of."""
+
 
 def seen_running(run: Run, container: Container) -> Run:
     """``run`` with what is worth remembering of its running container."""
@@ -28,7 +31,15 @@ def answered(run: Run, patience: Patience, now: datetime) -> Run:
     if run.state not in {RunState.PENDING, RunState.RESTARTING}:
         return run
     timeout_at = now + timedelta(seconds=patience.max_running_s)
-    return replace(advance(run, RunState.RUNNING, now), timeout_at=timeout_at, restart_from=None)
+    return replace(advance(run, RunState.RUNNING, now), timeout_at=timeout_at, restart_from=None, hindrance="")
+
+
+def unanswered(run: Run, seen: str, now: datetime) -> Run:
+    """The editor was asked and is not up. What was seen of it is worth telling when it takes longer than editors do."""
+    if run.state not in {RunState.PENDING, RunState.RESTARTING}:
+        return run
+    begun = max(run.state_since, run.launched_at or run.state_since)
+    return replace(run, hindrance=seen) if now - begun >= timedelta(seconds=SLOW_S) else run
 
 
 def extended(run: Run, until: datetime, patience: Patience) -> Run | str:

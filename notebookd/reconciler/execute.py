@@ -19,7 +19,7 @@ from notebookd.domain.data_plan import USERS_FAULT
 from notebookd.domain.observed import Known
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.run import NotebookId, Outcome, Run, RunState
-from notebookd.domain.turns import answered, seen_running, start_failed
+from notebookd.domain.turns import answered, seen_running, start_failed, unanswered
 from notebookd.domain.volumes import WORKSPACE
 from notebookd.errors import (
     ContainerMissing,
@@ -244,12 +244,15 @@ class Executor:
         until = min(action.until, begun + timedelta(seconds=_LOOK_AGAIN_S))
         booting = clock.now() - entry.run.state_since < timedelta(seconds=_PROBE_SLOWER_AFTER_S)
         pause = _PROBE_EVERY_S if booting else _PROBE_SLOWER_S
+        seen = entry.run.hindrance
         while not disturbed.is_set() and clock.now() < until:
             self._trace.note(entry.run, timings.ASKED)
-            if await self._ports.editor.answers(entry.notebook.id, entry.run.probe):
+            answer = await self._ports.editor.answers(entry.notebook.id, entry.run.probe)
+            if answer.up:
                 return answered(entry.run, self.policy, clock.now())
+            seen = answer.seen
             await clock.sleep(pause)
-        return entry.run
+        return unanswered(entry.run, seen, clock.now())
 
     async def _stop(self, run: Run, name: str, grace_s: float) -> Run:
         container = await self._ports.engine.stop(name, grace_s=grace_s)

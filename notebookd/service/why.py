@@ -21,6 +21,11 @@ from notebookd.service.allowance import Allowance
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import entry_state
 
+_WAY_OUT = (
+    "What its owner has configured can be the cause, such as base_url in ~/.jupyter: `notebookctl logs` has what the "
+    "editor says. `notebookctl exec NOTEBOOK -- mv /workspace/.jupyter /workspace/.jupyter.aside`, a stop and a start "
+    "go on without it."
+)
 _OVER = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
 
 
@@ -61,11 +66,11 @@ class Reasons:
             case NotebookState.STARTING if run.state is not RunState.PENDING:
                 sentences = ["Its data comes in; it asks for no compute before that is done."]
             case NotebookState.STARTING:
-                sentences = ["It has its compute; its container boots and has yet to answer."]
+                sentences = ["It has its compute; its container boots and has yet to answer.", *_hindrance(run)]
             case NotebookState.RUNNING:
                 sentences = ["Its editor answers."]
             case NotebookState.RESTARTING:
-                sentences = ["Its container is being restarted as it is."]
+                sentences = ["Its container is being restarted as it is.", *_hindrance(run)]
             case _:
                 sentences = _ending(run)
         return [*sentences, *_memory(run), *self._data(run), *self._room(run), *self._gpus(run), *self._idleness(run)]
@@ -127,6 +132,13 @@ class Reasons:
         if run.state in _OVER:
             sentences += [f"GPU {uuid} is not given back: {words}." for uuid, words in seen.value.lingering]
         return sentences
+
+
+def _hindrance(run: Run) -> list[str]:
+    """What keeps an editor from answering, where it takes longer than editors do, and what its owner can do."""
+    if not run.hindrance:
+        return []
+    return [f"Its editor does not answer: {run.hindrance}.", _WAY_OUT]
 
 
 def _ended(syncs: Sequence[Sync], *, alive: bool) -> list[str]:

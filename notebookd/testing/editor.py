@@ -8,6 +8,7 @@ from datetime import timedelta
 from notebookd.domain.activity import ActivityApi, EditorActivity, EditorWord, Heartbeat
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import NotebookId
+from notebookd.ports.editor import Answer
 from notebookd.ports.engine import LABEL_PREFIX, ContainerStatus
 from notebookd.testing.engine import FakeEngineWorld
 
@@ -16,21 +17,25 @@ class FakeEditor:
     """An :class:`~notebookd.ports.editor.Editor` that answers while its notebook's container runs.
 
     ``silent`` is for editors that never answer, ``boot_s`` for how long one takes from its container's start.
+    ``odd`` says what is seen of one that is up and answers something else.
     ``probed`` lists every question of :meth:`answers`, as (notebook, path). ``activities`` and
     ``heartbeats`` say what goes on in each notebook, nothing unless told."""
 
     def __init__(self, world: FakeEngineWorld) -> None:
         self._world = world
         self.silent = False
+        self.odd = ""
         self.boot_s = 0.0
         self.probed: list[tuple[NotebookId, str]] = []
         self.activities: dict[NotebookId, EditorActivity] = {}
         self.heartbeats: dict[NotebookId, Heartbeat] = {}
 
-    async def answers(self, notebook_id: NotebookId, path: str) -> bool:
+    async def answers(self, notebook_id: NotebookId, path: str) -> Answer:
         """See :meth:`Editor.answers`."""
         self.probed.append((notebook_id, path))
-        return self._up(notebook_id)
+        if not self._up(notebook_id):
+            return Answer(up=False, seen="it has not made its socket")
+        return Answer(up=not self.odd, seen=self.odd)
 
     async def activity(self, notebook_id: NotebookId, api: ActivityApi) -> Seen[EditorWord]:
         """See :meth:`Editor.activity`."""

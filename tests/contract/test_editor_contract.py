@@ -148,10 +148,10 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 
 
 async def test_an_editor_that_is_up_answers_its_probe(world: World) -> None:
-    assert await world.editor.answers(NOTEBOOK_ID, "/api")
-    assert not await world.editor.answers(OTHER, "/api")
+    assert (await world.editor.answers(NOTEBOOK_ID, "/api")).up
+    assert not (await world.editor.answers(OTHER, "/api")).up
     world.hangs()
-    assert not await world.editor.answers(NOTEBOOK_ID, "/api")
+    assert not (await world.editor.answers(NOTEBOOK_ID, "/api")).up
 
 
 async def test_an_editor_in_which_nothing_was_begun_says_so(world: World) -> None:

@@ -83,6 +83,11 @@ def outcome(house: House, notebook: NotebookId) -> tuple[str, str]:
     return str(found.state), found.code
 
 
+def why(house: House, notebook: NotebookId) -> str:
+    """The sentences of why, in one."""
+    return "\n".join(house.services.reasons.sentences(entry(house, notebook)))
+
+
 def containers_of(world: World, notebook: NotebookId) -> list[FakeContainer]:
     """The containers labelled with the notebook."""
     return [each for each in world.engine.containers.values() if each.labels["io.notebookd.notebook"] == notebook]

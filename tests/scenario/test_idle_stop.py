@@ -15,7 +15,7 @@ from notebookd.domain.observed import Seen
 from notebookd.domain.run import NotebookId, NotebookState
 from notebookd.testing.editor import FakeEditor
 from notebookd.testing.house import House, World, make_world, open_house
-from tests.scenario.play import ALICE, assert_sound, create, entry, events, outcome, run_of, state
+from tests.scenario.play import ALICE, assert_sound, create, entry, events, outcome, run_of, state, why
 
 HOUR = 3600
 WINDOW = 4 * HOUR
@@ -36,11 +36,6 @@ async def hours(house: House, count: float) -> None:
 def kernel(world: World, *, busy: bool) -> Kernel:
     """A kernel, last active now."""
     return Kernel(id="k", name="python3", state="busy" if busy else "idle", last_activity_at=world.clock.now())
-
-
-def why(house: House, notebook: NotebookId) -> str:
-    """The sentences of why, in one."""
-    return "\n".join(house.services.reasons.sentences(entry(house, notebook)))
 
 
 async def test_one_idle_on_every_signal_is_stopped_with_its_reason(world: World) -> None:

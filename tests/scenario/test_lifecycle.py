@@ -22,6 +22,7 @@ from tests.scenario.play import (
     outcome,
     run_of,
     state,
+    why,
 )
 
 
@@ -59,6 +60,34 @@ async def test_the_editor_is_probed_on_its_catalogue_path_until_it_answers(world
         assert world.editor.probed[0] == (notebook, "/api")
         await house.pass_time(4)
         assert history(house, notebook) == STARTED
+
+
+async def test_what_an_editor_answers_instead_is_told_within_a_minute(world: World) -> None:
+    """In why and in the notebook's own record, and no more once it answers."""
+    world.editor.odd = "it is there, and answers 404 (Not Found) when it is asked for /api"
+    async with open_house(world) as house:
+        notebook = await create(house)
+        await house.pass_time(10)
+        assert world.editor.odd not in why(house, notebook), "it may still be booting"
+        await house.pass_time(30)
+        assert world.editor.odd in why(house, notebook)
+        assert "mv /workspace/.jupyter" in why(house, notebook)
+        assert run_of(house, notebook).hindrance == world.editor.odd
+        world.editor.odd = ""
+        await house.pass_time(10)
+        assert history(house, notebook) == STARTED
+        assert run_of(house, notebook).hindrance == ""
+        assert "404" not in why(house, notebook)
+
+
+async def test_a_start_that_takes_too_long_ends_with_what_was_seen(world: World) -> None:
+    world.editor.odd = "it is there, and answers 404 (Not Found) when it is asked for /api"
+    async with open_house(world) as house:
+        notebook = await create(house)
+        await house.pass_time(16 * 60)
+        ended = run_of(house, notebook).outcome
+        assert ended is not None
+        assert ended.message.endswith(f"s of its start: {world.editor.odd}")
 
 
 async def test_a_stop_frees_the_gpu_and_leaves_the_workspace(world: World) -> None:

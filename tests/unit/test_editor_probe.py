@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from notebookd.adapters.editor import SocketEditor
+from notebookd.ports.editor import Answer
 from tests.values import NOTEBOOK_ID
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -53,9 +54,15 @@ async def editor(at: Path, answer: bytes, asked: list[bytes] | None = None) -> A
             await asyncio.sleep(0)
 
 
-async def probe(folder: Path) -> bool:
+async def ask(folder: Path) -> Answer:
     async with asyncio.timeout(5):
         return await SocketEditor(folder.parent).answers(NOTEBOOK_ID, "/api")
+
+
+async def probe(folder: Path) -> bool:
+    answer = await ask(folder)
+    assert bool(answer.seen) is not answer.up, "what was seen is told exactly when it is not up"
+    return answer.up
 
 
 async def test_an_editor_that_answers_200_is_up(folder: Path) -> None:
@@ -80,6 +87,28 @@ async def test_an_editor_that_answers_200_is_up(folder: Path) -> None:
 async def test_anything_else_is_not_up(folder: Path, answer: bytes) -> None:
     async with editor(folder / "editor.sock", answer):
         assert not await probe(folder)
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "it is there, and answers 404 (Not Found) when it is asked for /api"),
+        (b"HTTP/1.1 302 \x1b[31mGone\r\n\r\n", "it is there, and answers 302 (Found) when it is asked for /api"),
+        (b"HTTP/1.1 599\r\n\r\n", "it is there, and answers 599 when it is asked for /api"),
+        (b"\x15\x03\x01\x00\x02\x02F", "what it says when it is asked for /api is no answer of a web server"),
+        (b"", "it says nothing for 1 s when it is asked for /api"),
+    ],
+)
+async def test_what_an_editor_answers_instead_is_told_in_our_words(folder: Path, answer: bytes, seen: str) -> None:
+    async with editor(folder / "editor.sock", answer):
+        assert (await ask(folder)).seen == seen
+
+
+async def test_a_socket_that_is_not_there_or_that_nobody_listens_on_is_told(folder: Path) -> None:
+    assert (await ask(folder)).seen == "it has not made /run/editor/editor.sock, where it is awaited"
+    with closing(socket.socket(socket.AF_UNIX)) as dead:
+        dead.bind(str(folder / "editor.sock"))
+    assert (await ask(folder)).seen == "/run/editor/editor.sock cannot be reached: Connection refused"
 
 
 async def test_an_editor_that_says_nothing_is_not_waited_for(folder: Path) -> None:
