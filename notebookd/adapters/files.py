@@ -11,7 +11,8 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from notebookd import nofollow
 from notebookd.config import Paths
 from notebookd.domain.deadlines import Reason
 from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.volumes import workspace_links
 from notebookd.errors import Conflict, WorkspaceFault
 from notebookd.ports.engine import LogLine
 from notebookd.ports.files import MARKER, NotebookFolders, Usage
@@ -28,6 +30,7 @@ from notebookd.ports.files import MARKER, NotebookFolders, Usage
 log = logging.getLogger(__name__)
 
 NOTICES = {reason: f"NOTICE.notebookd.{reason}.txt" for reason in (Reason.TIMEOUT, Reason.IDLE_STOP)}
+_OWN_LINK = re.compile(r"/.*/\.", re.DOTALL)
 _EDITOR_MODE = 0o2770  # setgid: what the editor makes belongs to the gateway's group
 
 
@@ -92,6 +95,11 @@ class LocalFiles:
         """Replace or remove the notice, whatever stands in its place now."""
         workspace = self.folders(notebook_id).workspace
         await _in_thread(f"leave a notice in {workspace}", _leave_notice, workspace, NOTICES[Reason(reason)], text)
+
+    async def link_volumes(self, notebook_id: NotebookId, mount_paths: Sequence[str]) -> None:
+        """Make and remove links; see :func:`_link`."""
+        workspace = self.folders(notebook_id).workspace
+        await _in_thread(f"link volumes in {workspace}", _link, workspace, workspace_links(mount_paths))
 
     async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:
         """Keep a container's output; a log kept already stays."""
@@ -198,6 +206,35 @@ def _leave_notice(workspace: Path, name: str, text: str | None) -> None:
             nofollow.replace_file(folder, name, text.encode())
         else:
             nofollow.remove_file(folder, name)
+
+
+def _link(workspace: Path, links: Mapping[str, Sequence[str]]) -> None:
+    """A link of ours is known by where it leads: to an absolute path with ``/.`` at its end, which nobody else writes.
+    So it is found again in a workspace that was copied or came back from a snapshot, too."""
+    missing = dict(links)
+    with nofollow.open_directory(workspace) as folder:
+        for name, path in _own_links(folder):
+            if name in missing.get(path, ()):
+                del missing[path]
+            else:
+                _let_be(os.unlink, name, dir_fd=folder)
+        for path, names in missing.items():
+            next((name for name in names if _let_be(os.symlink, f"{path}/.", name, dir_fd=folder)), None)
+
+
+def _own_links(folder: int) -> list[tuple[str, str]]:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_symlink()]
+    found = [(name, os.readlink(name, dir_fd=folder)) for name in names]
+    return [(name, target.removesuffix("/.")) for name, target in found if _OWN_LINK.fullmatch(target)]
+
+
+def _let_be(work: Callable[..., None], *args: Any, dir_fd: int) -> bool:
+    try:
+        work(*args, dir_fd=dir_fd)
+    except OSError:
+        return False
+    return True
 
 
 def _write_log(path: Path, lines: list[str]) -> None:

@@ -236,6 +236,19 @@ def store_faults(source: StoreSource) -> Iterator[tuple[str, str]]:
         yield "dataStore.prefix", "must be a path without empty, . and .. parts"
 
 
+def workspace_links(mount_paths: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The names, best first, under which a link in the workspace leads to each place outside of it that something is
+    mounted at: editors show the workspace and nothing else."""
+    within = {path.split("/")[2] for path in mount_paths if _covers(WORKSPACE, path)}
+    links: dict[str, tuple[str, ...]] = {}
+    for path in mount_paths:
+        if not _covers(WORKSPACE, path):
+            taken = within.union(*links.values())
+            names = (path.rpartition("/")[2], path[1:].replace("/", "-"))
+            links[path] = tuple(dict.fromkeys(name for name in names if name not in taken))
+    return links
+
+
 def mount_path_fault(path: str) -> str | None:
     """Why nothing may be mounted at ``path``."""
     if not re.fullmatch(r"/\S*", path) or _has_odd_characters(path):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -60,6 +60,12 @@ class Files(Protocol):
     async def leave_notice(self, notebook_id: NotebookId, reason: str, text: str | None) -> None:
         """Leave ``text`` in the workspace for whoever works there, in place of an earlier one of the same ``reason`` (a
         plain word); None takes it away. :meth:`prepare` takes all away."""
+        ...
+
+    async def link_volumes(self, notebook_id: NotebookId, mount_paths: Sequence[str]) -> None:
+        """Have links in the workspace to the volumes that are mounted outside of it, and none to others. What else
+        stands under such a name is its user's, and stays. No container may run. A workspace that takes no link is its
+        user's own doing, or full, and no fault. Idempotent."""
         ...
 
     async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:

@@ -200,6 +200,7 @@ class Executor:
 
     async def _create(self, entry: Entry) -> None:
         run = entry.run
+        await self._ports.files.link_volumes(run.notebook_id, [each.volume.mount_path for each in run.volumes])
         mounts = await self._ports.volumes.mounts(run.notebook_id, run.volumes) if run.volumes else ()
         try:
             await self._ports.engine.create(self._spec(entry, mounts))

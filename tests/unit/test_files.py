@@ -48,6 +48,43 @@ async def test_the_first_start_makes_a_marked_workspace_and_an_editor_folder(fil
     assert folders == files.folders(NOTEBOOK_ID)
 
 
+def links(workspace: Path) -> dict[str, str]:
+    return {each.name: str(each.readlink()) for each in workspace.iterdir() if each.is_symlink()}
+
+
+async def test_a_volume_outside_the_workspace_has_a_link_in_it(files: LocalFiles) -> None:
+    workspace = (await files.prepare(NOTEBOOK_ID, made=False)).workspace
+    mine = workspace / "mine"
+    mine.symlink_to("/usr/share/data")
+    for _again in range(2):
+        await files.link_volumes(NOTEBOOK_ID, ["/data", "/srv/sets", "/workspace/code"])
+        assert links(workspace) == {"data": "/data", "sets": "/srv/sets", "mine": "/usr/share/data"}
+    await files.link_volumes(NOTEBOOK_ID, [])
+    assert links(workspace) == {"mine": "/usr/share/data"}
+
+
+async def test_a_link_takes_no_name_that_is_in_use(files: LocalFiles) -> None:
+    workspace = (await files.prepare(NOTEBOOK_ID, made=False)).workspace
+    (workspace / "data").write_text("its user's")
+    await files.link_volumes(NOTEBOOK_ID, ["/data", "/srv/data", "/srv/code", "/workspace/code/main"])
+    assert links(workspace) == {"srv-data": "/srv/data", "srv-code": "/srv/code"}
+    assert (workspace / "data").read_text() == "its user's"
+
+
+async def test_a_link_makes_way_for_what_is_mounted_in_its_place(files: LocalFiles) -> None:
+    workspace = (await files.prepare(NOTEBOOK_ID, made=False)).workspace
+    await files.link_volumes(NOTEBOOK_ID, ["/data"])
+    await files.link_volumes(NOTEBOOK_ID, ["/workspace/data"])
+    assert not (workspace / "data").is_symlink()
+
+
+async def test_a_workspace_that_takes_no_link_keeps_no_notebook_from_starting(files: LocalFiles) -> None:
+    workspace = (await files.prepare(NOTEBOOK_ID, made=False)).workspace
+    workspace.joinpath("data").mkdir()
+    await files.link_volumes(NOTEBOOK_ID, ["/data"])
+    assert workspace.joinpath("data").is_dir()
+
+
 async def test_later_starts_keep_the_workspace_and_renew_the_editor_folder(files: LocalFiles) -> None:
     folders = await files.prepare(NOTEBOOK_ID, made=False)
     (folders.workspace / "thesis.ipynb").write_text("{}")
