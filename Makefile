@@ -3,7 +3,7 @@
 
 bin := .venv/bin
 scripts := contrib/quickstart contrib/gpu-check contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run \
-	$(addprefix contrib/images/,build $(addprefix jupyterlab/,build rootfs trim add-packages settle) \
+	$(addprefix contrib/images/,build $(addprefix jupyterlab/,build rootfs trim add-packages settle welcome) \
 	$(addprefix vscode/,code-server build-editor add-extensions)) systemd/notebookd-engine systemd/stop-containers \
 	packaging/build $(addprefix packaging/debian/,config postinst prerm postrm) tests/machine/nspawn
 

@@ -95,7 +95,7 @@ recipes_below() {
 recipe_hash() {
     local recipe
     for recipe in $(recipes_below "$1"); do
-        (cd "$contrib/images" && find build "$recipe" -type f ! -name example.ipynb ! -name catalogue.toml -print0 |
+        (cd "$contrib/images" && find build "$recipe" -type f ! -name catalogue.toml -print0 |
             sort -z | xargs -0 sha256sum)
         echo "base ${BASE:-}"
     done | sha256sum | cut -c 1-8

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +131,7 @@ class Machine:
         env: Mapping[str, str] | None = None,
         resources: wire.Resources | None = None,
         auto_restart: bool = False,
+        volumes: Sequence[str] = (),
     ) -> str:
         """Ask for a notebook; its id."""
         spec = wire.NotebookSpec(
@@ -138,6 +139,7 @@ class Machine:
             env_vars=[wire.EnvVar(name=name, value=value) for name, value in (env or {}).items()],
             resources=wire.UNSET if resources is None else resources,
             timeout_auto_restart=auto_restart or wire.UNSET,
+            volumes=list(volumes),
         )
         notebook = self.client.create_notebook(spec).value.id
         self.made.append(notebook)

@@ -13,14 +13,26 @@ from typing import Any
 
 import pytest
 
-from tests.engine.live import CHECKOUT, Machine, root
+from tests.engine.jupyter import begin
+from tests.engine.live import CHECKOUT, Machine, eventually, root
 from tests.engine.test_live_workspace import MAKE_WHEEL, WHEEL
 
 pytestmark = pytest.mark.engine
 
 RECIPES = CHECKOUT / "contrib" / "images"
+JUPYTERLAB = re.findall(r"(?m)^jupyterlab==(\S+)", (RECIPES / "jupyterlab" / "requirements.lock").read_text())[0]
 FOREIGN_FILES = "find / -xdev ( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /workspace ) -prune"
+EXAMPLES = "/usr/local/share/notebookd/examples"
 MEBIBYTE = 2**20
+OLD_EVENTS = "import time; raise AttributeError('no such thing in this old jupyter_events')"
+MANUALS = "bash curl gcc git git-lfs htop jq less make nano ps rsync ssh tmux top unzip vi wget zip"
+TOOLS = f"{MANUALS} cc file g++ man scp ssh-keygen xz"
+CONFIGURED = ".jupyter/jupyter_server_config.py"
+BUSY = """
+from jupyter_server.services.api.handlers import APIVersionHandler
+APIVersionHandler.get = lambda self: self.send_error(503)
+"""
+EMPTY = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 USER_SITE = ".local/lib/python3.11/site-packages"
 MAKE_BROKEN = "echo 'raise ImportError' > {0} && chmod +x {0}"
 MAKE_EXTENSION = """
@@ -50,14 +62,21 @@ def vscode(outer: Machine) -> Iterator[str]:
     outer.clean_up()
 
 
+@pytest.fixture(scope="module")
+def base(outer: Machine) -> Iterator[str]:
+    """One notebook with JupyterLab for the tests that only read; they stand in a row, because ``live`` clears up."""
+    yield outer.run()
+    outer.clean_up()
+
+
 def run_example(live: Machine, notebook: str, recipe: str) -> list[dict[str, Any]]:
     """Execute a recipe's example in the notebook, as its user would by "Run all"; the outputs of its cells."""
-    workspace = live.workspace(notebook)
-    example = str(RECIPES / recipe / "example.ipynb")
-    root("install", "-o", "notebookd", "-g", "notebookd-svc", "-m", "0644", example, f"{workspace}/example.ipynb")
-    done = live.ctl("exec", notebook, "--", "jupyter", "execute", "example.ipynb", "--output=done", timeout_s=240)
+    example = f"{EXAMPLES}/{recipe}.ipynb"
+    assert live.execute(notebook, "cat", example) == (RECIPES / recipe / "example.ipynb").read_text()
+    script = f"cp {example} . && jupyter execute {recipe}.ipynb --output=done"
+    done = live.ctl("exec", notebook, "--", "sh", "-c", script, timeout_s=240)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    cells = json.loads(root("cat", f"{workspace}/done.ipynb"))["cells"]
+    cells = json.loads(root("cat", f"{live.workspace(notebook)}/done.ipynb"))["cells"]
     return [output for cell in cells for output in cell.get("outputs", ())]
 
 
@@ -157,13 +176,172 @@ def test_a_virtual_environment_can_be_made_and_stays(live: Machine) -> None:
     assert "/workspace/mine/lib" in live.execute(notebook, "mine/bin/pip", "--version")
 
 
-def test_no_package_of_a_users_keeps_jupyterlab_from_starting(live: Machine) -> None:
-    notebook = live.run()
-    broken = [MAKE_BROKEN.format(path) for path in (".local/bin/jupyter-lab", f"{USER_SITE}/tornado.py")]
-    live.execute(notebook, "sh", "-c", f"mkdir -p .local/bin {USER_SITE} && {' && '.join(broken)}")
+def lab(live: Machine, notebook: str, path: str, method: str = "GET", **body: object) -> Any:
+    """What JupyterLab answers, through the gateway; None where that is nothing."""
+    text = json.dumps(body) if body else ""
+    answer = live.fetch(notebook, path, token=live.token(notebook), method=method, body=text)
+    assert answer.status in {200, 201, 204}, (answer.status, answer.body[:500])
+    return json.loads(answer.body) if answer.body.startswith((b"{", b"[")) else None
+
+
+def restart(live: Machine, notebook: str) -> None:
     live.stop(notebook)
     live.start(notebook)
+
+
+def test_the_editor_is_the_images_whatever_a_users_pip_installs(live: Machine) -> None:
+    """An older JupyterLab, a jupyter_events that cannot be imported, a program of its name: kernels see the packages,
+    the editor does not, and a server extension that the image lacks is loaded."""
+    notebook = live.run()
+    site, configured = f"/workspace/{USER_SITE}", "/workspace/.local/etc/jupyter/jupyter_server_config.d"
+    script = f"""
+        mkdir -p .local/bin {site}/jupyterlab {configured}
+        echo '__version__ = "4.2.5"' >{site}/jupyterlab/__init__.py
+        echo "{OLD_EVENTS}" >{site}/jupyter_events.py
+        {MAKE_BROKEN.format(".local/bin/jupyter-lab")}
+        echo '{{"ServerApp": {{"jpserver_extensions": {{"teal": true}}}}}}' >{configured}/teal.json
+        cat >{site}/teal.py <<'END'
+def _jupyter_server_extension_points():
+    return [{{"module": "teal"}}]
+def _load_jupyter_server_extension(app):
+    app.log.info("teal is there")
+END
+    """
+    live.execute(notebook, "sh", "-c", script)
+    restart(live, notebook)
+    page = live.fetch(notebook, "/lab", token=live.token(notebook)).body.decode()
+    assert re.findall(r'"appVersion": "([0-9.]+)"', page) == [JUPYTERLAB]
+    log = live.ctl("logs", notebook).stdout
+    assert "teal is there" in log
+    assert "going on without them" not in log
+    assert live.execute(notebook, "python3", "-c", "import jupyterlab; print(jupyterlab.__version__)") == "4.2.5\n"
+
+
+@pytest.mark.parametrize("line", ["c.ServerApp.port = 'none'", "raise SystemExit(3)"])
+def test_no_configuration_of_a_users_keeps_jupyterlab_from_starting(live: Machine, line: str) -> None:
+    """It starts without it, and says so."""
+    notebook = live.run()
+    live.execute(notebook, "sh", "-c", f'mkdir -p .jupyter && echo "{line}" >{CONFIGURED}')
+    restart(live, notebook)
+    assert lab(live, notebook, "/api")["version"]
     assert "going on without them" in live.ctl("logs", notebook).stdout
+
+
+def test_an_address_of_a_users_own_does_not_move_jupyterlab(live: Machine) -> None:
+    notebook = live.run()
+    lines = "c.ServerApp.base_url = '/mine/'\nc.ServerApp.certfile = '/nowhere.pem'\n"
+    live.execute(notebook, "sh", "-c", f'mkdir -p .jupyter && printf "{lines}" >{CONFIGURED}')
+    restart(live, notebook)
+    assert "going on without them" not in live.ctl("logs", notebook).stdout
+    assert lab(live, notebook, "/api")["version"]
+
+
+def test_what_keeps_an_editor_from_answering_is_named_within_a_minute(live: Machine) -> None:
+    """And the way out that is named leads out."""
+    notebook = live.run()
+    live.execute(notebook, "sh", "-c", f"mkdir -p .jupyter && printf %s '{BUSY}' >{CONFIGURED}")
+    live.stop(notebook)
+    live.client.start_notebook(notebook)
+    seen = "it is there, and answers 503 (Service Unavailable) when it is asked for /api"
+    eventually(lambda: live.ctl("why", notebook).stdout, lambda told: seen in told, what="the cause")
+    assert live.get(notebook).status.info.message == f"the notebook is STARTING; its editor does not answer: {seen}"
+    live.execute(notebook, "mv", "/workspace/.jupyter", "/workspace/.jupyter.aside")
+    restart(live, notebook)
+    assert seen not in live.ctl("why", notebook).stdout
+
+
+def test_what_is_deleted_in_jupyterlab_is_gone(live: Machine) -> None:
+    """Files and whole folders: no trash holds them. A link is deleted as a link."""
+    notebook = live.run()
+    script = (
+        "mkdir -p heap/low keep && head -c 5M /dev/zero | tee big >heap/low/big; echo kept >keep/it; ln -s keep link"
+    )
+    live.execute(notebook, "sh", "-c", script)
+    for name in ("big", "heap", "link"):
+        lab(live, notebook, f"/api/contents/{name}", "DELETE")
+    assert live.execute(notebook, "find", "/workspace", "-size", "+1M") == ""
+    assert live.execute(notebook, "find", "/workspace", "-iname", "*trash*") == ""
+    assert live.execute(notebook, "sh", "-c", "ls; cat keep/it") == "README.md\nexamples\nkeep\nkept\n"
+
+
+def test_a_new_workspace_has_a_readme_and_examples_once(live: Machine) -> None:
+    notebook = live.run()
+    assert live.execute(notebook, "ls").split() == ["README.md", "examples"]
+    names = live.execute(notebook, "sh", "-c", "echo examples/*; touch examples/x 2>&1 || echo x >>examples/*").split(
+        "\n"
+    )
+    assert names[0].startswith("examples/")
+    assert "Permission denied" in names[1]
+    live.execute(notebook, "sh", "-c", "echo mine >README.md; rm examples")
+    restart(live, notebook)
+    assert live.execute(notebook, "sh", "-c", "ls; cat README.md") == "README.md\nmine\n"
+
+
+def test_the_tools_and_their_manuals_are_there(outer: Machine, base: str) -> None:
+    assert outer.execute(base, "sh", "-c", f"which {TOOLS} | wc -l").strip() == str(len(TOOLS.split()))
+    pages = outer.execute(base, "sh", "-c", f"for each in {MANUALS}; do man -w $each || echo no $each; done")
+    assert [line for line in pages.splitlines() if line.startswith("no ")] == []
+    assert len(outer.execute(base, "man", "less").splitlines()) > 100
+
+
+def test_a_program_in_c_and_a_module_for_python_compile(outer: Machine, base: str) -> None:
+    script = """
+        set -e; cd /tmp
+        printf '#include <Python.h>\\n#include <stdio.h>\\nint main(void) { puts(PY_VERSION); return 0; }\\n' >x.c
+        gcc $(python3-config --includes) x.c -o x && ./x
+        printf '#include <iostream>\\nint main() { std::cout << 42; }\\n' >y.cc && g++ y.cc -o y && ./y
+    """
+    assert re.fullmatch(r"3\.11\.[0-9]+\n42", outer.execute(base, "bash", "-c", script))
+
+
+def test_git_commits_with_an_editor_and_knows_ssh_and_lfs(outer: Machine, base: str) -> None:
+    """A commit without -m opens nano, which writes what is there and leaves."""
+    script = r"""
+        set -e; cd $(mktemp -d); git init -q; git config user.name a; git config user.email a@b
+        echo x >x; git add x
+        [ "$(readlink -f "$(which "$(git var GIT_EDITOR)")")" = /usr/bin/nano ] || git var GIT_EDITOR
+        (sleep 2; printf 'by hand\030y\r'; sleep 1) | script -qec 'git commit' /dev/null >/dev/null
+        git log --format=%s; git lfs env | grep -c 'git config filter.lfs.smudge'
+        GIT_SSH_COMMAND='ssh -o ConnectTimeout=1' git ls-remote ssh://nobody@127.0.0.1:9/x 2>&1 | head -n 1
+    """
+    said = outer.execute(base, "bash", "-c", script).splitlines()
+    assert said[:2] == ["by hand", "1"]
+    assert "ssh: connect to host 127.0.0.1 port 9" in said[2]
+
+
+def test_no_key_of_an_ssh_server_is_in_the_image(outer: Machine, base: str) -> None:
+    assert outer.execute(base, "sh", "-c", "command -v sshd || ls /usr/sbin/sshd").strip() == "/usr/sbin/sshd"
+    assert outer.execute(base, "find", "/etc/ssh", "-name", "ssh_host_*") == ""
+
+
+def test_a_shell_is_bash_with_completion_and_keeps_its_history(live: Machine) -> None:
+    """In exec and in JupyterLab's terminals, and when its container is killed."""
+    notebook = live.run()
+    assert live.execute(notebook, "printenv", "SHELL") == "/bin/bash\n"
+    typed = "echo remembered\ncomplete -p git && echo completed\nkill -9 $$\n"
+    for shell in ("bash -i", "bash -il"):
+        said = live.ctl("exec", "-i", notebook, "--", *shell.split(), text=typed)
+        assert "completed" in said.stdout, said
+    assert live.execute(notebook, "grep", "-c", "^echo remembered$", ".bash_history") == "1\n"
+    begin(live, notebook, "terminals")
+    shells = live.execute(notebook, "sh", "-c", "sleep 1; ps -o args= -C bash")
+    assert "/bin/bash -l" in shells
+
+
+def test_data_elsewhere_is_in_the_file_browser_and_checkpoints_are_not_in_it(live: Machine) -> None:
+    """They stay in the owner's workspace: others see the folder."""
+    notebook = live.run(volumes=["standalone:/data"])
+    for path in ("data/shared.ipynb", "own.ipynb"):
+        lab(live, notebook, f"/api/contents/{path}", "PUT", type="notebook", format="json", content=EMPTY)
+        lab(live, notebook, f"/api/contents/{path}/checkpoints", "POST")
+        assert [each["id"] for each in lab(live, notebook, f"/api/contents/{path}/checkpoints")] == ["checkpoint"]
+    assert [each["name"] for each in lab(live, notebook, "/api/contents/data")["content"]] == ["shared.ipynb"]
+    assert live.execute(notebook, "ls", "-A", "/data") == "shared.ipynb\n"
+    live.execute(notebook, "sh", "-c", "echo lost >/data/shared.ipynb")
+    lab(live, notebook, "/api/contents/data/shared.ipynb/checkpoints/checkpoint", "POST")
+    assert json.loads(live.execute(notebook, "cat", "/data/shared.ipynb")) == EMPTY
+    lab(live, notebook, "/api/contents/data", "DELETE")
+    assert live.execute(notebook, "ls", "-A", "/data") == "shared.ipynb\n", "the link is deleted, and no data"
 
 
 def test_a_terminal_finds_the_programs_that_pip_installs(live: Machine) -> None:
