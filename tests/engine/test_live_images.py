@@ -25,8 +25,8 @@ FOREIGN_FILES = "find / -xdev ( -path /proc -o -path /sys -o -path /dev -o -path
 EXAMPLES = "/usr/local/share/notebookd/examples"
 MEBIBYTE = 2**20
 OLD_EVENTS = "import time; raise AttributeError('no such thing in this old jupyter_events')"
-MANUALS = "bash curl gcc git git-lfs htop jq less make nano ps rsync ssh tmux top unzip vi wget zip"
-TOOLS = f"{MANUALS} cc file g++ man scp ssh-keygen xz"
+MANUALS = "bash curl git git-lfs htop jq less make nano ps rsync ssh tmux top unzip vi wget zip"
+TOOLS = f"{MANUALS} cc gcc file g++ man scp ssh-keygen xz"
 CONFIGURED = ".jupyter/jupyter_server_config.py"
 BUSY = """
 from jupyter_server.services.api.handlers import APIVersionHandler
@@ -318,7 +318,7 @@ def test_a_shell_is_bash_with_completion_and_keeps_its_history(live: Machine) ->
     """In exec and in JupyterLab's terminals, and when its container is killed."""
     notebook = live.run()
     assert live.execute(notebook, "printenv", "SHELL") == "/bin/bash\n"
-    typed = "echo remembered\ncomplete -p git && echo completed\nkill -9 $$\n"
+    typed = "echo remembered\n_completion_loader git; complete -p git && echo completed\nkill -9 $$\n"
     for shell in ("bash -i", "bash -il"):
         said = live.ctl("exec", "-i", notebook, "--", *shell.split(), text=typed)
         assert "completed" in said.stdout, said
