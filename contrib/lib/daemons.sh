@@ -14,6 +14,19 @@ write_run_environment() {
         >"$run/environment"
 }
 
+# mount_editors: what notebooks write to beside their workspaces, bounded as by run-notebookd-editors.mount. Before the
+# engine starts, which sees no mount made later where the root's mounts are private.
+mount_editors() {
+    install -d -o notebookd -g notebookd-svc -m 0755 "$run/run"
+    install -d -o notebookd -g notebookd-gateway -m 2750 "$run/run/editors"
+    [[ -z $(ls -A "$run/run/editors") ]] || return 0 # mounted, or notebooks run in it
+    ! mountpoint -q "$run/run/editors" || return 0
+    mount -t tmpfs -o size=16M,nr_inodes=65536,mode=2750,uid=notebookd,gid=notebookd-gateway,nosuid,nodev,noexec \
+        tmpfs "$run/run/editors" || say "cannot bound the folders of editors: mount fails"
+}
+
+unmount_editors() { ! mountpoint -q "$run/run/editors" || umount -l "$run/run/editors"; }
+
 # prepare_folders: the runtime folder as tmpfiles.d makes it on an installed machine, and the state.
 prepare_folders() {
     local program

@@ -52,6 +52,7 @@ take_down_services() {
     fi
     end_service engine TERM 10
     end_cgroup "$(engine_cgroup)"
+    unmount_editors
 }
 
 # start_first_notebook: the last line of stdout is its URL.

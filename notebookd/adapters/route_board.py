@@ -26,32 +26,52 @@ class RouteFiles:
         self._activity = paths.activity
         self._uid_of = uid_of
         self._written: dict[NotebookId, routes.Route] = {}
+        self._failing: set[NotebookId] = set()
 
-    def publish(self, notebook: Notebook, run: Run) -> None:
-        """Write the route if it says something new."""
+    def publish(self, notebook: Notebook, run: Run) -> bool:
+        """Write the route if it says something new; on a full disk a file can still be removed."""
         route = _route(notebook, run, self._uid_of(notebook.owner))
         if self._written.get(notebook.id) == route:
-            return
+            return True
         try:
             if notebook.id in self._written or routes.find_route(self._routes, notebook.id) != route:
                 routes.write_route(self._routes, route)
         except OSError as fault:
-            log.warning("cannot publish the route of notebook %s: %s", notebook.id, fault)
-            return
+            self._failed(notebook.id, "publish", fault)
+            self._take_away(notebook.id)
+            return False
         self._written[notebook.id] = route
+        self._failing.discard(notebook.id)
+        return True
+
+    def _take_away(self, notebook_id: NotebookId) -> None:
+        self._written.pop(notebook_id, None)
+        try:
+            routes.remove_route(self._routes, notebook_id)
+        except OSError as fault:
+            log.warning("cannot take away the route of notebook %s, which is out of date: %s", notebook_id, fault)
+
+    def _failed(self, notebook_id: NotebookId, what: str, fault: OSError) -> None:
+        """Say it once, however often it is tried."""
+        if notebook_id not in self._failing:
+            log.warning("cannot %s the route of notebook %s, trying again: %s", what, notebook_id, fault)
+        self._failing.add(notebook_id)
 
     def list_published(self) -> list[NotebookId]:
         """By the files that are there."""
         return [NotebookId(notebook) for notebook in routes.list_published(self._routes)]
 
-    def withdraw(self, notebook_id: NotebookId) -> None:
+    def withdraw(self, notebook_id: NotebookId) -> bool:
         """Remove the route."""
         self._written.pop(notebook_id, None)
         try:
             routes.remove_route(self._routes, notebook_id)
             routes.remove_activity(self._activity, notebook_id)
         except OSError as fault:
-            log.warning("cannot withdraw the route of notebook %s: %s", notebook_id, fault)
+            self._failed(notebook_id, "withdraw", fault)
+            return False
+        self._failing.discard(notebook_id)
+        return True
 
 
 def _route(notebook: Notebook, run: Run, owner_uid: int | None) -> routes.Route:

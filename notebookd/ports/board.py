@@ -12,15 +12,15 @@ from notebookd.domain.run import NotebookId, Run
 class RouteBoard(Protocol):
     """Tells the gateway. Only what changed is written."""
 
-    def publish(self, notebook: Notebook, run: Run) -> None:
-        """Make the notebook's route say what is true now. A failure to write is logged and tried again at the
-        next call."""
+    def publish(self, notebook: Notebook, run: Run) -> bool:
+        """Make the notebook's route say what is true now; False when it could not be written. Then there is none, so
+        that no old token stays good: call again until it is True."""
         ...
 
     def list_published(self) -> list[NotebookId]:
         """Everybody who has a route now, also one that an earlier life made."""
         ...
 
-    def withdraw(self, notebook_id: NotebookId) -> None:
-        """The notebook is gone."""
+    def withdraw(self, notebook_id: NotebookId) -> bool:
+        """The notebook is gone; False when its route could not be removed. Then call again."""
         ...

@@ -40,6 +40,8 @@ SURVEY = "survey"
 GPUS = "gpus"
 IDLE = "idle"
 WORKSPACES = "workspaces"
+ROUTE_AGAIN_S = 2.0
+"""After a route could not be written. Until it is, nobody reaches the notebook."""
 SURVEY_EVERY_S = 10.0
 _KINDS = frozenset({ALLOCATION, SURVEY, GPUS, IDLE, WORKSPACES})
 _EVENTS_RETRY_S = 1.0
@@ -138,13 +140,14 @@ class Reconciler:
         while more:
             entries, total = self._store.list_entries(NotebookFilter(page=page, size=_ROUTES_AT_ONCE, sort="id"))
             for entry in entries:
-                self._routes.publish(entry.notebook, entry.run)
+                if not self._routes.publish(entry.notebook, entry.run):
+                    self.wake(entry.notebook.id)
             more = page * _ROUTES_AT_ONCE < total
             page += 1
             await self._ports.clock.sleep(0)
         for notebook_id in self._routes.list_published():
-            if self._store.find_entry(notebook_id) is None:
-                self._routes.withdraw(notebook_id)
+            if self._store.find_entry(notebook_id) is None and not self._routes.withdraw(notebook_id):
+                self.wake(notebook_id)
 
     def _deadline(self, entry: Entry) -> tuple[bool, datetime]:
         """What orders overdue deadlines: theirs first, by their times; then what has none, by its age."""
@@ -180,18 +183,21 @@ class Reconciler:
             disturbed.clear()  # before the first look: whatever comes later is looked at again
             entry = self._store.find_entry(notebook_id)
             if entry is None:
-                self._routes.withdraw(notebook_id)
-                return None
-            self._routes.publish(entry.notebook, entry.run)
+                return None if self._routes.withdraw(notebook_id) else self._route_again_at()
+            published = self._routes.publish(entry.notebook, entry.run)
             sight = replace(await self._observe(entry.run), slots=self._porter.slots, taken=self._porter.taken)
             planned = plan(entry.notebook, entry.run, sight, self.settings.policy, self._ports.clock.now())
             self._porter.note(planned.syncs)
             if planned.run == entry.run and not planned.actions and not planned.syncs:
-                return self._again_at(planned, sight)
+                again_at = self._again_at(planned, sight)
+                return again_at if published else min(again_at or self._route_again_at(), self._route_again_at())
             entry = await self._commit(entry, planned.run, again=planned.again, syncs=planned.syncs)
             entry = await self._carry_out(planned, entry, disturbed)
             if planned.forget:
                 await self._strike_off(entry)
+
+    def _route_again_at(self) -> datetime:
+        return self._ports.clock.now() + timedelta(seconds=ROUTE_AGAIN_S)
 
     def _again_at(self, planned: Plan, sight: Sight) -> datetime | None:
         if isinstance(sight.container, Unknown):

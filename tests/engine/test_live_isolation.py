@@ -100,8 +100,27 @@ def test_no_socket_database_or_neighbour_is_in_sight(live: Machine) -> None:
 def test_only_the_workspace_and_the_editors_folder_are_mounted(live: Machine) -> None:
     notebook = live.run()
     lines = live.execute(notebook, "cat", "/proc/self/mountinfo").splitlines()
-    disks = {line.split()[4] for line in lines if line.split(" - ")[1].split()[1].startswith("/")}
-    assert disks - ENGINES_OWN == {"/workspace", "/run/editor"}
+    assert {line.split()[4] for line in lines if is_the_hosts(line)} - ENGINES_OWN == {"/workspace", "/run/editor"}
+
+
+def is_the_hosts(mount: str) -> bool:
+    """Whether a line of mountinfo names a disk of the host, or a folder of a tmpfs of it."""
+    kind, source = mount.split(" - ")[1].split()[:2]
+    return source.startswith("/") or (kind == "tmpfs" and mount.split()[3] != "/")
+
+
+def test_a_full_folder_of_an_editor_is_nobody_elses_trouble(live: Machine) -> None:
+    """It lies on a file system of its own that is small, and what others need of it takes no bytes."""
+    greedy = live.run()
+    script = "dd if=/dev/zero of=/run/editor/fill bs=1M count=64 2>&1; stat -c %s /run/editor/fill"
+    said = live.execute(greedy, "sh", "-c", script).splitlines()
+    assert "No space left on device" in "\n".join(said)
+    assert int(said[-1]) <= 16 * 1024 * 1024
+    other = live.run()
+    live.stop(other)
+    live.start(other)
+    live.await_state(other, "RUNNING")
+    assert live.fetch(other, "/api", token=live.token(other)).status == 200
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from notebookd.adapters.movers.movers import NAME
 from notebookd.domain.run import NotebookId
+from notebookd.ports.movers import RestoreSnapshot, TakeSnapshot
 from tests.contract.real_movers import RealWorld, real_world
 
 pytestmark = pytest.mark.engine
@@ -69,3 +71,22 @@ async def test_what_needs_no_network_has_none_and_sees_no_credentials_of_remotes
     assert "Read-only" in said
     await tar.aclose()  # type: ignore[attr-defined]
     assert await world.engine.list_containers() == []
+
+
+async def test_an_old_snapshot_comes_back_without_a_bit_that_makes_people_the_account(world: RealWorld) -> None:
+    """restic restores modes, and the filter refuses this one. What the file holds is there, for its owner alone."""
+    workspaces, fork = world.config.paths.workspaces, NotebookId("5a1c7e1e-0000-4000-8000-000000000002")
+    world.write(workspaces / NOTEBOOK, {"tool": b"#!/bin/sh", "notes": b"kept"})
+    (workspaces / NOTEBOOK / "tool").chmod(0o4755)
+    await world.movers.launch("taken", TakeSnapshot(notebook_id=NOTEBOOK), owner="alice")
+    taken = await world.over("taken")
+    assert taken is not None
+    assert taken.ok
+    work = RestoreSnapshot(notebook_id=fork, origin=NOTEBOOK, snapshot=str(taken.facts["snapshot"]))
+    await world.movers.launch("restored", work, owner="alice")
+    restored = await world.over("restored")
+    assert restored is not None
+    assert restored.ok
+    assert (workspaces / fork / "tool").read_bytes() == b"#!/bin/sh"
+    assert stat.S_IMODE((workspaces / fork / "tool").stat().st_mode) == 0o600
+    assert (workspaces / fork / "notes").read_bytes() == b"kept"

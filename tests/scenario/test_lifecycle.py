@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 
 from notebookd.domain.container import ContainerStatus
 from notebookd.domain.run import NotebookState
+from notebookd.reconciler.reconciler import ROUTE_AGAIN_S
+from notebookd.routes import find_route
 from notebookd.testing.house import World, make_world, open_house
 from tests.scenario.play import (
     ALICE,
@@ -346,3 +350,43 @@ async def test_auto_restart_goes_on_with_a_new_deadline(world: World) -> None:
         assert (later - deadline).total_seconds() >= world.policy.max_running_s
         assert container_of(world, notebook).status is ContainerStatus.RUNNING
         assert_sound(house)
+
+
+async def test_a_route_that_could_not_be_written_is_written_as_soon_as_it_can_be(world: World) -> None:
+    """Nobody wakes the notebook for it: nothing else happens to it."""
+    routes = world.config.paths.routes
+    async with open_house(world) as house:
+        notebook = await create(house)
+        (routes / f"{notebook}.json").unlink()
+        routes.rmdir()
+        await house.notebooks.stop(ALICE, notebook)
+        await house.quiet()
+        await house.notebooks.start(ALICE, notebook)
+        await house.pass_time(5)
+        assert state(house, notebook) is NotebookState.RUNNING
+        routes.mkdir()
+        await house.pass_time(ROUTE_AGAIN_S + 0.1)
+        route = find_route(routes, notebook)
+        assert route is not None
+        assert route.state == "RUNNING"
+        token = entry(house, notebook).notebook.token
+        assert token is not None
+        assert route.token_hash == sha256(token.encode()).hexdigest()
+
+
+async def test_a_route_that_could_not_be_withdrawn_goes_as_soon_as_it_can(world: World) -> None:
+    routes = world.config.paths.routes
+    async with open_house(world) as house:
+        notebook = await create(house)
+        await house.notebooks.stop(ALICE, notebook)
+        await house.quiet()
+        file = routes / f"{notebook}.json"
+        file.unlink()
+        file.mkdir()  # which unlink does not remove, as on a disk that refuses
+        await house.notebooks.delete(ALICE, notebook, force=False)
+        await house.pass_time(5)
+        assert file.exists()
+        file.rmdir()
+        file.touch()
+        await house.pass_time(ROUTE_AGAIN_S + 0.1)
+        assert not file.exists()

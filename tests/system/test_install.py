@@ -137,3 +137,13 @@ def test_manuals_and_completions_are_there(workstation: Workstation) -> None:
     words = "COMP_WORDS='notebookctl st' COMP_CWORD=1 _NOTEBOOKCTL_COMPLETE=bash_complete notebookctl"
     said = workstation.root("bash", "-c", f"source {completions} && complete -p notebookctl && {words}")
     assert "plain,start" in said
+
+
+def test_the_folders_of_editors_are_bounded(workstation: Workstation) -> None:
+    """Notebooks write there: what lies beside it has room whatever they do."""
+    root = workstation.root
+    assert workstation.show("run-notebookd-editors.mount", "ActiveState") == "active"
+    options = root("findmnt", "--noheadings", "--output", "OPTIONS", "/run/notebookd/editors").strip().split(",")
+    assert {"size=16384k", "nr_inodes=65536", "nosuid", "nodev", "noexec"} <= set(options)
+    seen = root("stat", "--format", "%a %U %G", "/run/notebookd/editors").strip()
+    assert seen == "2750 notebookd notebookd-gateway"

@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,8 +88,10 @@ def test_what_could_not_be_written_is_logged_and_tried_again(paths: Paths, caplo
     board = board_of(paths)
     shutil.rmtree(paths.routes)
     board.publish(notebook(), run(RunState.RUNNING))
-    assert "cannot publish the route" in caplog.text
+    assert not board.publish(notebook(), run(RunState.RUNNING))
+    assert caplog.text.count("cannot publish the route") == 1
     paths.routes.mkdir()
+    assert board.publish(notebook(), run(RunState.RUNNING))
     board.publish(notebook(), run(RunState.RUNNING))
     assert routes.find_route(paths.routes, NOTEBOOK_ID) is not None
 
@@ -132,3 +137,42 @@ def test_the_session_key_is_the_owners_and_the_secrets_and_not_the_tokens(paths:
     )
     assert kept not in others
     assert others[-1] is None
+
+
+def test_a_route_that_cannot_be_written_is_taken_away(paths: Paths) -> None:
+    """On a full disk a file can be made and nothing written to it. The old token must not stay good."""
+    board = board_of(paths)
+    board.publish(notebook(token="old"), run(RunState.RUNNING))
+    new = replace(notebook(), token="new")
+    with no_room():
+        assert not board.publish(new, run(RunState.RUNNING))
+    assert routes.find_route(paths.routes, NOTEBOOK_ID) is None
+    assert list(paths.routes.iterdir()) == []
+    assert board.publish(new, run(RunState.RUNNING))
+    route = routes.find_route(paths.routes, NOTEBOOK_ID)
+    assert route is not None
+    assert route.token_hash == hashlib.sha256(b"new").hexdigest()
+
+
+def test_a_route_that_cannot_be_removed_is_told(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    board = board_of(paths)
+    board.publish(notebook(), run(RunState.RUNNING))
+    file = routes.route_file(paths.routes, NOTEBOOK_ID)
+    file.unlink()
+    file.mkdir()
+    assert not board.withdraw(NOTEBOOK_ID)
+    assert not board.withdraw(NOTEBOOK_ID)
+    assert caplog.text.count("cannot withdraw") == 1
+    file.rmdir()
+    assert board.withdraw(NOTEBOOK_ID)
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Every write of a byte to a file fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
