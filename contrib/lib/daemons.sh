@@ -52,7 +52,8 @@ choose_gateway() {
 
 write_config() {
     local over=() values=("paths.state=$state" "paths.runtime=$run/run" "api.socket=$run/run/api.sock"
-        "engine.socket=$run/engine/engine.sock" "gpus.driver=$driver" "gateway.listen=$gateway")
+        "engine.socket=$run/engine/engine.sock" "gpus.driver=$driver" "gateway.listen=$gateway"
+        "images.recipes=$run/recipes")
     [[ $driver != simulated ]] || values+=("gpus.simulated=$gpus")
     [[ -z $config ]] || over=(--over "$config")
     "$python" "$lib/configure.py" "${over[@]}" "${values[@]}" >"$run/notebookd.toml.new" ||
@@ -60,6 +61,7 @@ write_config() {
     chmod 0644 "$run/notebookd.toml.new"
     mv "$run/notebookd.toml.new" "$run/notebookd.toml"
     write_catalogue
+    write_recipes
 }
 
 # What the recipes offer, as an administrator would lay it there.
@@ -70,6 +72,14 @@ write_catalogue() {
     for recipe in "${recipes[@]}"; do
         install -m 0644 "$contrib/images/$recipe/catalogue.toml" "$run/catalogue.d/$recipe.toml"
     done
+}
+
+# All recipes, for `notebookctl image build`: the account cannot read every checkout.
+write_recipes() {
+    rm -rf "$run/recipes"
+    install -d -m 0755 "$run/recipes"
+    tar -C "$contrib/images" --create . | tar -C "$run/recipes" --extract --no-same-owner
+    chmod -R go=rX "$run/recipes"
 }
 
 # as_service NAME ACCOUNT GROUP CMD ...: starts a process of its own session; its output goes to its log.
