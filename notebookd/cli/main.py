@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 from typing import Any
 
 import click
@@ -171,4 +172,12 @@ def cli(ctx: click.Context, socket: str) -> None:
 def main() -> None:
     """The entry point."""
     with guarded("notebookctl"):
-        cli.main(prog_name="notebookctl")
+        cli.main(args=[_as_utf8(word) for word in sys.argv[1:]], prog_name="notebookctl")
+
+
+def _as_utf8(word: str) -> str:
+    """An argument as it was typed, where the locale's encoding lacks letters that UTF-8 has."""
+    try:
+        return os.fsencode(word).decode() if any("\udc80" <= letter <= "\udcff" for letter in word) else word
+    except UnicodeDecodeError:
+        return word

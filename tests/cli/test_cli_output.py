@@ -158,3 +158,12 @@ def test_what_the_terminal_lacks_is_replaced(world, args, environment):
         assert done.stdout == "\u00e9t\u00e9 ?\n"
     if args[0] == "list" and environment is LATIN:
         assert "\u00e9t\u00e9 ?" in done.stdout
+
+
+def test_an_argument_in_utf8_is_understood_in_every_locale(world):
+    world.on("GET /v1/notebook", page(notebook(name="\u00e9t\u00e9")))
+    done = run(world.path, "get", "\u00e9t\u00e9".encode(), **ASCII)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = run(world.path, "get", b"\xff\xfe", **ASCII)
+    assert done.returncode in {1, 2}
+    assert "Traceback" not in done.stderr

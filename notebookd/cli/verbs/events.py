@@ -20,7 +20,7 @@ from notebookd.client import ClientError
 COLUMNS = ("ID", "AT", "ACTOR", "TYPE", "NOTEBOOK", "BEFORE", "AFTER", "NAME", "GPU", "DETAILS")
 _SHOWN = (("ID", 6), ("AT", 19), ("ACTOR", 10), ("TYPE", 18), ("NOTEBOOK", 16), ("WHAT", 0))
 _GPU_LETTERS = 12
-_OWN_COLUMN = frozenset({"gpu", "message"})
+_OWN_COLUMN = frozenset({"gpu", "message", "runState"})
 
 
 @click.command("events", cls=Verb)
