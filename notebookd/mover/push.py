@@ -22,7 +22,7 @@ from notebookd.mover.names import conflict_name, folders_of, matches_any, remote
 from notebookd.mover.obstacles import Ground, lost_words
 from notebookd.mover.rclone import Outcome, Rclone
 from notebookd.mover.report import Code, Fault, Reporter, Result, named
-from notebookd.mover.staging import CHANGED
+from notebookd.mover.staging import CHANGED, went_down_since
 from notebookd.mover.tree import Walk
 from notebookd.mover.visit import sync_disk
 from notebookd.mover.volume import Volume, digest_or_none
@@ -56,6 +56,7 @@ class _Tally:
     sent: set[str] = field(default_factory=set)
     conflicts: dict[str, str] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)
     attempts: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     undeleted: dict[str, str] = field(default_factory=dict)
@@ -82,6 +83,7 @@ class _Push:
         self._cleared: set[str] = set()
         self._excluded = job.texts("exclude")
         self._ground = Ground()
+        self._went_down = went_down_since(volume.root, job.places.boot)
 
     def run(self) -> Result:
         volume = self._volume
@@ -171,11 +173,21 @@ class _Push:
             if why := self._ground.obstacle(each.path):
                 self._tally.renamed[each.path] = why
                 each = replace(each, conflict=True, target=self._ground.another_name(each.path, self._mark))  # noqa: PLW2901
+            elif self._may_be_cut(each):
+                self._tally.cut.add(each.path)
+                each = replace(each, conflict=True)  # noqa: PLW2901
             if batch and (len(batch) >= BATCH_FILES or size + each.local.size > BATCH_BYTES):
                 break
             batch.append(each)
             size += each.local.size
         return batch
+
+    def _may_be_cut(self, upload: Upload) -> bool:
+        """Whether what is here is perhaps what the machine left of a file as it went down: then it goes beside the
+        version that is there, not over it."""
+        if upload.conflict or upload.before is None or not upload.before.size or not self._went_down:
+            return False
+        return self._volume.data.looks_cut(upload.path)
 
     def _send(self, batch: Sequence[Upload]) -> None:
         """Link, note, upload, and rename there."""
@@ -353,7 +365,12 @@ class _Push:
         if failed:
             raise _incomplete(failed)
         said = []
-        beside = {path: target for path, target in tally.conflicts.items() if path not in tally.renamed}
+        if cut := {path: target for path, target in tally.conflicts.items() if path in tally.cut}:
+            pairs = named(f"{path} -> {target}" for path, target in cut.items())
+            how = "what is here was laid beside the version at the remote"
+            said.append(f"{len(cut)} files may have been cut when the machine went down; {how}: {pairs}")
+        others = tally.conflicts.keys() - tally.renamed.keys() - tally.cut
+        beside = {path: target for path, target in tally.conflicts.items() if path in others}
         if beside:
             pairs = named(f"{path} -> {target}" for path, target in beside.items())
             how = "ours was laid beside, keep which you want"

@@ -114,7 +114,7 @@ class Rclone:
                 if name.endswith("/") and not seen.size:
                     continue  # an empty object that stands for a folder
                 path = local_name(name)
-                if path is None or seen.size < 0:
+                if path is None or seen.size < 0 or path in files:  # some remotes have a name twice
                     strange.append(name)
                 else:
                     files[path] = seen
@@ -286,6 +286,8 @@ class _Log:
         try:
             said = json.loads(line)
         except ValueError:
+            said = None
+        if not isinstance(said, dict):
             text = line.decode(errors="replace")
             self.outcome.words = text if "Failed to" in text else f"{self.outcome.words} {text}"[-2000:]
             return

@@ -72,6 +72,14 @@ def same_boot(root: Path, boot: Path) -> bool:
     return False
 
 
+def went_down_since(root: Path, boot: Path) -> bool:
+    """Whether the machine was started anew since the last pull."""
+    try:
+        return (root / "boot").read_bytes() != boot.read_bytes()
+    except FileNotFoundError:
+        return False
+
+
 def is_whole(stamp: Stamp, version: Seen) -> bool:
     """Whether a staged file is all of that version."""
     return stamp.size == version.size and stamp.mtime_ns == version.mtime_ns

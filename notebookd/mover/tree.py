@@ -28,6 +28,7 @@ _PIN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1024 * 1024
 _MAY_RUN = 0o111
+_BLOCK = 4096
 
 
 @dataclass(slots=True)
@@ -172,6 +173,21 @@ class Tree:
             if not Stamp.of(os.fstat(fd)).same_content(Stamp.of(before)):
                 raise OSError(errno.EBUSY, "changed while read", path)
             return made.hexdigest(), Stamp.of(before)
+
+    def looks_cut(self, path: str) -> bool:
+        """Whether a file is what a machine that went down leaves of one that was being written: empty, or with zeros in
+        place of its last block."""
+        try:
+            folder, name = self._folder(path)
+            fd = os.open(name, _READ, dir_fd=folder)
+        except OSError:
+            return False
+        try:
+            status = os.fstat(fd)
+            tail = os.pread(fd, _BLOCK, max(0, status.st_size - _BLOCK)) if stat.S_ISREG(status.st_mode) else b"x"
+            return not tail.strip(b"\0")
+        finally:
+            os.close(fd)
 
     def take_in(self, source: Tree, path: str, expected: Stamp | None, *, may_run_as_before: bool = False) -> Stamp:
         """Rename the private ``source``'s file of that path to the same path here, where there must be what

@@ -51,6 +51,7 @@ class CrashingWorld(World):
         self.mine: set[bytes] = set()
         self.removed: set[str] = set()
         self.rolled_back: dict[str, bytes] = {}
+        self.emptied: dict[str, bytes] = {}
         self.boots = 0
         self._boot()
 
@@ -84,6 +85,9 @@ class CrashingWorld(World):
             self.mine.add(path.read_bytes())
         if not kind.startswith(("pull", "push", "others", "crash")):
             self.rolled_back.clear()
+            self.emptied.pop(name, None)
+            if kind in {"rename", "link"}:
+                self.emptied.clear()
         if kind in {"remove", "rename"} and not path.exists():
             self.removed.add(name)
         self.note()
@@ -136,6 +140,8 @@ class CrashingWorld(World):
             now = after.get(name)
             if now is None and name not in self.lost_for_a_moment(death, name):
                 assert name in self.removed, "what nobody here deleted was deleted at the remote"
+            if now is not None and now != content and self.emptied.get(name) == now:
+                assert not content.strip(b"\0"), "what a crash left of a file went over the version that was there"
             if now is not None and now != content and self.rolled_back.get(name) == now and content in self.born:
                 newer = content in self.mine and self.born[content] > self.born.get(now, 0)
                 assert not newer, "what a crash rolled back went over the edit that was pushed before it"
@@ -174,6 +180,8 @@ class CrashingWorld(World):
         torn = chance.choice([content[: len(content) // 2], b"\0" * len(content), b""])
         if content in self.mine:
             self.mine.add(self._made(torn))
+            if not torn.strip(b"\0") and path.is_relative_to(self.volume / "data"):
+                self.emptied[str(path.relative_to(self.volume / "data"))] = torn
         path.write_bytes(torn)
         os.utime(path, ns=(0, time_ns))
 

@@ -405,3 +405,33 @@ def test_a_local_copy_whose_folder_is_gone_deletes_nothing(disk_lab: Lab) -> Non
     assert disk_lab.pull()["ok"]
     assert disk_lab.push("RWD")["ok"]
     assert disk_lab.local_files() == disk_lab.remote_files() == {name: text.encode() for name, text in FILES.items()}
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 100, b"head" + b"\0" * 5000])
+def test_what_a_machine_that_went_down_left_of_a_file_goes_beside(any_lab: Lab, left: bytes) -> None:
+    any_lab.put({"a": "good", "b": "b", "was empty": ""})
+    any_lab.pull()
+    any_lab.edit("a", left)
+    any_lab.edit("b", "edited")
+    any_lab.edit("new", left)
+    any_lab.edit("was empty", left + b"\0")
+    (any_lab.volume / "boot").write_text("an earlier one")
+    for _ in range(2):
+        said = any_lab.push("RWD")
+        assert said["ok"], said
+        there = any_lab.remote_files()
+        assert (there["a"], there["b"], there["new"], there["was empty"]) == (b"good", b"edited", left, left + b"\0")
+        assert list(conflicts_of(there).values()) == [left]
+    any_lab.edit("a", "mended")
+    assert any_lab.push("RWD")["ok"]
+    assert b"mended" in any_lab.remote_files().values()
+    any_lab.pull()
+    assert any_lab.local_files() == any_lab.remote_files()
+
+
+def test_an_empty_file_of_this_boot_is_an_edit(lab: Lab) -> None:
+    lab.put({"a": "full"})
+    lab.pull()
+    lab.edit("a", "")
+    assert lab.push()["message"] == ""
+    assert lab.remote_files() == {"a": b""}
