@@ -10,12 +10,12 @@ import os
 import pwd
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from notebookd import __version__, doctor, restore
 from notebookd.adapters.accounts import AccountQuotas
@@ -26,6 +26,7 @@ from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.gateway_activity import GatewayNotes
 from notebookd.adapters.logging import log_events, set_up_logging
+from notebookd.adapters.loop_watch import LoopWatch
 from notebookd.adapters.movers import ContainerMovers
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
@@ -60,6 +61,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+WATCH_LOOP = "NOTEBOOKD_LOOP_WATCH"
 GATEWAY_ACCOUNT = "notebookd-gateway"
 _FOLDER_MODE = 0o700
 _STARTUP_STEP_S = 5.0
@@ -85,13 +87,26 @@ def main(argv: list[str] | None = None) -> int:
     wish = parser.parse_args(words)
     try:
         set_up_logging()
-        asyncio.run(serve(lambda: load_config(wish.config)))
+        _run(serve(lambda: load_config(wish.config)))
     except NotebookdError as fault:
         print(f"notebookd: {fault.message}", file=sys.stderr)  # noqa: T201 - the last word, for whoever started it
         if fault.hint:
             print(f"hint: {fault.hint}", file=sys.stderr)  # noqa: T201 - likewise
         return 1
     return 0
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run it to its end; with ``NOTEBOOKD_LOOP_WATCH=MILLISECONDS`` what holds the loop up for so long is logged."""
+    least_ms = os.environ.get(WATCH_LOOP, "")
+    if not least_ms.isdecimal():
+        asyncio.run(serving)
+        return
+    with (
+        LoopWatch(lambda block: log.warning("the event loop was %s", block), least_s=int(least_ms) / 1000) as watch,
+        asyncio.Runner(loop_factory=watch.make_loop) as runner,
+    ):
+        runner.run(serving)
 
 
 async def serve(read_config: Callable[[], Config]) -> None:

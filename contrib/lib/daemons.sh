@@ -92,6 +92,7 @@ as_service() {
         exec </dev/null >>"$run/log/$name.log" 2>&1
         exec env -i LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 \
             ${LD_LIBRARY_PATH:+"LD_LIBRARY_PATH=$LD_LIBRARY_PATH"} ${NVML_WORLD:+"NVML_WORLD=$NVML_WORLD"} \
+            ${NOTEBOOKD_LOOP_WATCH:+"NOTEBOOKD_LOOP_WATCH=$NOTEBOOKD_LOOP_WATCH"} \
             setpriv --reuid "$service_account" --regid "$group" --init-groups setsid "$@"
     ) &
     note_service "$name" $!

@@ -7,6 +7,7 @@ each thing once; an answer is believed for a while, and given on when the next o
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import ctypes
 import grp
@@ -14,7 +15,6 @@ import logging
 import os
 import pwd
 import re
-import threading
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
@@ -212,8 +212,9 @@ class SystemDirectory:
 
     def _serve(self) -> None:
         while self._waiting and self._running < AT_ONCE:
-            self._running += 1  # a daemon thread: the end of the process waits for no directory service
-            threading.Thread(target=self._waiting.popleft(), daemon=True, name="directory").start()
+            self._running += 1
+            # Neither waited for when it begins, as threading does, nor at the end of the process.
+            _thread.start_new_thread(self._waiting.popleft(), ())
 
     def _work(self, loop: asyncio.AbstractEventLoop, lookup: _Lookup[Any]) -> None:
         """In a thread of its own."""

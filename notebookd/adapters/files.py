@@ -12,7 +12,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -117,8 +117,11 @@ class LocalFiles:
                 raise
             _write_log(path, lines)
 
-    def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
+    async def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
         """The kept output."""
+        return await asyncio.to_thread(self._read_log, notebook_id, run_id)
+
+    def _read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
         try:
             text = self._log_path(notebook_id, run_id).read_bytes().decode("utf-8", errors="replace")
         except FileNotFoundError:
@@ -131,13 +134,17 @@ class LocalFiles:
     def _log_path(self, notebook_id: NotebookId, run_id: RunId) -> Path:
         return self._paths.logs / notebook_id / f"{run_id}.log"
 
-    def usage(self, notebook_id: NotebookId) -> Usage | None:
+    async def usage(self, notebooks: Collection[NotebookId]) -> Mapping[NotebookId, Usage]:
         """Free space; what is used would take a walk, which is not for here."""
-        try:
-            space = os.statvfs(self.folders(notebook_id).workspace)
-        except OSError:
-            return None
-        return Usage(used_bytes=None, free_bytes=space.f_bavail * space.f_frsize)
+        return await asyncio.to_thread(lambda: dict(self._usages(notebooks)))
+
+    def _usages(self, notebooks: Collection[NotebookId]) -> Iterator[tuple[NotebookId, Usage]]:
+        for notebook_id in notebooks:
+            try:
+                space = os.statvfs(self.folders(notebook_id).workspace)
+            except OSError:
+                continue
+            yield notebook_id, Usage(used_bytes=None, free_bytes=space.f_bavail * space.f_frsize)
 
 
 def _remove_path(workspace: Path, path: str) -> bool:

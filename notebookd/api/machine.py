@@ -24,19 +24,19 @@ def _by_id(items: Sequence[T], call: Call, kind: str) -> T:
     raise NotFound(f"cannot get {kind} {wanted!r}: there is none of that id")
 
 
-def _flavors(call: Call) -> list[wire.Flavor]:
-    free_bytes = call.services.store.free_bytes()
+async def _flavors(call: Call) -> list[wire.Flavor]:
+    free_bytes = (await call.services.store.disk_use()).free_bytes
     return [shapes.flavor(each, free, free_bytes) for each, free in call.services.machine.flavors()]
 
 
 async def list_flavors(call: Call) -> web.Response:
     """GET /v1/capabilities/flavor."""
-    return answer(_flavors(call))
+    return answer(await _flavors(call))
 
 
 async def get_flavor(call: Call) -> web.Response:
     """GET /v1/capabilities/flavor/{id}."""
-    return answer(_by_id(_flavors(call), call, "flavor"))
+    return answer(_by_id(await _flavors(call), call, "flavor"))
 
 
 def _editors(call: Call) -> list[wire.Editor]:
@@ -73,17 +73,18 @@ async def get_framework(call: Call) -> web.Response:
     return answer(_by_id(_frameworks(call), call, "framework"))
 
 
-def _quotas(call: Call) -> wire.Quotas:
+async def _quotas(call: Call) -> wire.Quotas:
     rows = call.services.machine.flavors()
     gpus = sum(flavor.limit for flavor, _ in rows if flavor.gpu)
     cpus = sum(flavor.limit for flavor, _ in rows if not flavor.gpu)
     allowed = gpus if call.actor.admin else call.services.quota(call.actor.name).capped(gpus)
-    return wire.Quotas(resources={"CPU": cpus, "GPU": allowed}, storage=call.services.store.free_bytes())
+    free_bytes = (await call.services.store.disk_use()).free_bytes
+    return wire.Quotas(resources={"CPU": cpus, "GPU": allowed}, storage=free_bytes)
 
 
 async def quota(call: Call) -> web.Response:
     """GET /v1/capabilities/quota."""
-    return answer([_quotas(call)])
+    return answer([await _quotas(call)])
 
 
 async def me(call: Call) -> web.Response:
@@ -94,7 +95,7 @@ async def me(call: Call) -> web.Response:
             name=actor.name,
             role=str(actor.role),
             tenant=call.services.instance,
-            quotas=_quotas(call),
+            quotas=await _quotas(call),
             token_kind="app" if actor.token else wire.UNSET,
         )
     )

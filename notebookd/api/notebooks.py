@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aiohttp import web
@@ -14,22 +15,29 @@ from notebookd.api import data_shapes, shapes, wishes
 from notebookd.api.call import Call, answer, done, encoded, page_of
 from notebookd.api.command import command_line
 from notebookd.api.remembered import MEMORY, Remembered
+from notebookd.domain.run import NotebookId
 from notebookd.errors import Conflict, Forbidden, InvalidRequest
-from notebookd.ports.store import Entry
+from notebookd.ports.files import Usage
+from notebookd.ports.store import Entry, NotebookFilter
 from notebookd.service.faults import invalid
 from notebookd.service.notebooks import IdempotencyKey, entry_tag
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
-def shape(call: Call, entry: Entry) -> wire.Notebook:
+async def shape(call: Call, entry: Entry) -> wire.Notebook:
     """A notebook as it is answered."""
+    usage = await call.services.files.usage([entry.notebook.id])
+    return _shape(call, entry, usage)
+
+
+def _shape(call: Call, entry: Entry, usage: Mapping[NotebookId, Usage]) -> wire.Notebook:
     services, notebook_id = call.services, entry.notebook.id
     return shapes.notebook(
         entry,
         url=services.url_of(notebook_id),
         workspace=data_shapes.workspace(
-            services.files.usage(notebook_id),
+            usage.get(notebook_id),
             services.store.find_workspace_use(notebook_id),
             services.config.workspace.quota_bytes,
         ),
@@ -46,7 +54,7 @@ async def create(call: Call) -> web.Response:
         raise invalid("create the notebook", faults)
     spec = call.services.notebooks.check(wishes.spec_wish(body, faults), faults)
     entry = await call.services.notebooks.create(call.actor, spec, _idempotency(call, raw))
-    return answer(shape(call, entry), headers=tag_of(entry))
+    return answer(await shape(call, entry), headers=tag_of(entry))
 
 
 def _idempotency(call: Call, raw: bytes) -> IdempotencyKey | None:
@@ -65,22 +73,27 @@ def tag_of(entry: Entry) -> dict[str, str]:
 
 async def list_all(call: Call) -> web.Response:
     """GET /v1/notebook."""
-    memory, actor = call.request.app[MEMORY], call.actor
+    memory, actor, services = call.request.app[MEMORY], call.actor, call.services
     question = (call.request.path_qs, None if actor.admin else actor.name, actor.selector)
-    known = memory.find(question) or memory.keep(question, Remembered(body=wire.encode(_page(call))))
+    known = memory.find(question)
+    if known is None:
+        wish, generation = _wish(call), services.store.generation()
+        entries, total = services.store.list_entries(wish)
+        usage = await services.files.usage([entry.notebook.id for entry in entries])
+        if services.store.generation() != generation:
+            entries, total = services.store.list_entries(wish)
+        metadata = page_of(call, wish.page, wish.size, total)
+        page = wire.NotebookList(items=[_shape(call, entry, usage) for entry in entries], metadata=metadata)
+        known = memory.find(question) or memory.keep(question, Remembered(body=wire.encode(page)))
     return encoded(known.body)
 
 
-def _page(call: Call) -> wire.NotebookList:
+def _wish(call: Call) -> NotebookFilter:
     owner = None if call.actor.admin else call.actor.name
     wish = wishes.notebook_filter(call.request.query, call.services.clock.now(), owner=owner)
     if (selector := call.actor.selector) is not None:
         wish = replace(wish, labels=[*wish.labels, (selector.name, selector.value)])
-    entries, total = call.services.store.list_entries(wish)
-    return wire.NotebookList(
-        items=[shape(call, entry) for entry in entries],
-        metadata=page_of(call, wish.page, wish.size, total),
-    )
+    return wish
 
 
 async def get(call: Call) -> web.Response:
@@ -88,12 +101,14 @@ async def get(call: Call) -> web.Response:
     memory, question = call.request.app[MEMORY], call.request.match_info["id"]
     known = memory.find(question)
     if known is None or not call.actor.may_see(known.owner, known.labels or {}):
-        known = memory.keep(question, _remembered(call, call.entry("get")))
+        usage = await call.services.files.usage([call.entry("get").notebook.id])
+        memory.find(question)  # time has passed
+        known = memory.keep(question, _remembered(call, call.entry("get"), usage))
     return encoded(known.body, headers=known.headers)
 
 
-def _remembered(call: Call, entry: Entry) -> Remembered:
-    body = wire.encode(shape(call, entry))
+def _remembered(call: Call, entry: Entry, usage: Mapping[NotebookId, Usage]) -> Remembered:
+    body = wire.encode(_shape(call, entry, usage))
     return Remembered(body=body, headers=tag_of(entry), owner=entry.notebook.owner, labels=entry.notebook.spec.labels)
 
 
@@ -206,7 +221,7 @@ async def why(call: Call) -> web.Response:
     entry = call.entry("explain")
     reasons = call.services.reasons
     row = next((row for row in call.services.machine.queue() if row.entry.run.id == entry.run.id), None)
-    shaped = shape(call, entry)
+    shaped = await shape(call, entry)
     return answer(
         wire.Why(
             notebook=entry.notebook.id,

@@ -86,7 +86,7 @@ async def _output(
             return
         except ContainerMissing:
             pass
-    kept = services.files.read_log(entry.notebook.id, entry.run.id)
+    kept = await services.files.read_log(entry.notebook.id, entry.run.id)
     kept = [line for line in kept if since is None or line.at >= since]
     for line in kept[len(kept) - tail :] if tail is not None and tail < len(kept) else kept:
         yield line

@@ -67,7 +67,7 @@ async def get_backup(call: Call) -> web.Response:
 async def fork(call: Call) -> web.Response:
     """POST /v1/notebook/{id}/backup/{bid}/fork."""
     entry = await call.services.snapshots.fork(call.actor, call.notebook_id, call.request.match_info["bid"])
-    return answer(shape(call, entry), headers=tag_of(entry))
+    return answer(await shape(call, entry), headers=tag_of(entry))
 
 
 async def check_backups(call: Call) -> web.Response:

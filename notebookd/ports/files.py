@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -72,10 +72,10 @@ class Files(Protocol):
         """Keep a container's output beyond the container."""
         ...
 
-    def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
+    async def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
         """The kept output, oldest first; empty when none was kept."""
         ...
 
-    def usage(self, notebook_id: NotebookId) -> Usage | None:
-        """How full the workspace is; None before it was made."""
+    async def usage(self, notebooks: Collection[NotebookId]) -> Mapping[NotebookId, Usage]:
+        """How full workspaces are; one that was not made is left out. A file system may take its time to say so."""
         ...

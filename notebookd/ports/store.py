@@ -61,10 +61,12 @@ class Entry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskUse:
     """What the store takes on the disk: the database with its log, and the reserve beside it, 0 when it was given
-    up."""
+    up. And what is left there: bytes, and how many more files can be made (None where nothing bounds them)."""
 
     database_bytes: int
     ballast_bytes: int
+    free_bytes: int
+    free_inodes: int | None
 
 
 class Reader(AccountReader, LedgerReader, ShelfReader, TokenReader, Protocol):
@@ -201,14 +203,6 @@ class Store(Reader, Protocol):
         nothing but the reader that it is given."""
         ...
 
-    def disk_use(self) -> DiskUse:
-        """What the store takes on the disk."""
-        ...
-
-    def free_bytes(self) -> int:
-        """Free space where the database lies."""
-        ...
-
-    def free_inodes(self) -> int | None:
-        """How many more files can be made there; None where nothing bounds them."""
+    async def disk_use(self) -> DiskUse:
+        """What the store takes on the disk, and what is left. A file system may take its time to say so."""
         ...

@@ -9,7 +9,7 @@ from notebookd.domain.notebook import ResourceRequest
 from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.domain.run import NotebookId
 from notebookd.errors import QuotaExceeded, StoreUnavailable
-from notebookd.ports.store import Store
+from notebookd.ports.store import DiskUse, Store
 from notebookd.reconciler.allocation import QuotaBook
 from notebookd.reconciler.metering import Meter
 from notebookd.service.usage import spent_gpu_minutes
@@ -47,16 +47,20 @@ class Allowance:
         if fault:
             raise QuotaExceeded(f"cannot {verb}: {fault}", hint="delete one that you no longer need")
 
-    def require_room(self, verb: str) -> None:
+    async def require_room(self, verb: str) -> None:
         """Raise StoreUnavailable where the disk is nearly full."""
-        free = self._store.free_bytes()
+        self.require_room_of(await self._store.disk_use(), verb)
+
+    def require_room_of(self, disk: DiskUse, verb: str) -> None:
+        """The same of a disk that was looked at before: in a transaction nothing is waited for."""
+        free = disk.free_bytes
         if free < self.min_free_bytes:
             raise StoreUnavailable(
                 f"cannot {verb}: {readable_size(free)} of disk are free, less than the "
                 f"{readable_size(self.min_free_bytes)} that are kept",
                 hint="free some disk space",
             )
-        inodes = self._store.free_inodes()
+        inodes = disk.free_inodes
         if inodes is not None and inodes < self.min_free_inodes:
             raise StoreUnavailable(
                 f"cannot {verb}: {inodes} inodes of the disk are free, less than the {self.min_free_inodes} that are "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -88,7 +88,7 @@ class Images:
         recipes: Recipes,
         catalogue: Catalogue,
         *,
-        require_room: Callable[[str], None],
+        require_room: Callable[[str], Awaitable[None]],
     ) -> None:
         self.catalogue = catalogue
         self._store = store
@@ -171,7 +171,7 @@ class Images:
                 image = await self._get(order.name, "prepare")
                 names, steps = (image.digest,), self._prepare(image)
         if order.action != "prepare":
-            self._require_room(f"{order.action} {order.name}")
+            await self._require_room(f"{order.action} {order.name}")
         with self._alone(names, order.action):
             async with aclosing(steps):  # type: ignore[type-var]
                 yield Work(names=names, steps=steps)

@@ -145,11 +145,12 @@ class Notebooks:
         selector makes gets that label."""
         spec = labelled_for(actor, spec, "create the notebook")
         self.starts.require_rights(actor, spec.volumes, "create the notebook")
+        disk = await self._store.disk_use()
         async with self._store.transaction() as tx:
             known = self._find_answer(actor, idempotency)
             if known is not None:
                 return known
-            self.allowance.require_room("create the notebook")
+            self.allowance.require_room_of(disk, "create the notebook")
             self.allowance.require_gpus(actor, spec.resources, "create the notebook")
             self.allowance.require_minutes(actor, spec.resources, "create the notebook")
             self.allowance.require_another(actor, "create the notebook")
@@ -189,7 +190,7 @@ class Notebooks:
     async def start(self, actor: Actor, notebook_id: NotebookId, *, discard: bool = False) -> None:
         """Start a stopped notebook as a new run; with ``discard`` also one whose data could not be carried back, which
         is given up."""
-        self.allowance.require_room(f"start notebook {notebook_id}")
+        await self.allowance.require_room(f"start notebook {notebook_id}")
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "start")
             state = entry_state(entry)

@@ -16,7 +16,7 @@ from notebookd.domain.gpu import GpuState
 from notebookd.domain.run import NotebookState
 from notebookd.domain.syncing import SyncState
 from notebookd.ports.clock import Clock
-from notebookd.ports.store import Reader, Store
+from notebookd.ports.store import DiskUse, Reader, Store
 from notebookd.ports.telemetry import Family
 from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.reconciler import Reconciler
@@ -60,7 +60,7 @@ class Readings:
             *self._notebooks(),
             *_gpus(board),
             *self._data(totals),
-            *self._database(),
+            *self._database(await self._store.disk_use()),
             _one("notebookd_billed_minutes_total", "Minutes billed, of all time", totals.minutes, kind="counter"),
             _one("notebookd_engine_up", "Whether the engine answered the last survey", self._reconciler.engine_answers),
         ]
@@ -106,12 +106,11 @@ class Readings:
         yield _one("notebookd_snapshots", "Snapshots of workspaces", totals.snapshots)
         yield _one("notebookd_snapshot_bytes", "What the workspaces in them took", totals.snapshot_bytes)
 
-    def _database(self) -> Iterable[Family]:
-        disk = self._store.disk_use()
+    def _database(self, disk: DiskUse) -> Iterable[Family]:
         yield _one("notebookd_database_bytes", "The database, its log included", disk.database_bytes)
         yield _one("notebookd_ballast_bytes", "The reserve beside it; 0 when it was given up", disk.ballast_bytes)
-        yield _one("notebookd_disk_free_bytes", "Free space where it lies", self._store.free_bytes())
-        if (inodes := self._store.free_inodes()) is not None:
+        yield _one("notebookd_disk_free_bytes", "Free space where it lies", disk.free_bytes)
+        if (inodes := disk.free_inodes) is not None:
             yield _one("notebookd_disk_free_inodes", "How many more files can be made there", inodes)
         yield _one("notebookd_events_total", "Events, of all time", self._store.last_event_id(), kind="counter")
 

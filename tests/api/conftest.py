@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,23 @@ from tests.api.caller import Api, open_api
 from tests.api.fuzzing import Tally
 from tests.api.people import People, invent_people
 from tests.figures import Rows
+from tests.loops import TOPIC, Seen
+
+_seen = Seen()
+_watch = _seen.watch()
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Every loop of this tier is watched."""
+    return {"watched": _watch.make_loop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watched(figures: dict[str, Rows]) -> Iterator[None]:
+    """What held the loop up goes into the summary."""
+    with _watch:
+        yield
+    figures.setdefault(TOPIC, {})["API tier, in one process with its tests"] = _seen.line()
 
 
 @pytest.fixture(scope="session")

@@ -137,7 +137,7 @@ async def test_the_store_shows_its_size_and_its_reserve(api: Api) -> None:
     assert figures.get("notebookd_database_bytes") > 100_000
     assert figures.get("notebookd_ballast_bytes") == 4096
     assert figures.get("notebookd_disk_free_bytes") > 0
-    bounded = api.house.store.free_inodes() is not None
+    bounded = (await api.house.store.disk_use()).free_inodes is not None
     assert [each > 0 for each in figures.every("notebookd_disk_free_inodes")] == [True] * bounded
 
 

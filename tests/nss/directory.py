@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -97,6 +98,12 @@ class Daemon:
         status, text = json.loads(said)
         return Said(status=status, body=json.loads(text) if text else None, took_s=time.monotonic() - begun)
 
+    def blocks(self) -> list[tuple[int, str]]:
+        """What held the event loop up since it was ready: milliseconds without the wait for a CPU, and the words."""
+        served = (self.folder / "log").read_text().partition(" serves ")[2]
+        found = re.findall(r"(the event loop was held up for (\d+) ms \((\d+) ms for a CPU\).*)", served)
+        return sorted(((int(all_ms) - int(cpu_ms), words) for words, all_ms, cpu_ms in found), reverse=True)
+
     async def listen(self) -> None:
         """Note when it says that it is alive."""
         while True:
@@ -135,6 +142,7 @@ async def open_daemon(folder: Path, library: Path, config: str, *world: str | by
             "NSS_WORLD": str(folder / "world"),
             "NOTIFY_SOCKET": str(folder / "notify"),
             "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6)),
+            "NOTEBOOKD_LOOP_WATCH": "20",
         }
         with (folder / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(

@@ -2,7 +2,8 @@
 // The calls by which a process looks accounts up (getpwnam_r and its like), in front of those of the C library. The file
 // that NSS_WORLD names is read at every call; its lines are
 //
-//   slow <key> <milliseconds>      a lookup of that name or number (or of any: *) takes so long
+//   slow <key> <milliseconds>      a lookup of that name or number (or of any: *) takes so long; the key statvfs is for
+//                                  the call of that name, as on a network's file system
 //   user <uid> <gid> <name>        there is an account; the name is the rest of the line, any bytes
 //   group <gid> <uids> <name>      there is a group of these uids (commas between them, - for none)
 //
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -150,6 +152,16 @@ int getgrgid_r(gid_t gid, struct group *into, char *buffer, size_t size, struct 
   int found = find_group(NULL, gid, into, buffer, size);
   ANSWER(found, into, result)
   return REAL(getgrgid_r)(gid, into, buffer, size, result);
+}
+
+int statvfs64(const char *path, struct statvfs64 *into) {
+  dawdle("statvfs");
+  return REAL(statvfs64)(path, into);
+}
+
+int statvfs(const char *path, struct statvfs *into) {
+  dawdle("statvfs");
+  return REAL(statvfs)(path, into);
 }
 
 // Whether a number stands in a list of them.

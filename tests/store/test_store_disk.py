@@ -46,7 +46,7 @@ async def test_on_a_full_disk_the_ballast_goes_and_a_stop_commits(small_disk: Pa
         runs = await running(store)
         assert (small_disk / "ballast").stat().st_size == BALLAST
         fill(small_disk)
-        assert store.free_bytes() == 0
+        assert (await store.disk_use()).free_bytes == 0
         async with store.transaction() as tx:
             stopping = await tx.put_run(end(runs, STOPPED_BY_ALICE, after(60)))
             await tx.append(Event(type="notebook.state", at=NOW))
@@ -54,7 +54,7 @@ async def test_on_a_full_disk_the_ballast_goes_and_a_stop_commits(small_disk: Pa
         entry = store.find_entry(NOTEBOOK_ID)
         assert entry is not None
         assert entry.run == stopping
-        assert store.free_bytes() < 2 * BALLAST, "little enough for the service to refuse a start"
+        assert (await store.disk_use()).free_bytes < 2 * BALLAST, "little enough for the service to refuse a start"
 
 
 async def test_a_disk_that_fills_under_a_transaction_is_unavailable_once(small_disk: Path) -> None:

@@ -54,7 +54,7 @@ async def test_without_an_inode_it_commits_and_opens_again_and_again(few_inodes:
             await tx.put_notebook(notebook())
             running = await tx.put_run(run(RunState.RUNNING))
         use_up(few_inodes)
-        assert store.free_inodes() == 0
+        assert (await store.disk_use()).free_inodes == 0
         async with store.transaction() as tx:
             await tx.put_run(end(running, STOPPED_BY_ALICE, after(60)))
     for _ in range(3):
@@ -122,7 +122,7 @@ async def test_the_last_log_is_kept_in_what_the_reserve_held(few_inodes: Path) -
         yield LogLine(at=NOW, stream="stdout", content="last words")
 
     await files.keep_log(NOTEBOOK_ID, RunId("r1"), lines())
-    assert [each.content for each in files.read_log(NOTEBOOK_ID, RunId("r1"))] == ["last words"]
+    assert [each.content for each in await files.read_log(NOTEBOOK_ID, RunId("r1"))] == ["last words"]
 
 
 @pytest.mark.parametrize("lack", ["inodes", "bytes"])

@@ -146,9 +146,9 @@ async def test_removing_takes_everything_and_nothing_beyond_links(files: LocalFi
         await files.remove(NOTEBOOK_ID)
         assert not folders.workspace.exists()
         assert not folders.editor.exists()
-        assert files.read_log(NOTEBOOK_ID, RUN_ID) == []
+        assert await files.read_log(NOTEBOOK_ID, RUN_ID) == []
         assert (outside / "kept").exists()
-    assert files.usage(NOTEBOOK_ID) is None
+    assert await files.usage([NOTEBOOK_ID]) == {}
 
 
 async def test_workspace_deeper_than_any_stack_is_removed(files: LocalFiles) -> None:
@@ -237,7 +237,7 @@ async def test_a_log_is_kept_once_and_comes_back(files: LocalFiles) -> None:
     said = ("hello", "", "two  words ", "ünï", "tab\tand\x0bmore\x85\u2028")
     await files.keep_log(NOTEBOOK_ID, RUN_ID, lines(*said))
     await files.keep_log(NOTEBOOK_ID, RUN_ID, lines("later"))
-    kept = files.read_log(NOTEBOOK_ID, RUN_ID)
+    kept = await files.read_log(NOTEBOOK_ID, RUN_ID)
     assert tuple(line.content for line in kept) == said
     assert [(line.at, line.stream) for line in kept][:2] == [(after(0), "stdout"), (after(1), "stderr")]
 
@@ -245,7 +245,7 @@ async def test_a_log_is_kept_once_and_comes_back(files: LocalFiles) -> None:
 @pytest.mark.parametrize("content", ["10%\r20%\r100%", "done\r", "\r"])
 async def test_a_progress_bar_comes_back_as_one_line(files: LocalFiles, content: str) -> None:
     await files.keep_log(NOTEBOOK_ID, RUN_ID, lines("before", content, "after"))
-    assert [line.content for line in files.read_log(NOTEBOOK_ID, RUN_ID)] == ["before", content, "after"]
+    assert [line.content for line in await files.read_log(NOTEBOOK_ID, RUN_ID)] == ["before", content, "after"]
 
 
 async def test_a_log_that_broke_off_is_not_kept(files: LocalFiles) -> None:
@@ -255,17 +255,17 @@ async def test_a_log_that_broke_off_is_not_kept(files: LocalFiles) -> None:
 
     with pytest.raises(ConnectionError):
         await files.keep_log(NOTEBOOK_ID, RUN_ID, breaks())
-    assert files.read_log(NOTEBOOK_ID, RUN_ID) == []
+    assert await files.read_log(NOTEBOOK_ID, RUN_ID) == []
     await files.keep_log(NOTEBOOK_ID, RUN_ID, lines("whole"))
-    assert [line.content for line in files.read_log(NOTEBOOK_ID, RUN_ID)] == ["whole"]
+    assert [line.content for line in await files.read_log(NOTEBOOK_ID, RUN_ID)] == ["whole"]
 
 
 async def test_there_is_no_log_before_one_was_kept(files: LocalFiles) -> None:
-    assert files.read_log(NOTEBOOK_ID, RunId("none")) == []
+    assert await files.read_log(NOTEBOOK_ID, RunId("none")) == []
 
 
 async def test_free_space_is_known_of_a_workspace(files: LocalFiles) -> None:
     await files.prepare(NOTEBOOK_ID, made=False)
-    usage = files.usage(NOTEBOOK_ID)
+    usage = (await files.usage([NOTEBOOK_ID]))[NOTEBOOK_ID]
     assert usage is not None
     assert usage.free_bytes > 0

@@ -13,11 +13,13 @@ from notebookd.ports.store import DiskUse
 
 
 def disk_use(database: Path, ballast: Ballast) -> DiskUse:
-    """Of the database, its log and the reserve."""
+    """Of the database, its log and the reserve, and what is left beside them."""
     files = (database, database.with_name(database.name + "-wal"))
     return DiskUse(
         database_bytes=sum(each.stat().st_size for each in files if each.exists()),
         ballast_bytes=ballast.held_bytes(),
+        free_bytes=free_bytes(database),
+        free_inodes=free_inodes(database.parent),
     )
 
 

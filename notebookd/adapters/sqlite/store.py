@@ -25,12 +25,12 @@ from notebookd.adapters.sqlite.accounts import AccountReads
 from notebookd.adapters.sqlite.ballast import Ballast
 from notebookd.adapters.sqlite.commits import GroupCommit, one_piece
 from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
-from notebookd.adapters.sqlite.disk import disk_use, free_bytes, short_of, unopened
+from notebookd.adapters.sqlite.disk import disk_use, short_of, unopened
 from notebookd.adapters.sqlite.history import HistoryReads
 from notebookd.adapters.sqlite.ledger import LedgerReads
 from notebookd.adapters.sqlite.schema import load_queries, migrate
 from notebookd.adapters.sqlite.shelf import ShelfReads
-from notebookd.adapters.sqlite.spares import Spares, free_inodes
+from notebookd.adapters.sqlite.spares import Spares
 from notebookd.adapters.sqlite.tokens import TokenReads
 from notebookd.adapters.sqlite.writes import BUSY_MS, SqliteTransaction, Writer
 from notebookd.domain.gpu import GpuMarks, Lease
@@ -307,21 +307,13 @@ class SqliteStore(SqliteReader):
         """Read in a thread, on a connection of its own."""
         return await asyncio.to_thread(_report, self._path, self._sql, read)
 
-    def disk_use(self) -> DiskUse:
-        """Of the database, its log and the reserve."""
-        return disk_use(self._path, self._ballast)
+    async def disk_use(self) -> DiskUse:
+        """Of the database, its log and the reserve, and what is left beside them."""
+        return await asyncio.to_thread(disk_use, self._path, self._ballast)
 
     def give_up_reserve(self) -> bool:
         """Give up the inodes that are held, for a file that cannot be made without; whether there were any."""
         return self._spares.drop()
-
-    def free_bytes(self) -> int:
-        """Free space where the database lies."""
-        return free_bytes(self._path)
-
-    def free_inodes(self) -> int | None:
-        """How many more files can be made beside the database."""
-        return free_inodes(self._path.parent)
 
 
 async def _open(path: Path, now: datetime, at_work: Callable[[], None]) -> tuple[Writer, sqlite3.Connection]:
