@@ -50,6 +50,7 @@ from notebookd.service.gpus import GpuBoard
 from notebookd.service.images import Images
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
+from notebookd.service.notices import Notices
 from notebookd.service.readings import Readings
 from notebookd.service.snapshots import Snapshots
 from notebookd.service.starts import Starts
@@ -96,6 +97,7 @@ class Assembly:
     """A notebookd, put together and not running yet."""
 
     services: Services
+    notices: Notices
     reconciler: Reconciler
     inventory: Inventory
     summary: Callable[[], str]
@@ -157,6 +159,7 @@ async def assemble(parts: Parts) -> Assembly:
     services = _services(parts, rooms)
     return Assembly(
         services=services,
+        notices=Notices(parts.store, parts.routes, rooms.machine, services.reasons, parts.clock),
         reconciler=rooms.reconciler,
         inventory=inventory,
         summary=rooms.machine.summary,

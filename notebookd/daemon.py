@@ -130,6 +130,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
             serving = tasks.create_task(assembly.reconciler.run(), name="reconciler")
             telling = tasks.create_task(log_events(store), name="log")
             enrolling = tasks.create_task(assembly.services.accounts.enrol(), name="enrol")
+            noticing = tasks.create_task(assembly.notices.run(), name="notices")
             reload = Reload(config, read_config, assembly.reload)
             listening = tasks.create_task(_reload_when(reloading, reload, notifier, assembly), name="reload")
             notifier.ready(assembly.summary())
@@ -138,6 +139,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
             notifier.stopping()
             serving.cancel()
             telling.cancel()
+            noticing.cancel()
             enrolling.cancel()
             listening.cancel()
 

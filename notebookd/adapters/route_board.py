@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from msgspec.structs import replace
 
 from notebookd import routes
 from notebookd.config import Paths
@@ -27,10 +29,11 @@ class RouteFiles:
         self._uid_of = uid_of
         self._written: dict[NotebookId, routes.Route] = {}
         self._failing: set[NotebookId] = set()
+        self._words: Mapping[NotebookId, str] = {}
 
     def publish(self, notebook: Notebook, run: Run) -> bool:
         """Write the route if it says something new; on a full disk a file can still be removed."""
-        route = _route(notebook, run, self._uid_of(notebook.owner))
+        route = _route(notebook, run, self._uid_of(notebook.owner), self._words)
         if self._written.get(notebook.id) == route:
             return True
         try:
@@ -43,6 +46,21 @@ class RouteFiles:
         self._written[notebook.id] = route
         self._failing.discard(notebook.id)
         return True
+
+    def tell(self, words: Mapping[NotebookId, str]) -> None:
+        """Write the routes of those that start anew. One that cannot be written stays: it lets nobody else in."""
+        self._words = words
+        for notebook_id, said in words.items():
+            route = self._written.get(notebook_id)
+            if route is None or route.state != NotebookState.STARTING or route.reason == said:
+                continue
+            told = replace(route, reason=said)
+            try:
+                routes.write_route(self._routes, told)
+            except OSError as fault:
+                self._failed(notebook_id, "publish", fault)
+            else:
+                self._written[notebook_id] = told
 
     def _take_away(self, notebook_id: NotebookId) -> None:
         self._written.pop(notebook_id, None)
@@ -74,7 +92,7 @@ class RouteFiles:
         return True
 
 
-def _route(notebook: Notebook, run: Run, owner_uid: int | None) -> routes.Route:
+def _route(notebook: Notebook, run: Run, owner_uid: int | None, words: Mapping[NotebookId, str]) -> routes.Route:
     state = notebook_state(run.state, deleting=notebook.deleting_at is not None)
     hashed = hashlib.sha256(notebook.token.encode()).hexdigest() if notebook.token and state in _OPEN else None
     return routes.Route(
@@ -86,8 +104,12 @@ def _route(notebook: Notebook, run: Run, owner_uid: int | None) -> routes.Route:
         unsecure_http=notebook.spec.unsecure_http,
         token_hash=hashed,
         session_key=None if notebook.deleting_at else _session_key(notebook, owner_uid) or hashed,
-        reason=run.outcome.message if run.outcome and run.state in FINAL else "",
+        reason=_reason(run, words.get(notebook.id, "") if state is NotebookState.STARTING else ""),
     )
+
+
+def _reason(run: Run, words: str) -> str:
+    return run.outcome.message if run.outcome and run.state in FINAL else words
 
 
 def _session_key(notebook: Notebook, owner_uid: int | None) -> str | None:

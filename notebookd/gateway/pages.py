@@ -41,6 +41,10 @@ HEADERS: Final = {
 STARTING: Final = frozenset({"STARTING", "RESTARTING"})
 STOPPING: Final = frozenset({"STOPPING", "DELETING"})
 
+_ELSEWHERE: Final = "Each start makes a new token; notebookctl url prints the address that carries it."
+_SIGNED_IN: Final = (
+    "A browser that is signed in stays so: reload this page then. notebookctl url prints the new address."
+)
 _STARTING_REFRESH_S: Final = 2
 _STOPPING_REFRESH_S: Final = 5
 
@@ -95,7 +99,8 @@ def state(route: Route, *, proven: bool) -> Page:
     subject = f"Notebook {_shown(name)}"
     reason = _soft(route.reason) if proven and route.reason else ""
     if route.state in STARTING:
-        body = _text("This page goes on to the editor by itself as soon as it answers.") + reason
+        waits = _text(route.reason) if proven and route.reason else ""
+        body = waits + _soft("This page goes on to the editor by itself as soon as it answers.")
         return _page(503, f"{subject} is starting", body, refresh_s=_STARTING_REFRESH_S)
     if route.state in STOPPING:
         body = _text("What it has to save is being saved.") + reason
@@ -103,7 +108,7 @@ def state(route: Route, *, proven: bool) -> Page:
     body = (
         _text("Its workspace is kept. Start it with:")
         + _command(f"notebookctl start {name}")
-        + _soft("Each start makes a new token; notebookctl url prints the address that carries it.")
+        + _soft(_SIGNED_IN if proven else _ELSEWHERE)
         + reason
     )
     return _page(503, f"{subject} is stopped", body)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from notebookd.domain.notebook import Notebook
@@ -15,6 +16,10 @@ class RouteBoard(Protocol):
     def publish(self, notebook: Notebook, run: Run) -> bool:
         """Make the notebook's route say what is true now; False when it could not be written. Then there is none, so
         that no old token stays good: call again until it is True."""
+        ...
+
+    def tell(self, words: Mapping[NotebookId, str]) -> None:
+        """Say of notebooks that start what they wait for. Those that are not named start, or do not wait any more."""
         ...
 
     def list_published(self) -> list[NotebookId]:

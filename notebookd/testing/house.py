@@ -35,6 +35,7 @@ from notebookd.domain.resources import GIB, HostCompute
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.reconciler import Reconciler
 from notebookd.service.notebooks import Notebooks
+from notebookd.service.notices import Notices
 from notebookd.testing.activity import FakeTraffic
 from notebookd.testing.clock import FakeClock
 from notebookd.testing.crashing import Crash, CrashingStore, Turnstile, stepped
@@ -103,6 +104,7 @@ class House:
     world: World
     store: CrashingStore
     services: Services
+    notices: Notices
     reconciler: Reconciler
     inventory: Inventory
     turnstile: Turnstile
@@ -194,6 +196,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
         world=world,
         store=store,
         services=assembly.services,
+        notices=assembly.notices,
         reconciler=assembly.reconciler,
         inventory=assembly.inventory,
         turnstile=gate,

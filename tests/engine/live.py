@@ -221,13 +221,22 @@ class Machine:
         return done.stdout
 
     def fetch(
-        self, notebook: str, path: str = "/api", *, token: str | None = None, method: str = "GET", body: str = ""
+        self,
+        notebook: str,
+        path: str = "/api",
+        *,
+        token: str | None = None,
+        cookie: str = "",
+        method: str = "GET",
+        body: str = "",
     ) -> Answer:
         """A request through the gateway."""
         connection = http.client.HTTPConnection(*self.gateway, timeout=20)
         headers = {"Host": f"{notebook}.localhost:{self.gateway[1]}"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        if cookie:
+            headers["Cookie"] = cookie
         try:
             connection.request(method, path, body or None, headers)
             response = connection.getresponse()

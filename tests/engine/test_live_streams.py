@@ -167,6 +167,7 @@ def test_a_start_gives_a_new_token_and_the_old_one_dies(live: Machine) -> None:
     session = live.fetch(notebook, f"/lab?token={old}")
     assert session.status == 303
     assert old not in str(session.headers)
+    cookie = session.headers["Set-Cookie"].partition(";")[0]
     live.stop(notebook)
     assert live.fetch(notebook, token=old).status in {401, 403, 503}
     live.start(notebook)
@@ -175,6 +176,11 @@ def test_a_start_gives_a_new_token_and_the_old_one_dies(live: Machine) -> None:
     assert live.fetch(notebook, token=old).status == 403
     assert live.fetch(notebook, f"/api?token={old}").status == 403
     assert live.fetch(notebook, token=new).status == 200
+    assert live.fetch(notebook, cookie=cookie).status == 200, "who was signed in still is"
+    renewed = live.client.renew_access(notebook).value.token
+    eventually(lambda: live.fetch(notebook, token=renewed).status, lambda status: status == 200, within_s=10)
+    assert live.fetch(notebook, cookie=cookie).status == 403
+    assert live.fetch(notebook, token=new).status == 403
 
 
 def test_the_token_of_one_notebook_opens_no_other(live: Machine) -> None:

@@ -20,6 +20,7 @@ async def test_owner_of_a_starting_notebook_is_taken_along(deck: Deck, editor: T
         assert answer.headers["Retry-After"] == "2"
         page = await answer.text()
     assert "alices-book is starting" in page
+    assert "<p>because</p>" in page
     assert '<meta http-equiv="refresh" content="2">' in page
     assert editor.seen == []
     deck.publish()
