@@ -84,7 +84,8 @@ def main(argv: list[str] | None = None) -> int:
     if words and words[0] in tools:
         with guarded("notebookd"):
             return tools[words[0]](words[1:])
-    wish = parser.parse_args(words)
+    with guarded("notebookd"):
+        wish = parser.parse_args(words)
     try:
         set_up_logging()
         _run(serve(lambda: load_config(wish.config)))

@@ -167,3 +167,11 @@ def test_an_argument_in_utf8_is_understood_in_every_locale(world):
     done = run(world.path, "get", b"\xff\xfe", **ASCII)
     assert done.returncode in {1, 2}
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["check-config"], ["--help"], ["doctor", "--help"]], ids=" ".join)
+def test_the_daemons_program_ends_likewise(words):
+    program = [sys.executable, "-c", "import sys; from notebookd.daemon import main; sys.exit(main())"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*program, *words], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, FULL.replace("notebookctl", "notebookd").encode())
