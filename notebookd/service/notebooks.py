@@ -141,8 +141,8 @@ class Notebooks:
         *,
         origin: Origin | None = None,
     ) -> Entry:
-        """Make a notebook and start it. A known idempotency key gives the notebook that it made. What a token with a
-        selector makes gets that label."""
+        """Make a notebook and start it. A known idempotency key gives the notebook that it made, as long as the actor
+        may see it. What a token with a selector makes gets that label."""
         spec = labelled_for(actor, spec, "create the notebook")
         self.starts.require_rights(actor, spec.volumes, "create the notebook")
         disk = await self._store.disk_use()
@@ -183,8 +183,9 @@ class Notebooks:
         if digest != idempotency.digest:
             raise Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: it stood for another request")
         entry = self._store.find_entry(notebook_id)
-        if entry is None:
-            raise Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: the notebook that it made was deleted")
+        if entry is None or not actor.may_see(entry.notebook.owner, entry.notebook.spec.labels):
+            said = "the notebook that it made was deleted, or you may not see it any more"
+            raise Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: {said}")
         return entry
 
     async def start(self, actor: Actor, notebook_id: NotebookId, *, discard: bool = False) -> None:

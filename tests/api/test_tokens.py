@@ -385,6 +385,27 @@ async def test_idempotency_keys_of_others_give_it_nothing(two: Two) -> None:
     assert own.body["id"] == again.body["id"] != owners.body["id"]
 
 
+async def test_what_may_not_be_seen_any_more_is_not_answered_however_it_was_asked_before(two: Two) -> None:
+    """Neither by a repeated request nor by an answer that is remembered."""
+    wish = {**CPU, "labels": {"team": "vision"}, "envVars": [{"name": "KEY", "value": "a-secret"}]}
+    key = {"Idempotency-Key": "once"}
+    made = await ask(two.api, two.token, "POST", "/v1/notebook", wish, **key)
+    assert "a-secret" in str(made.body)
+    path = f"/v1/notebook/{made.body['id']}"
+    before = [(await ask(two.api, two.token, "GET", each)).body for each in (path, "/v1/notebook", f"{path}/receipt")]
+    assert all(made.body["id"] in str(each) for each in before)
+    relabelled = await two.api.call("PUT", f"{path}/label", {"name": "team", "value": "speech"})
+    assert relabelled.status == 204
+    again = await ask(two.api, two.token, "POST", "/v1/notebook", wish, **key)
+    assert (again.status, again.code) == (409, "conflict")
+    assert "a-secret" not in str(again.body)
+    after = [await ask(two.api, two.token, "GET", each) for each in (path, "/v1/notebook", f"{path}/receipt")]
+    assert [each.status for each in after] == [404, 200, 404]
+    assert all(made.body["id"] not in str(each.body) or each.status == 404 for each in after)
+    assert not any("a-secret" in str(each.body) for each in after)
+    assert (await two.api.call("GET", path)).status == 200
+
+
 # whose it is
 
 
