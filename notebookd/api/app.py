@@ -31,6 +31,7 @@ from notebookd.api.errors import map_errors
 from notebookd.api.peers import Callers, PeerPolicy, refuse_browsers, require
 from notebookd.api.remembered import MEMORY, Memory
 from notebookd.api.route import UPGRADE, Media, Route
+from notebookd.api.turns import TURNS, Turns
 
 _READER, _MEMBER, _PERSON, _ADMIN = Access.READER, Access.MEMBER, Access.PERSON, Access.ADMIN
 
@@ -182,6 +183,7 @@ def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = Fals
     app = web.Application(middlewares=[watch.begin, map_errors], client_max_size=MAX_BODY)
     app[about.SERVED] = about.Served(ROUTES, services.version)
     app[MEMORY] = Memory(services.store, services.clock)
+    app[TURNS] = Turns(services.clock)
     app.on_response_prepare.extend((_never_stored, watch.stop))
     callers = Callers(peers, services, bearers_only=bearers_only)
     for path, routes in _by_path().items():

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from notebookd.api.call import Call
+from notebookd.api.turns import TURNS
 from notebookd.ports.clock import Clock
 from notebookd.ports.telemetry import CONTENT_TYPES, Telemetry
 
@@ -17,8 +18,9 @@ _BEGUN = web.RequestKey("begun", float)
 async def expose(call: Call) -> web.Response:
     """GET /metrics."""
     openmetrics = "application/openmetrics-text" in call.request.headers.get("Accept", "")
-    families = await call.services.readings.now()
-    body = call.services.telemetry.expose(families, openmetrics=openmetrics)
+    async with call.request.app[TURNS].of(call.actor.name):
+        families = await call.services.readings.now()
+        body = call.services.telemetry.expose(families, openmetrics=openmetrics)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPES[openmetrics]})
 
 

@@ -13,7 +13,7 @@ from notebookd.domain.notebook import NotebookSpec, ResourceRequest
 from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.domain.volumes import MAX_VOLUMES, Volume, normalised, volume_faults
 
-NAME = re.compile(r"[a-z0-9-]{1,63}")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
 MAX_LABEL_VALUE = 255
@@ -137,7 +137,7 @@ def _env_faults(wish: SpecWish, catalogue: Catalogue) -> Iterator[Fault]:
 def name_faults(name: str, path: str = "$.name") -> Iterator[Fault]:
     """Faults of a notebook's name."""
     if not NAME.fullmatch(name):
-        yield Fault(path, "must be 1 to 63 characters of a-z, 0-9 and -")
+        yield Fault(path, "must be 1 to 63 characters of a-z, 0-9 and -, and not begin with -")
 
 
 def label_fault(key: str, value: str | None) -> str | None:

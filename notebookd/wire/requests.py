@@ -14,7 +14,7 @@ __all__ = ["DataSyncRequest", "ExtendRequest", "LabelUpdate", "NotebookPatch", "
 
 
 LABEL = "^[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?$"
-Name = Annotated[str, Meta(extra_json_schema={"pattern": "^[a-z0-9-]{1,63}$"})]
+Name = Annotated[str, Meta(extra_json_schema={"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"})]
 LabelName = Annotated[str, Meta(extra_json_schema={"pattern": LABEL})]
 LabelValue = Annotated[str, Meta(extra_json_schema={"maxLength": 255})]
 Labels = Annotated[dict[str, LabelValue | None], Meta(extra_json_schema={"maxProperties": 64})]

@@ -37,6 +37,8 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"$.env.frameworkVersion"},
     ),
     "name too long": ({"name": "x" * 64}, {"$.name"}),
+    "name like an option": ({"name": "-rf"}, {"$.name"}),
+    "name of a dash alone": ({"name": "-"}, {"$.name"}),
     "name with a slash": ({"name": "../etc"}, {"$.name"}),
     "name in capitals": ({"name": "Mine"}, {"$.name"}),
     "empty name": ({"name": ""}, {"$.name"}),

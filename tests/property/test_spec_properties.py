@@ -39,7 +39,7 @@ wishes = st.builds(
     editor=st.one_of(st.just("jupyterlab"), st.text()),
     framework=st.one_of(st.just("conda"), st.text()),
     version=st.one_of(st.none(), st.just("py311"), st.text()),
-    name=st.one_of(st.none(), st.text(), st.from_regex(r"[a-z0-9-]{1,63}", fullmatch=True)),
+    name=st.one_of(st.none(), st.text(), st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)),
     resources=st.one_of(st.none(), resource_wishes),
     labels=st.one_of(st.none(), st.dictionaries(st.text(), st.text())),
     env_vars=st.one_of(st.none(), st.lists(st.tuples(st.text(), st.text())).map(tuple)),
@@ -56,7 +56,7 @@ def test_any_wish_is_a_specification_or_has_named_faults(wish: SpecWish, flavors
         assert fault.path.startswith("$.")
         assert fault.message
     if spec is not None:
-        assert re.fullmatch(r"[a-z0-9-]{1,63}", spec.name)
+        assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", spec.name)
         assert spec.resources.units >= 1
 
 
