@@ -27,7 +27,6 @@ class JupyterLab:
 
     async def open(self, origin: str, token: str) -> None:
         """Go there and wait for the launcher."""
-        await self.page.add_locator_handler(self._no_news, Locator.click)
         await self.page.goto(f"{origin}/lab?reset&token={token}")  # without what another test left open
         await expect(self._kernel_card).to_be_visible(timeout=SHOWN_MS)
 
@@ -62,10 +61,18 @@ class JupyterLab:
         """The websockets to kernels that were opened so far, closed ones among them."""
         return [each for each in self.websockets if "/channels" in each.url]
 
-    @property
-    def _no_news(self) -> Locator:
-        """The answer to JupyterLab's question, at its first start, whether it may fetch news."""
-        return self.page.locator(".Toastify__toast").get_by_role("button", name="No", exact=True)
+    def files(self, name: str) -> Locator:
+        """A file or folder in the file browser."""
+        return self.page.locator(".jp-DirListing-item").filter(has=self.page.get_by_text(name, exact=True))
+
+    async def delete(self, name: str) -> None:
+        """Delete a file or folder by its menu, and say yes to the question."""
+        await self.files(name).click(button="right")
+        await self.page.get_by_role("menuitem", name="Delete").click()
+        question = self.page.locator(".jp-Dialog")
+        await expect(question).to_contain_text(f"permanently delete: {name}")
+        await question.get_by_role("button", name="Delete").click()
+        await expect(self.files(name)).to_have_count(0, timeout=SHOWN_MS)
 
     @property
     def _kernel_card(self) -> Locator:

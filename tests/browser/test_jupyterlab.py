@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.async_api import BrowserContext, expect
 
-from tests.browser.conftest import OpenNotebook
+from tests.browser.conftest import OpenNotebook, ctl
 from tests.browser.jupyterlab_page import JupyterLab
 
 pytestmark = pytest.mark.browser
@@ -26,6 +27,10 @@ for shift in (0, 1, 2):
 ax.legend();"""
 
 
+def inside(notebook: OpenNotebook, script: str) -> str:
+    return ctl("exec", notebook.name, "--", "sh", "-c", script)
+
+
 async def test_a_cell_runs_and_shows_its_output_and_a_plot(
     browser: BrowserContext, notebook: OpenNotebook, pictures: Path | None
 ) -> None:
@@ -37,6 +42,28 @@ async def test_a_cell_runs_and_shows_its_output_and_a_plot(
     await expect(plot).to_be_visible(timeout=30_000)
     assert await plot.evaluate("image => image.naturalWidth") > 300
     await lab.take_picture(pictures, "jupyterlab.png")
+
+
+async def test_the_tab_has_the_notebooks_name_and_no_news_pops_up(
+    browser: BrowserContext, notebook: OpenNotebook
+) -> None:
+    lab = JupyterLab(await browser.new_page())
+    await lab.open(notebook.origin, notebook.token)
+    await expect(lab.page).to_have_title(notebook.name, timeout=30_000)
+    await lab.open_notebook()
+    await expect(lab.page).to_have_title(re.compile(rf"^Untitled.* - {notebook.name}$"), timeout=30_000)
+    await asyncio.sleep(3)  # the question for news comes a moment after the page
+    await expect(lab.page.locator(".Toastify__toast")).to_have_count(0)
+
+
+async def test_a_delete_in_the_file_browser_frees_room(browser: BrowserContext, notebook: OpenNotebook) -> None:
+    """A folder with what is in it, after a question that says so."""
+    inside(notebook, "mkdir -p heap/low && head -c 5M /dev/urandom >heap/low/big")
+    lab = JupyterLab(await browser.new_page())
+    await lab.open(notebook.origin, notebook.token)
+    await expect(lab.files("README.md")).to_be_visible(timeout=30_000)
+    await lab.delete("heap")
+    assert inside(notebook, "find /workspace -size +1M") == ""
 
 
 async def test_the_kernel_channel_outlives_the_daemon(

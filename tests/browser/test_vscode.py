@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,7 @@ async def test_a_file_is_edited_and_saved_and_a_terminal_runs_it(
     await page.goto(notebook.url)
     await expect(page.locator(".explorer-viewlet")).to_be_visible(timeout=30_000)
     await page.get_by_role("treeitem", name="hello.py").dblclick()
+    await expect(page).to_have_title(re.compile(rf"hello\.py.*{NAME}"), timeout=20_000)
     lines = page.locator(".monaco-editor .view-lines").first
     await expect(lines).to_contain_text("print(6", timeout=20_000)
     await lines.click()
