@@ -56,6 +56,12 @@ def test_an_example_is_kept_without_outputs(name: str) -> None:
     assert example["metadata"]["kernelspec"]["name"] == "python3"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "vscode"])
+def test_an_example_is_in_the_image(name: str) -> None:
+    recipe = (RECIPES / name / "Containerfile").read_text()
+    assert f" example.ipynb /usr/local/share/notebookd/examples/{name}.ipynb\n" in recipe
+
+
 def test_recipes_stand_on_each_other_and_on_nothing_else() -> None:
     bases = {
         name: re.search(r"(?m)^ARG BASE=localhost/notebookd/(\S+):1$", (RECIPES / name / "Containerfile").read_text())
