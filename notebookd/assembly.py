@@ -48,6 +48,7 @@ from notebookd.service.archives import Archives
 from notebookd.service.datastores import Datastores
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.images import Images
+from notebookd.service.leavers import Leavers
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
 from notebookd.service.notices import Notices
@@ -98,6 +99,7 @@ class Assembly:
 
     services: Services
     notices: Notices
+    leavers: Leavers
     reconciler: Reconciler
     inventory: Inventory
     summary: Callable[[], str]
@@ -160,6 +162,7 @@ async def assemble(parts: Parts) -> Assembly:
     return Assembly(
         services=services,
         notices=Notices(parts.store, parts.routes, rooms.machine, services.reasons, parts.clock),
+        leavers=Leavers(parts.store, parts.clock, parts.directory, rooms.reconciler.wake),
         reconciler=rooms.reconciler,
         inventory=inventory,
         summary=rooms.machine.summary,

@@ -132,6 +132,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
             telling = tasks.create_task(log_events(store), name="log")
             enrolling = tasks.create_task(assembly.services.accounts.enrol(), name="enrol")
             noticing = tasks.create_task(assembly.notices.run(), name="notices")
+            missing = tasks.create_task(assembly.leavers.run(), name="leavers")
             reload = Reload(config, read_config, assembly.reload)
             listening = tasks.create_task(_reload_when(reloading, reload, notifier, assembly), name="reload")
             notifier.ready(assembly.summary())
@@ -141,6 +142,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
             serving.cancel()
             telling.cancel()
             noticing.cancel()
+            missing.cancel()
             enrolling.cancel()
             listening.cancel()
 

@@ -14,6 +14,10 @@ class AccountReader(Protocol):
         """The uid that a name stands for; None where the name is not on record."""
         ...
 
+    def list_owners(self) -> list[str]:
+        """Owners of notebooks that are not deleted."""
+        ...
+
     def list_unrecorded(self) -> list[str]:
         """Owners of notebooks and tokens whose uid is not on record."""
         ...

@@ -34,6 +34,7 @@ from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.domain.resources import GIB, HostCompute
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.reconciler import Reconciler
+from notebookd.service.leavers import Leavers
 from notebookd.service.notebooks import Notebooks
 from notebookd.service.notices import Notices
 from notebookd.testing.activity import FakeTraffic
@@ -105,6 +106,7 @@ class House:
     store: CrashingStore
     services: Services
     notices: Notices
+    leavers: Leavers
     reconciler: Reconciler
     inventory: Inventory
     turnstile: Turnstile
@@ -197,6 +199,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
         store=store,
         services=assembly.services,
         notices=assembly.notices,
+        leavers=assembly.leavers,
         reconciler=assembly.reconciler,
         inventory=assembly.inventory,
         turnstile=gate,

@@ -148,6 +148,43 @@ async def test_sessions_outlive_stop_and_start_and_end_when_the_notebook_is_give
     assert secret(api, book) not in {None, key}
 
 
+@contextmanager
+def without_account(person: Person) -> Iterator[None]:
+    uid = person.uid
+    subprocess.run(["userdel", "--force", person.name], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        words = ["--system", "--no-create-home", "--groups", MEMBERS, "--uid", str(uid), person.name]
+        subprocess.run(["useradd", *words], check=True, capture_output=True)
+
+
+async def test_access_ends_when_the_owners_account_is_missing_for_good(api: Api, people: People) -> None:
+    book, others = await made(api, people.bob), await made(api, people.alice)
+    token, key, others_key = api.token(book), secret(api, book), secret(api, others)
+
+    async def look() -> None:
+        api.world.clock.step(FRESH_S)
+        await api.house.leavers.look()
+        await api.house.quiet()
+
+    await look()
+    with without_account(people.bob):
+        await look()
+        assert (api.token(book), secret(api, book)) == (token, key), "a directory service may restart"
+        await look()
+    ended = api.token(book)
+    assert (ended == token, secret(api, book)) == (False, None)
+    assert secret(api, others) == others_key
+    events = api.house.store.list_events(after=0, limit=100, notebook_id=NotebookId(book), owner=None)
+    (told,) = [each for each in events if each.type == "notebook.access"]
+    assert told.actor == "notebookd"
+    await look()
+    assert api.token(book) == ended
+    assert (await api.ask_as(people.bob, "POST", f"/v1/notebook/{book}/access/renew")).status == 200
+    assert secret(api, book) is not None
+
+
 async def test_what_was_used_stays_on_the_bill_of_who_used_it(api: Api, people: People) -> None:
     book = await made(api, people.bob)
     await api.house.pass_time(600)

@@ -22,6 +22,10 @@ class AccountReads(ABC):
         """The uid of a name."""
         return next((int(row[0]) for row in self._rows("account", (name,))), None)
 
+    def list_owners(self) -> list[str]:
+        """Owners of notebooks."""
+        return [str(row[0]) for row in self._rows("notebook_owners")]
+
     def list_unrecorded(self) -> list[str]:
         """Owners without a uid."""
         return [str(row[0]) for row in self._rows("owners")]

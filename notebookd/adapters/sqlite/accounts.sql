@@ -1,6 +1,9 @@
 -- name: account
 SELECT uid FROM account WHERE name = ?;
 
+-- name: notebook_owners
+SELECT DISTINCT owner FROM notebook WHERE deleted_at IS NULL ORDER BY owner;
+
 -- name: owners
 SELECT owner FROM notebook WHERE deleted_at IS NULL AND owner NOT IN (SELECT name FROM account)
 UNION SELECT owner FROM token WHERE owner NOT IN (SELECT name FROM account);
