@@ -67,7 +67,10 @@ RUNNING_ONLY = Advice(
 )
 """Nothing is pulled or pushed of a notebook that does not run."""
 
-EVERY = (UNPUSHED, WITHDRAWN, OTHER_VOLUMES, BEGIN_ANEW, START_AGAIN, REPORT, OBJECTS, STOPPING, RUNNING_ONLY)
+INSIDE = Advice(text="while it runs, `notebookctl exec NOTEBOOK -- ls /MOUNT` reaches it", given_in=(_S.RUNNING,))
+"""What a stopped notebook does not have, and no copy is made of: scratch folders."""
+
+EVERY = (UNPUSHED, WITHDRAWN, OTHER_VOLUMES, BEGIN_ANEW, START_AGAIN, REPORT, OBJECTS, STOPPING, RUNNING_ONLY, INSIDE)
 
 STUCK = frozenset({"DATASYNC_NOT_FAST_FORWARD", "DATASYNC_DAMAGED"})
 """Info codes of a copy that no pull brings up to date."""

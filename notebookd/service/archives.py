@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from notebookd.domain.actor import Actor
+from notebookd.domain.advice import INSIDE
 from notebookd.domain.attached import Attached, Place
 from notebookd.domain.run import NotebookId
 from notebookd.domain.snapshots import WorkspaceUse
@@ -233,7 +234,7 @@ def _copy_of(entry: Entry, volume: Volume, what: str) -> Attached:
     found = next((each for each in entry.run.volumes if each.id == known), None)
     place = Place.SCRATCH if volume.store is None and volume.git is None else found.place if found else None
     if place is Place.SCRATCH:
-        why, hint = "an empty folder that goes with the run", "while it runs, `notebookctl exec` reaches it"
+        why, hint = "an empty folder that goes with the run", INSIDE.on(mount=volume.mount_path)
     elif place is Place.DIRECTORY:
         why, hint = "a folder of this machine, mounted as it is", f"its files are there, at {volume.source}"
     elif place is Place.CACHE:

@@ -118,6 +118,10 @@ async def stopping(api: Api) -> str:
     return notebook
 
 
+async def running(api: Api) -> str:
+    return await api.create(volumes=["standalone:/data"])
+
+
 Scene = Callable[[Api], Awaitable[str]]
 SCENES: dict[NotebookState, Scene] = {
     NotebookState.SYNC_FAILED: sync_failed,
@@ -125,6 +129,7 @@ SCENES: dict[NotebookState, Scene] = {
     NotebookState.ERROR: error,
     NotebookState.FAILED: failed,
     NotebookState.STOPPING: stopping,
+    NotebookState.RUNNING: running,
 }
 ODD_SCENES: dict[tuple[Advice, NotebookState], Scene] = {
     (advice.WITHDRAWN, NotebookState.SYNC_FAILED): withdrawn,
@@ -176,7 +181,12 @@ async def run(api: Api, folder: Path, words: list[str]) -> str:
 def test_advice_on_data_stands_in_one_place() -> None:
     """What speaks of data takes its commands from the table."""
     root = Path(notebookd.__file__).parent
-    rooms = ["domain/data_plan.py", "service/syncs.py", "service/starts.py", "adapters/volumes.py"]
+    rooms = [
+        "domain/data_plan.py",
+        "service/syncs.py",
+        "service/starts.py",
+        "adapters/volumes.py",
+    ]
     rooms += [
         str(each.relative_to(root)) for folder in ("mover", "adapters/movers") for each in (root / folder).glob("*.py")
     ]
