@@ -16,7 +16,7 @@ from typing import Any
 
 from notebookd.domain.gpu import GpuEvent, GpuHealth, GpuMarks, Quarantine
 from notebookd.domain.run import NotebookId, RunId
-from notebookd.domain.xids import XidRules, xid_words
+from notebookd.domain.xids import NO_RECOVERY, XidRules, xid_words
 
 _LASTING = frozenset({"lost", "reset-required", "ecc"})
 """Faults that need an admin or a boot even when the driver no longer shows them."""
@@ -78,7 +78,7 @@ def diagnose(
             if report.xid is not None:
                 notes.append(Note(type="gpu.xid", data={"xid": report.xid, "message": xid_words(report.xid)}))
         else:
-            marks, note = _quarantined(marks, _reported(report), report.xid, holder, boot_id, report.at)
+            marks, note = _quarantined(marks, _reported(report, health), report.xid, holder, boot_id, report.at)
             notes.append(note)
     if marks.quarantine is None and health.fault in _LASTING and ailing(health, marks):
         marks, note = _quarantined(marks, health.reason or str(health.fault), None, holder, boot_id, now)
@@ -104,10 +104,11 @@ def quarantined(marks: GpuMarks, message: str, *, holder: Holder | None, boot_id
     return Diagnosis(marks=marks, notes=(note,))
 
 
-def _reported(report: GpuEvent) -> str:
+def _reported(report: GpuEvent, health: GpuHealth) -> str:
     if report.xid is None:
         return "an uncorrectable memory error (double-bit ECC)"
-    return xid_words(report.xid)
+    asked = f": the driver asks for {health.recovery}" if health.recovery not in {None, NO_RECOVERY} else ""
+    return f"{xid_words(report.xid)}{asked}"
 
 
 def _quarantined(

@@ -83,7 +83,8 @@ def test_the_recovery_action_decides_where_the_catalogue_asks_for_it(
     assert (found.marks.quarantine is None) == noted
     if xid == 154 and not noted:
         assert found.marks.quarantine is not None
-        assert found.marks.quarantine.message == "Xid 154, GPU recovery action changed"
+        asked = ": the driver asks for gpu-reset" if recovery else ""
+        assert found.marks.quarantine.message == f"Xid 154, GPU recovery action changed{asked}"
 
 
 def test_the_configuration_stands_over_the_catalogue() -> None:

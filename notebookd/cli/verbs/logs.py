@@ -33,7 +33,11 @@ def verb(
     timestamps: bool,
     output: str,
 ) -> None:
-    """Show what the editor wrote."""
+    """Show what the editor wrote.
+
+    On a terminal its control characters are shown and not obeyed. Into a pipe they go as they are: "| less -R" has the
+    colours.
+    """
     start = words.instant(since, here.terminal.now(), "--since")
     identity = notebook_id(here, notebook)
 
