@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # What quickstart needs of the machine, and what it gives back: packages, accounts.
 
-engine_packages=(podman crun uidmap slirp4netns mmdebstrap debian-archive-keyring ca-certificates curl util-linux
+engine_packages=(podman crun catatonit uidmap slirp4netns mmdebstrap debian-archive-keyring ca-certificates curl util-linux
     python3 python3-venv git rclone restic)
 made_file=$quickstart_root/made # one "user NAME" or "group NAME" a line: what --uninstall may remove
 

@@ -45,6 +45,9 @@ class ProcStat:
     start_ticks: int
     cpu_ticks: int
     """In user and kernel mode, its own and that of the children which it has collected."""
+    session: int
+    terminal: int
+    """The device number of its controlling terminal, 0 for none."""
 
     @property
     def ended(self) -> bool:
@@ -63,6 +66,8 @@ def parse_stat(stat: bytes) -> ProcStat:
         threads=int(fields[17]),
         start_ticks=int(fields[19]),
         cpu_ticks=sum(map(int, fields[11:15])),
+        session=int(fields[3]),
+        terminal=int(fields[4]),
     )
 
 

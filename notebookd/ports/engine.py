@@ -183,7 +183,9 @@ class Engine(Protocol):
         ...
 
     async def stop(self, name: str, *, grace_s: float) -> Container | None:
-        """SIGTERM, wait up to ``grace_s``, SIGKILL; returns the container as it is then, None when there is none.
+        """SIGTERM to every process in it, wait up to ``grace_s``, SIGKILL; returns the container as it is then, with the
+        exit code of its command, None when there is none. :mod:`notebookd.domain.farewell` has the order: who holds a
+        terminal with a program in it that takes its time has the grace once more. Without a grace, SIGKILL at once.
         A container whose conmon died is killed by its pid and is LOST. One never started stays CREATED. Idempotent."""
         ...
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the containers of :class:`~notebookd.testing.engine.FakeEngine` "run": a shell of eight words.
 
-``sh -c`` with ``echo`` (also ``>&2``), ``printf``, ``exit N``, ``sleep S``, ``trap 'exit N' TERM``, ``read``, ``cat``
-and ``stty size`` does what the contract suite asks of a real shell. As a container's command, anything else is an
-editor: it runs until it is stopped, and then exits 0. As an exec's command, anything else is not found.
+``sh -c`` with ``echo`` (also ``>&2``), ``printf``, ``exit N``, ``sleep S``, ``trap 'exit N' TERM``, ``trap '' TERM``,
+``read``, ``cat`` and ``stty size`` does what the contract suite asks of a real shell. As a container's command,
+anything else is an editor: it runs until it is stopped, then exits 0. As an exec's command, anything else is not found; so is,
+for both, whatever should lie in ``/no/such``.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """On SIGTERM exit with this code."""
+    """On SIGTERM exit with this code; None ignores it."""
 
-    code: int
+    code: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def _statements(script: str) -> list[list[str]]:
     lexer.commenters = ""
     statements: list[list[str]] = [[]]
     for word in lexer:
-        if word.strip(";"):
+        if word.strip(";") or not word:
             statements[-1].append(word)
         else:
             statements.append([])
@@ -108,7 +109,7 @@ def _step(words: tuple[str, ...], env: Mapping[str, str]) -> Step | None:
         case ("sleep", seconds):
             return Sleep(float(seconds))
         case ("trap", action, "TERM"):
-            return Trap(int(action.removeprefix("exit ")))
+            return Trap(int(action.removeprefix("exit ")) if action else None)
         case ("read", _):
             return Read()
         case ("cat",):

@@ -24,7 +24,7 @@ from notebookd.ports.engine import (
 from notebookd.testing.engine_script import Cat, Exit, Read, Say, Sleep, Step, TerminalSize, Trap, steps_of
 
 INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
-KILLED = 137
+KILLED, TERMINATED = 137, 143
 FIRST_PID = 100_000
 FOR_EVER = timedelta(days=36500)
 STREAMS = {1: "stdout", 2: "stderr"}
@@ -47,7 +47,7 @@ class FakeContainer:
     finished_at: datetime | None = None
     exit_code: int | None = None
     oom_killed: bool = False
-    term_code: int | None = None
+    term_code: int | None = TERMINATED
     grace_s: float | None = None
     wake_at: datetime | None = None
     steps: list[Step] = field(default_factory=list)
@@ -251,13 +251,17 @@ class FakeEngineWorld:
         for device in container.spec.devices:
             if device in self.unresolvable:
                 raise DeviceUnresolvable(f"cannot start container {container.spec.name}: unresolvable {device}")
+        program = next(iter(container.spec.command), "")
+        if program.startswith("/no/such/"):
+            raise EngineError(f"cannot start container {container.spec.name}: cannot run {program}: No such file")
         self._serial += 1
         container.status = ContainerStatus.RUNNING
         container.conmon = True
         container.pid = FIRST_PID + self._serial
         # Two starts differ in their time, as they do on a machine, also where a test's clock stands still.
         container.started_at = self.now() + timedelta(microseconds=self._serial)
-        container.finished_at = container.exit_code = container.wake_at = container.term_code = None
+        container.finished_at = container.exit_code = container.wake_at = None
+        container.term_code = TERMINATED
         container.steps = list(steps_of(container.spec.command, container.spec.env, editor=True))
         self._publish(container, "start")
         self._go_on(container)
@@ -266,7 +270,8 @@ class FakeEngineWorld:
         """SIGTERM and, where that is ignored, SIGKILL; the grace is noted and takes no time here."""
         container.grace_s = grace_s
         if container.status is ContainerStatus.RUNNING:
-            self._finish(container, KILLED if container.term_code is None else container.term_code)
+            code = container.term_code if grace_s else None
+            self._finish(container, KILLED if code is None else code)
 
     def discard(self, container: FakeContainer) -> None:
         """Remove one."""

@@ -224,10 +224,32 @@ async def test_stop_lets_it_end_by_itself(world: EngineWorld) -> None:
 
 
 async def test_stop_kills_after_the_grace(world: EngineWorld) -> None:
-    container = await begun(world, *IMMORTAL)
+    container = await begun(world, "sh", "-c", "trap '' TERM; echo deaf; exec sleep 300")
+    await printed(world, container.name, 1)
     stopped = await world.engine.stop(container.name, grace_s=0.5)
     assert stopped is not None
     assert (stopped.status, stopped.exit_code) == (ContainerStatus.EXITED, 137)
+
+
+async def test_stop_ends_at_once_what_does_not_handle_the_signal(world: EngineWorld) -> None:
+    container = await begun(world, *IMMORTAL)
+    stopped = await world.engine.stop(container.name, grace_s=60)
+    assert stopped is not None
+    assert (stopped.status, stopped.exit_code) == (ContainerStatus.EXITED, 143)
+
+
+async def test_stop_without_a_grace_kills(world: EngineWorld) -> None:
+    container = await begun(world, *POLITE)
+    stopped = await world.engine.stop(container.name, grace_s=0)
+    assert stopped is not None
+    assert (stopped.status, stopped.exit_code) == (ContainerStatus.EXITED, 137)
+
+
+async def test_command_that_is_not_there_is_told_at_the_start(world: EngineWorld) -> None:
+    spec = world.spec("/no/such/program", "--now")
+    await world.engine.create(spec)
+    with pytest.raises(EngineError, match="/no/such/program"):
+        await world.engine.start(spec.name)
 
 
 async def test_stop_is_idempotent(world: EngineWorld) -> None:

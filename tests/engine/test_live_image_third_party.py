@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.farewell import sees_everybody_off
 from tests.engine.live import CHECKOUT, Machine, eventually, open_folder, root
 from tests.engine.test_live_images import offered
 from tests.engine.test_live_workspace import MAKE_WHEEL, WHEEL
@@ -148,6 +149,7 @@ def test_an_image_of_the_jupyter_stacks_shape(live: Machine, offer: Callable[[st
     live.stop(notebook)
     live.start(notebook)
     assert live.execute(notebook, "python3", "-c", "import teal; print(teal.COLOUR)") == "teal\n"
+    sees_everybody_off(live, notebook)
 
 
 def test_an_image_of_code_servers_own_shape(live: Machine, offer: Callable[[str, str], None]) -> None:
@@ -160,3 +162,4 @@ def test_an_image_of_code_servers_own_shape(live: Machine, offer: Callable[[str,
     page = live.fetch(notebook, "/?folder=/workspace", token=live.token(notebook))
     assert page.status == 200
     assert b"workbench" in page.body
+    sees_everybody_off(live, notebook)

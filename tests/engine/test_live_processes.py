@@ -40,6 +40,10 @@ def seen_by_the_account(*pids: int) -> list[dict[str, object]]:
     return seen
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 async def test_a_containers_processes_share_the_namespace_of_its_first(podman: PodmanWorld) -> None:
     spec = podman.spec("sh", "-c", "sleep 300 & sleep 300 & wait")
     other = podman.spec("sleep", "300")
@@ -49,8 +53,8 @@ async def test_a_containers_processes_share_the_namespace_of_its_first(podman: P
     first, stranger = (podman.inspect(each.name)["State"]["Pid"] for each in (spec, other))
 
     async def children() -> list[int]:
-        words = Path(f"/proc/{first}/task/{first}/children").read_text().split()
-        return [int(word) for word in words]
+        shell = children_of(first)
+        return children_of(shell[0]) if shell else []
 
     inside = await eventually(children, lambda seen: len(seen) == 2)
     init, one, two, elsewhere, own = seen_by_the_account(first, *inside, stranger, os.getpid())

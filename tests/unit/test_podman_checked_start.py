@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.podman import engine as podman_engine
 from notebookd.adapters.podman.seccomp import Profile
@@ -41,7 +42,7 @@ class Podman:
 
 
 async def start(podman: Podman) -> None:
-    engine = PodmanEngine(Path(__file__), "i", podman, None, Profile(Path("/nonexistent")))  # type: ignore[arg-type]
+    engine = PodmanEngine(Path(__file__), "i", podman, None, Profile(Path("/nonexistent")), SystemClock())  # type: ignore[arg-type]
     await engine.start(NAME, checked=[MOUNT])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jupyter_server.services.contents.filecheckpoints import AsyncFileCheckpoints
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 # Python puts ~/.local on its path only when the folder is there at its start: without this, a package that the
 # first notebook installs could not be imported before the kernel is restarted.
@@ -43,6 +44,19 @@ class OwnersFiles(AsyncLargeFileManager):
             await super().delete_file(path)
 
 
+class PatientKernels(AsyncMappingKernelManager):
+    """Kernels that are interrupted when the notebook is stopped, and then have the time that notebookd gives them.
+
+    Jupyter's own patience is 2.5 s. That stays so for who restarts or shuts down a kernel by hand.
+    """
+
+    async def shutdown_all(self, now=False):
+        """The notebook ends."""
+        for kernel in self._kernels.values():
+            kernel.shutdown_wait_time = 24 * 3600.0
+        await super().shutdown_all(now=now)
+
+
 def name_the_page(_handler, page):
     """The browser's tab says which notebook it is."""
     name = os.environ.get("NOTEBOOK_NAME", "JupyterLab")
@@ -56,3 +70,4 @@ c.ServerApp.contents_manager_class = OwnersFiles
 c.FileContentsManager.delete_to_trash = False
 c.FileContentsManager.always_delete_dir = True
 c.ServerApp.tornado_settings = {"page_config_hook": name_the_page}
+c.ServerApp.kernel_manager_class = PatientKernels

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-import math
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,8 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+from notebookd.adapters.clock import SystemClock
+from notebookd.adapters.podman.beginning import await_command, why_not_begun
 from notebookd.adapters.podman.calls import Calls, Session
 from notebookd.adapters.podman.execution import PodmanExec, open_exec
+from notebookd.adapters.podman.farewell import say_farewell
 from notebookd.adapters.podman.liveness import Liveness, kill_process
 from notebookd.adapters.podman.mounts import moved_mount
 from notebookd.adapters.podman.seccomp import Profile
@@ -24,10 +27,12 @@ from notebookd.adapters.podman.translate import (
     image_of,
     info_of,
     is_mapping_race,
+    lacks_init,
     network_command_of,
     unavailable,
 )
 from notebookd.errors import ContainerMissing, EngineError, EngineUnavailable, MountMoved
+from notebookd.ports.clock import Clock
 from notebookd.ports.engine import (
     LABEL_PREFIX,
     Container,
@@ -40,6 +45,8 @@ from notebookd.ports.engine import (
     LogLine,
     Mount,
 )
+
+log = logging.getLogger(__name__)
 
 INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
 END_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4)
@@ -55,8 +62,11 @@ ANSWER_TIMEOUT_S = 30.0
 class PodmanEngine:
     """An :class:`~notebookd.ports.engine.Engine` on a libpod API socket. Open it with :meth:`open`."""
 
-    def __init__(self, socket: Path, instance: str, calls: Calls, streams: Streams, profile: Profile) -> None:
+    def __init__(
+        self, socket: Path, instance: str, calls: Calls, streams: Streams, profile: Profile, clock: Clock
+    ) -> None:
         self._socket = socket
+        self._clock = clock
         self.instance = instance
         self._calls = calls
         self._streams = streams
@@ -78,7 +88,7 @@ class PodmanEngine:
         """
         calls, streams = Calls(socket, timeout_s=timeout_s), Streams(socket, timeout_s=timeout_s)
         try:
-            yield cls(socket, instance, calls, streams, Profile(profile))
+            yield cls(socket, instance, calls, streams, Profile(profile), SystemClock())
         finally:
             await streams.aclose()
             await calls.aclose()
@@ -122,12 +132,16 @@ class PodmanEngine:
         return await self._calls.run(create)
 
     def _create(self, session: Session, action: str, body: dict[str, Any]) -> str:
-        """The id of the container made; asked again when creates beside this one spoilt it."""
+        """The id of the container made; asked again when creates beside this one spoilt it, and without an init where
+        the engine has none."""
         for pause_s in RACE_PAUSES_S:
             try:
                 return str(session.post("/containers/create", action, body=body)["Id"])
             except EngineError as error:
-                if not is_mapping_race(error):
+                if body["init"] and lacks_init(error):
+                    log.warning("containers have no init, so that nobody collects orphans: install catatonit")
+                    body["init"] = False
+                elif not is_mapping_race(error):
                     raise
                 time.sleep(pause_s)
         return str(session.post("/containers/create", action, body=body)["Id"])
@@ -150,6 +164,7 @@ class PodmanEngine:
                         self._await_clear(session, container_id, action)
                     self._check(session, container_id, told, action)
                 session.post(f"/containers/{container_id}/start", action)
+                self._await_command(session, container_id, action)
             except ContainerMissing:
                 self._forget(name, container_id)
                 raise
@@ -167,10 +182,11 @@ class PodmanEngine:
         found = await self._calls.run(lambda session: self._inspect(session, name, action))
         if found is None:
             return None
+        left_s = await self._say_farewell(found, grace_s)
         if found.claims_process and self._liveness.conmon_alive(found):
-            await self._ask_to_stop(found, math.ceil(grace_s), action)
+            await self._ask_to_stop(found, left_s, action)
         elif found.claims_process:
-            await self._calls.run(lambda _: self._kill_unattended(found, grace_s))
+            await self._calls.run(lambda _: self._kill_unattended(found, left_s))
         return await self._calls.run(lambda session: self._look(session, found.id, action))
 
     async def remove(self, name: str) -> None:
@@ -236,6 +252,12 @@ class PodmanEngine:
         container_id = await self._calls.run(lambda s: self._ours(s, name, f"run a command in container {name}"))
         async with open_exec(self._calls, self._socket, container_id, command, tty=tty, stdin=stdin) as running:
             yield running
+
+    async def _say_farewell(self, found: Inspected, grace_s: float) -> int:
+        stat = self._liveness.process(found) if found.claims_process else None
+        if stat is None or grace_s <= 0:
+            return 0
+        return await say_farewell(self._calls, self._clock, found.pid, stat, has_init=found.has_init, grace_s=grace_s)
 
     async def _ask_to_stop(self, found: Inspected, grace_s: int, action: str) -> None:
         try:
@@ -335,6 +357,20 @@ class PodmanEngine:
                 return
             time.sleep(CLEAR_PAUSE_S)
         raise EngineUnavailable(f"cannot {action}: Podman has not cleared up after its last run yet")
+
+    def _await_command(self, session: Session, container_id: str, action: str) -> None:
+        """Raises EngineError when the container's init could not run its program."""
+        found = self._inspect(session, container_id, action)
+        if found is None or not found.has_init:
+            return
+        if found.claims_process:
+            await_command(found.pid, lambda: self._liveness.process(found) is not None)
+            if self._liveness.process(found) is not None:
+                return
+            self._look(session, container_id, action)  # until its end is on record
+        reason = why_not_begun(session.get(f"/containers/{container_id}/json", action) or {"State": {}})
+        if reason is not None:
+            raise EngineError(f"cannot {action}: {reason}")
 
     def _must_look(self, session: Session, key: str, action: str) -> Container:
         container = self._look(session, key, action)

@@ -37,7 +37,7 @@ def create_body(spec: ContainerSpec, *, controllers: frozenset[str], network_com
         "resource_limits": _limits(spec, controllers),
         "restart_policy": "no",
         "stop_signal": spec.stop_signal,
-        "init": False,
+        "init": True,
         "systemd": "false",
         "terminal": False,
         "stdin": False,

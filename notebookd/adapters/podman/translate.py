@@ -57,6 +57,11 @@ def is_mapping_race(error: EngineError) -> bool:
     return "keep-id requires additional uids" in error.message.lower()
 
 
+def lacks_init(error: EngineError) -> bool:
+    """Whether a create failed because the engine finds no program to be a container's init."""
+    return "container-init binary not found" in error.message.lower()
+
+
 def unavailable(action: str, cause: BaseException | str) -> EngineUnavailable:
     """The error for an engine that did not answer."""
     text = str(cause) or type(cause).__name__
@@ -89,6 +94,8 @@ class Inspected:
     finished_at: datetime | None
     exit_code: int
     oom_killed: bool = False
+    has_init: bool = False
+    """Whether pid 1 is an init of Podman's, which has the container's command as its child."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Inspected:
@@ -107,6 +114,7 @@ class Inspected:
             finished_at=parse_time(state.get("FinishedAt")),
             exit_code=state.get("ExitCode") or 0,
             oom_killed=state.get("OOMKilled") is True,
+            has_init=bool((body.get("HostConfig") or {}).get("Init")),
         )
 
     @property

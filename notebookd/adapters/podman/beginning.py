@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a container's command began, where an init runs it.
+
+The runtime refuses to start a container whose program is not there. An init is always there: it fails when it runs the
+program, writes so into the container's log and ends.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from notebookd.adapters.processes import PROC
+
+WITHIN_S, PAUSE_S = 2.0, 0.002
+_TAIL_BYTES = 4096
+_FAILED = re.compile(r"\b(?:ERROR|FATAL) \(catatonit:[0-9]+\): failed to exec pid1: (.+)$")
+
+
+def await_command(init: int, alive: Callable[[], bool], proc: Path = PROC) -> None:
+    """Until the init's first child is another program than the init, or the init ended; not longer than two seconds."""
+    deadline = time.monotonic() + WITHIN_S
+    while time.monotonic() < deadline and alive():
+        try:
+            if _program_of_child(init, proc) not in {None, (proc / str(init) / "exe").readlink()}:
+                return
+        except OSError:
+            return  # a program that does not want to be looked at is not the init
+        time.sleep(PAUSE_S)
+
+
+def _program_of_child(init: int, proc: Path) -> Path | None:
+    children = (proc / str(init) / "task" / str(init) / "children").read_text().split()
+    return (proc / children[0] / "exe").readlink() if children else None
+
+
+def why_not_begun(body: Mapping[str, Any]) -> str | None:
+    """What the init wrote into the log of a container that ended with status 1, if it could not run the program; the
+    container as Podman's inspect tells of it."""
+    host = body.get("HostConfig") or {}
+    if not host.get("Init") or body["State"].get("ExitCode") != 1:
+        return None
+    said = _FAILED.search(_last_line((host.get("LogConfig") or {}).get("Path") or ""))
+    return f"cannot run {_program(body)}: {said.group(1)}" if said else None
+
+
+def _program(body: Mapping[str, Any]) -> str:
+    entrypoint = (body.get("Config") or {}).get("Entrypoint") or ()
+    words = entrypoint.split() if isinstance(entrypoint, str) else entrypoint
+    return str(words[0]) if words else "its command"
+
+
+def _last_line(log: str) -> str:
+    with suppress(OSError, IndexError), open(log, "rb") as file:  # noqa: PTH123 - "" is no path
+        file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
+        return file.read().decode("utf-8", "replace").splitlines()[-1]
+    return ""
