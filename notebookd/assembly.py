@@ -180,7 +180,7 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
     porter = Porter(
         store, parts.movers, parts.volumes, clock, at_once=transfers.at_once, cache_keep_s=transfers.cache_keep_s
     )
-    executor = Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi)
+    executor = Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi, env=config.surroundings.env)
     idle = IdleWatch(
         store, ports, parts.traffic, parts.processes, inventory, meter, policy, config.lifecycle.idle_stop_s
     )
@@ -252,6 +252,7 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     """Tell each room the new rule of what it decides; what follows from it is found by looking at everything."""
     policy = policy_of(config)
     rooms.allocator.policy = rooms.executor.policy = policy
+    rooms.executor.env = config.surroundings.env
     keep_events = timedelta(seconds=config.events.keep_s)
     rooms.reconciler.settings = replace(rooms.reconciler.settings, policy=policy, keep_events=keep_events)
     rooms.idle.patience = services.notebooks.patience = services.reasons.patience = policy

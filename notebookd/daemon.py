@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from notebookd import __version__, doctor, restore
 from notebookd.adapters.accounts import AccountQuotas
 from notebookd.adapters.api_socket import BACKLOG, listen
+from notebookd.adapters.build_settings import BuildSettings, lay_build_settings
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.directory import SystemDirectory, name_of
 from notebookd.adapters.editor import SocketEditor
@@ -199,6 +200,10 @@ async def _gpus_of(config: Config, store: Store, clock: Clock) -> AsyncIterator[
         yield gpus
 
 
+def _builds(config: Config) -> Callable[[], BuildSettings]:
+    return partial(lay_build_settings, config.paths.trust / "build", config.surroundings)
+
+
 def host_compute() -> HostCompute:
     """The CPUs and memory of this machine."""
     pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
@@ -220,12 +225,15 @@ async def _assembly(
 
     def reload(fresh: Config) -> None:
         quotas.quota, files.keep_workspaces = fresh.quota, fresh.lifecycle.keep_workspace_on_delete
+        files.ca_file = fresh.surroundings.ca_file
         recipes.folder = fresh.recipes
         volumes.config = movers.config = fresh
+        images.lay_settings = _builds(fresh)
         assembly.reload(fresh)
 
     async with _engine(config, instance) as engine, _images(config) as images:
         movers = ContainerMovers(engine, config, clock)
+        images.lay_settings = _builds(config)
         assembly = await assemble(
             Parts(
                 config=config,
@@ -268,7 +276,12 @@ def _images(config: Config) -> AbstractAsyncContextManager[PodmanImages]:
 
 async def _files(config: Config, store: SqliteStore) -> LocalFiles:
     keep = config.lifecycle.keep_workspace_on_delete
-    files = LocalFiles(config.paths, keep_workspaces=keep, give_up_reserve=store.give_up_reserve)
+    files = LocalFiles(
+        config.paths,
+        keep_workspaces=keep,
+        give_up_reserve=store.give_up_reserve,
+        ca_file=config.surroundings.ca_file,
+    )
     await files.sweep()
     return files
 

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from notebookd import nofollow
+from notebookd.adapters.trust import lay_bundle
 from notebookd.config import Paths
 from notebookd.domain.deadlines import Reason
 from notebookd.domain.run import NotebookId, RunId
 from notebookd.domain.volumes import workspace_links
 from notebookd.errors import Conflict, WorkspaceFault
-from notebookd.ports.engine import LogLine
+from notebookd.ports.engine import LogLine, Mount
 from notebookd.ports.files import MARKER, NotebookFolders, Usage
 
 log = logging.getLogger(__name__)
@@ -39,11 +40,17 @@ class LocalFiles:
     it can."""
 
     def __init__(
-        self, paths: Paths, *, keep_workspaces: bool, give_up_reserve: Callable[[], bool] = lambda: False
+        self,
+        paths: Paths,
+        *,
+        keep_workspaces: bool,
+        give_up_reserve: Callable[[], bool] = lambda: False,
+        ca_file: Path | None = None,
     ) -> None:
         self._paths = paths
         self._give_up_reserve = give_up_reserve
         self.keep_workspaces = keep_workspaces
+        self.ca_file = ca_file
 
     def folders(self, notebook_id: NotebookId) -> NotebookFolders:
         """Where the folders are."""
@@ -66,6 +73,7 @@ class LocalFiles:
         await _in_thread(f"remove the files of notebook {notebook_id}", self._remove, folders, notebook_id)
 
     def _remove(self, folders: NotebookFolders, notebook_id: NotebookId) -> None:
+        (self._paths.trust / notebook_id).unlink(missing_ok=True)
         if not self.keep_workspaces:
             self._throw_away(folders.workspace, self._paths.trash / notebook_id)
         _remove_tree(folders.editor)
@@ -90,6 +98,15 @@ class LocalFiles:
         """Remove a part of the workspace."""
         workspace = self.folders(notebook_id).workspace
         return await asyncio.to_thread(_remove_path, workspace, path)
+
+    async def lay_trust(self, notebook_id: NotebookId, usual: bytes | None) -> Mount | None:
+        """See :meth:`~notebookd.ports.files.Files.lay_trust`."""
+        if self.ca_file is None:
+            return None
+        try:
+            return await asyncio.to_thread(lay_bundle, self._paths.trust, notebook_id, self.ca_file, usual)
+        except OSError as error:
+            raise WorkspaceFault(f"cannot write what notebook {notebook_id} trusts: {error.strerror}") from error
 
     async def leave_notice(self, notebook_id: NotebookId, reason: str, text: str | None) -> None:
         """Replace or remove the notice, whatever stands in its place now."""

@@ -28,6 +28,7 @@ from notebookd.config.shape import (
     QuotaRule,
     RcloneDatastore,
     Store,
+    Surroundings,
 )
 from notebookd.config.units import (
     format_duration,
@@ -63,6 +64,7 @@ __all__ = [
     "RcloneDatastore",
     "Setting",
     "Store",
+    "Surroundings",
     "did_you_mean",
     "format_duration",
     "format_size",

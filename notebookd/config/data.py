@@ -14,6 +14,7 @@ GIT_SCHEMES = ("https", "http", "git")
 
 _ACCOUNT = re.compile(ACCOUNT)
 _PEOPLE = 'write a user, "@group" or "*", with no colon or control character in it, and no blank at either end'
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*:[^:\0\n]*")
 
 
@@ -96,6 +97,29 @@ def read_workspaces(root: Table) -> shape.Workspaces:
             quota_bytes=table.size("quota", "0B") or None,
             measure_every_s=table.duration("measure_every", "10m", at_least_s=1),
         )
+
+
+def read_surroundings(root: Table) -> shape.Surroundings:
+    """The section ``[notebooks]``."""
+    with root.table("notebooks") as table:
+        with table.open_table("env") as env:
+            values = {name: env.required(name, _one_line, "") for name in env.keys()}  # noqa: SIM118 - no mapping
+            for name in values:
+                if not _VARIABLE.fullmatch(name):
+                    env.problem(name, "must be letters, digits and _, not starting with a digit")
+        return shape.Surroundings(env=values, ca_file=table.parsed("ca_file", _file_or_none, None))
+
+
+def _one_line(text: str) -> str:
+    if "\0" in text or "\n" in text:
+        raise ValueError("must be one line without NUL")
+    return text
+
+
+def _file_or_none(text: str) -> Path | None:
+    if text and not Path(text).is_absolute():
+        raise ValueError(f"{text!r} is not the absolute path of a file")
+    return Path(text) if text else None
 
 
 def _repository(text: str) -> str:

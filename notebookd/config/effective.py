@@ -79,6 +79,9 @@ def _plain(config: Config) -> Iterator[tuple[str, Any]]:
     yield "store.ballast", format_size(config.store.ballast_bytes)
     yield "events.keep", format_duration(config.events.keep_s)
     yield from _data(config)
+    yield "notebooks.ca_file", str(config.surroundings.ca_file or "")
+    for name, value in config.surroundings.env.items():
+        yield f"notebooks.env.{name}", value
     yield "images.recipes", str(config.recipes)
 
 

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from notebookd.config import shape
-from notebookd.config.data import read_datastores, read_snapshots, read_transfers, read_workspaces
+from notebookd.config.data import (
+    read_datastores,
+    read_snapshots,
+    read_surroundings,
+    read_transfers,
+    read_workspaces,
+)
 from notebookd.config.effective import keys_of
 from notebookd.config.images import TABLES, read_images
 from notebookd.config.reader import Problem, Table
@@ -97,6 +103,7 @@ def parse_config(
         transfers=read_transfers(root),
         snapshots=read_snapshots(root, paths),
         workspace=read_workspaces(root),
+        surroundings=read_surroundings(root),
         recipes=_recipes(root),
     )
     root.close()

@@ -41,6 +41,7 @@ def reloaded(running: Config, fresh: Config) -> Config:
             keep=fresh.snapshots.keep,
         ),
         workspace=fresh.workspace,
+        surroundings=fresh.surroundings,
         events=fresh.events,
         store=replace(
             running.store,

@@ -69,6 +69,11 @@ class Paths:
         return self.state / "seccomp.json"
 
     @property
+    def trust(self) -> Path:
+        """What containers trust, by notebook."""
+        return self.state / "trust"
+
+    @property
     def trash(self) -> Path:
         """What is being removed."""
         return self.state / "trash"
@@ -351,6 +356,15 @@ class Snapshots:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every notebook, mover and image build finds: environment variables, and a file of certificates that it
+    trusts beside the usual ones."""
+
+    env: Mapping[str, str]
+    ca_file: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workspaces:
     """What a workspace may take on the disk before its notebook is not started any more (None: as much as there is),
     and how often the workspaces of running notebooks are measured."""
@@ -381,6 +395,7 @@ class Config:
     transfers: Transfers
     snapshots: Snapshots
     workspace: Workspaces
+    surroundings: Surroundings
     recipes: Path = Path("/usr/share/notebookd/images")
     """The folder of the recipes that images are built from: one folder each."""
     given: frozenset[str] = frozenset()

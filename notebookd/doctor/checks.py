@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from notebookd.config.load import CATALOGUE_FOLDER
+from notebookd.doctor.containers import check_ca_file, check_hooks, check_init
 from notebookd.doctor.data import check_datastores, check_movers
 from notebookd.doctor.engine import (
     check_cgroups,
@@ -59,6 +60,8 @@ CHECKS: tuple[Check, ...] = (
     check_engine,
     check_runtime_program,
     check_engine_settings,
+    check_init,
+    check_hooks,
     check_engine_socket,
     check_seccomp,
     check_subordinate_ids,
@@ -74,6 +77,7 @@ CHECKS: tuple[Check, ...] = (
     check_disk,
     check_clock,
     check_images,
+    check_ca_file,
     check_movers,
     check_datastores,
     check_set_ids,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from notebookd.domain.catalogue import Catalogue
+from notebookd.domain.environment import refusal
 from notebookd.domain.idleness import IDLE_STOP_LABEL, parse_window
 from notebookd.domain.notebook import NotebookSpec, ResourceRequest
 from notebookd.domain.resources import Flavor, brand_and_model
@@ -181,6 +182,8 @@ def env_faults(pairs: Sequence[tuple[str, str]], path: str = "$.envVars") -> Ite
     for index, (name, value) in enumerate(pairs):
         if not ENV_NAME.fullmatch(name):
             yield Fault(f"{path}[{index}].name", "must be letters, digits and _, not starting with a digit")
+        if (reason := refusal(name)) is not None:
+            yield Fault(f"{path}[{index}].name", f"{name} cannot be set: {reason}")
         if name in seen:
             yield Fault(f"{path}[{index}].name", f"{name} is given twice")
         seen.add(name)

@@ -23,7 +23,16 @@ CHUNK = 64 * 1024
 GRACE_S = 3.0
 """From SIGTERM to SIGKILL. A mover itself has no more than ten seconds from its own SIGTERM."""
 
+HANDED_ON = "NOTEBOOKD_HANDED_ON"
+"""Names the variables of a mover that its programs shall have, too, with spaces between."""
+
 OnLine = Callable[[bytes], None]
+
+
+def handed_on() -> dict[str, str]:
+    """Proxies, and what is trusted, for programs that reach the network."""
+    names = os.environ.get(HANDED_ON, "").split()
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from notebookd.mover.child import Ended, run_child
+from notebookd.mover.child import Ended, handed_on, run_child
 from notebookd.mover.job import Job
 from notebookd.mover.report import Code, Fault, Reporter
 
@@ -91,7 +91,7 @@ class Git:
             raise
 
     def _env(self) -> dict[str, str]:
-        return {
+        return handed_on() | {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self._job.places.scratch),
             "LANG": "C.UTF-8",

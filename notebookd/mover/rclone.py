@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from notebookd.mover.abilities import Abilities, known_abilities
-from notebookd.mover.child import Ended, run_child
+from notebookd.mover.child import Ended, handed_on, run_child
 from notebookd.mover.faults import Side, code_of
 from notebookd.mover.job import Job
 from notebookd.mover.manifest import Seen
@@ -223,7 +223,7 @@ class Rclone:
     ) -> Ended:
         fixed = ["rclone", arguments[0], f"--config={self._config}", "--ask-password=false", "--use-server-modtime"]
         fixed.append(f"--low-level-retries={self._tries}")
-        env = ENVIRONMENT | {"HOME": str(self._scratch)}
+        env = handed_on() | ENVIRONMENT | {"HOME": str(self._scratch)}
         command = [*fixed, *arguments[1:]]
         silence_s = None if on_stderr else SILENCE_S  # what carries says how it goes
         try:

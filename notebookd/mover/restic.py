@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebookd.mover.child import Ended, run_child
+from notebookd.mover.child import Ended, handed_on, run_child
 from notebookd.mover.faults import Side, code_of
 from notebookd.mover.job import Job, Places
 from notebookd.mover.report import Code, Fault
@@ -96,7 +96,7 @@ class Repository:
 
     def _env(self) -> dict[str, str]:
         # Packs are put together in TMPDIR: on a disk, not in the memory that /tmp is.
-        return {
+        return handed_on() | {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self.places.scratch),
             "TMPDIR": str(self.places.job),

@@ -173,6 +173,11 @@ class Engine(Protocol):
         EngineError."""
         ...
 
+    async def read_file(self, name: str, path: str) -> bytes | None:
+        """A file of a created container, as its image has it; None where there is none of a few MiB at most, by no
+        link. Raises ContainerMissing."""
+        ...
+
     async def start(self, name: str, *, checked: Sequence[Mount] = ()) -> Container:
         """Start a created or ended container and return it as it is then. Starting a running one changes nothing.
 
@@ -183,8 +188,8 @@ class Engine(Protocol):
         ...
 
     async def stop(self, name: str, *, grace_s: float) -> Container | None:
-        """SIGTERM to every process in it, wait up to ``grace_s``, SIGKILL; returns the container as it is then, with the
-        exit code of its command, None when there is none. :mod:`notebookd.domain.farewell` has the order: who holds a
+        """SIGTERM to every process in it, wait up to ``grace_s``, SIGKILL; returns the container as it is then, with
+        its command's exit code, None when there is none. :mod:`notebookd.domain.farewell` has the order: who holds a
         terminal with a program in it that takes its time has the grace once more. Without a grace, SIGKILL at once.
         A container whose conmon died is killed by its pid and is LOST. One never started stays CREATED. Idempotent."""
         ...

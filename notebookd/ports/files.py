@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Protocol
 
 from notebookd.domain.run import NotebookId, RunId
-from notebookd.ports.engine import LogLine
+from notebookd.ports.engine import LogLine, Mount
+
+BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/var/lib/ca-certificates/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where distributions keep all that TLS trusts in one file: Debian and Alpine, Red Hat, SUSE, others."""
 
 MARKER = ".workspace.initialized"
 """The file that says that a workspace is one: see :meth:`Files.prepare`."""
@@ -55,6 +63,11 @@ class Files(Protocol):
         """Remove what lies at ``path`` of the workspace, with all that is in it, and never through a link; False when
         there is nothing. Needs no room on the disk. Raises :class:`~notebookd.errors.Conflict` where something on the
         way is no folder or may not be changed, or something is written there meanwhile."""
+        ...
+
+    async def lay_trust(self, notebook_id: NotebookId, usual: bytes | None) -> Mount | None:
+        """Lay a file of what its container trusts: ``usual``, by default what this machine does, and the certificates
+        of the configuration. None where that names none. Raises WorkspaceFault, also for a file that is of no use."""
         ...
 
     async def leave_notice(self, notebook_id: NotebookId, reason: str, text: str | None) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import assert_never
 
 from notebookd.domain import actions as act
-from notebookd.domain import timings
+from notebookd.domain import environment, timings
 from notebookd.domain.attached import Place
 from notebookd.domain.container import ContainerStatus
 from notebookd.domain.data_plan import USERS_FAULT
@@ -36,7 +36,7 @@ from notebookd.errors import (
 from notebookd.ports.clock import Clock
 from notebookd.ports.editor import Editor
 from notebookd.ports.engine import ContainerSpec, Engine, LogLine, Mount
-from notebookd.ports.files import Files
+from notebookd.ports.files import BUNDLES, Files
 from notebookd.ports.movers import Movers
 from notebookd.ports.store import Entry
 from notebookd.ports.volumes import Volumes
@@ -94,10 +94,20 @@ class Overtaken(Exception):
 class Executor:
     """Carries out actions for one instance of notebookd."""
 
-    def __init__(self, ports: Ports, watch: GpuWatch, policy: LifecyclePolicy, instance: str, *, cdi: bool) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        watch: GpuWatch,
+        policy: LifecyclePolicy,
+        instance: str,
+        *,
+        cdi: bool,
+        env: Mapping[str, str],
+    ) -> None:
         self._ports = ports
         self._watch = watch
         self.policy = policy
+        self.env = env
         self._instance = instance
         self._cdi = cdi
         self._trace = Trace(ports.clock)
@@ -202,24 +212,33 @@ class Executor:
         run = entry.run
         await self._ports.files.link_volumes(run.notebook_id, [each.volume.mount_path for each in run.volumes])
         mounts = await self._ports.volumes.mounts(run.notebook_id, run.volumes) if run.volumes else ()
-        try:
-            await self._ports.engine.create(self._spec(entry, mounts))
-        except NameTaken:
-            return
+        trust = await self._ports.files.lay_trust(run.notebook_id, None)
+        with suppress(NameTaken):
+            await self._ports.engine.create(self._spec(entry, mounts, trust))
+        if trust is not None:
+            await self._trust_as_its_image_does(run)
 
-    def _spec(self, entry: Entry, volumes: tuple[Mount, ...]) -> ContainerSpec:
+    async def _trust_as_its_image_does(self, run: Run) -> None:
+        """What the image trusts takes the place of what this machine does. The file is mounted by its name, when the
+        container starts."""
+        for path in BUNDLES:
+            usual = await self._ports.engine.read_file(container_name(run), path)
+            if usual:
+                await self._ports.files.lay_trust(run.notebook_id, usual)
+                return
+
+    def _spec(self, entry: Entry, volumes: tuple[Mount, ...], trust: Mount | None) -> ContainerSpec:
         notebook, run = entry.notebook, entry.run
         folders = self._ports.files.folders(notebook.id)
         return ContainerSpec(
             name=container_name(run),
             image=run.image_digest or run.image,
             command=run.command,
-            env={
-                **dict(notebook.spec.env_vars),
-                "HOME": "/workspace",
-                "NOTEBOOK_ID": notebook.id,
-                "NOTEBOOK_NAME": notebook.spec.name,
-            },
+            env=environment.of_notebook(
+                environment.for_containers(self.env, ca=trust is not None),
+                notebook.spec.env_vars,
+                {"HOME": "/workspace", "NOTEBOOK_ID": notebook.id, "NOTEBOOK_NAME": notebook.spec.name},
+            ),
             labels={
                 "io.notebookd.instance": self._instance,
                 "io.notebookd.notebook": notebook.id,
@@ -229,6 +248,7 @@ class Executor:
             mounts=(
                 Mount(source=str(folders.workspace), target="/workspace"),
                 Mount(source=str(folders.editor), target="/run/editor"),
+                *((trust,) if trust is not None else ()),
                 *volumes,
             ),
             devices=tuple(f"nvidia.com/gpu={uuid}" for uuid in run.gpus) if self._cdi else (),

@@ -64,6 +64,12 @@ class FakeEngine:
         async with self.world.call("create", spec.name):
             return self.world.new_container(spec, {**spec.labels, INSTANCE_LABEL: self.instance}).seen()
 
+    async def read_file(self, name: str, path: str) -> bytes | None:
+        """See :meth:`Engine.read_file`."""
+        async with self.world.call("read_file", name):
+            image = self._must_get(name, "read a file of").spec.image
+            return self.world.image_files.get((image, path))
+
     async def start(self, name: str, *, checked: Sequence[Mount] = ()) -> Container:
         """See :meth:`Engine.start`."""
         async with self.world.call("start", name):

@@ -3,8 +3,8 @@
 
 ``sh -c`` with ``echo`` (also ``>&2``), ``printf``, ``exit N``, ``sleep S``, ``trap 'exit N' TERM``, ``trap '' TERM``,
 ``read``, ``cat`` and ``stty size`` does what the contract suite asks of a real shell. As a container's command,
-anything else is an editor: it runs until it is stopped, then exits 0. As an exec's command, anything else is not found; so is,
-for both, whatever should lie in ``/no/such``.
+anything else is an editor: it runs until it is stopped, then exits 0. As an exec's command, anything else is not found;
+so is, for both, whatever should lie in ``/no/such``.
 """
 
 from __future__ import annotations

@@ -95,6 +95,8 @@ class FakeEngineWorld:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
         self.containers: dict[str, FakeContainer] = {}
+        self.image_files: dict[tuple[str, str], bytes] = {}
+        """Contents by image and path."""
         self.images: dict[str, Image] = {}
         self.registry: dict[str, Image] = {}
         """What can be pulled, by name."""

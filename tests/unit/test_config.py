@@ -106,6 +106,10 @@ cpus = 12
 memory = "100GiB"
 max = 2
 default = true
+[notebooks]
+ca_file = "/etc/ssl/lab.pem"
+[notebooks.env]
+http_proxy = "http://proxy:3128"
 [store]
 min_free = "5GiB"
 ballast = "1MiB"

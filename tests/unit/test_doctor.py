@@ -183,7 +183,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         world.write(f"/usr/bin/{program}", "")
         (world.root / "usr/bin" / program).chmod(0o4755)
         world.programs[program] = str(world.root / "usr/bin" / program)
-    for program in ("rclone", "git", "restic"):
+    for program in ("rclone", "git", "restic", "catatonit"):
         world.programs[program] = f"/usr/bin/{program}"
     servers = [_Server(str(path), _Answers) for path in (tmp_path / "engine.sock", tmp_path / "run/api.sock")]
     threads = [threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}) for server in servers]

@@ -57,6 +57,7 @@ AT_ONCE: Mapping[str, Any] = {
     },
     "snapshots": {"at_stop": False, "exclude_caches": False, "keep": 3},
     "workspace": {"quota": "1GiB", "measure_every": "1m"},
+    "notebooks": {"ca_file": "/etc/ssl/lab.pem", "env": {"http_proxy": "http://proxy:3128"}},
     "datastore": [{"alias": "DATA", "path": "/srv/data"}],
     "images": {"recipes": "/srv/recipes"},
     "image": [{"editor": "jupyterlab", "framework": "conda", "version": "9", "image": "mine:1", "command": ["x"]}],

@@ -17,13 +17,16 @@ from notebookd.adapters.movers.archives import connect, read_tar, write_tar
 from notebookd.adapters.movers.folder import JOB, SECRETS, begin, read_progress, read_result
 from notebookd.adapters.movers.jobs import Job, Jobs
 from notebookd.adapters.movers.rootfs import MOVER_UID, PROGRAM, ensure_rootfs, usual_mounts
+from notebookd.adapters.trust import lay_bundle
 from notebookd.config import Config, DirectoryDatastore
 from notebookd.domain.attached import Attached
 from notebookd.domain.container import ContainerStatus
+from notebookd.domain.environment import NO_GPUS, for_containers
 from notebookd.domain.run import NotebookId
 from notebookd.domain.syncing import Report
 from notebookd.domain.volumes import StoreSource
-from notebookd.errors import EngineError, NameTaken, VolumeFault
+from notebookd.errors import EngineError, NameTaken, VolumeFault, WorkspaceFault
+from notebookd.mover.child import HANDED_ON
 from notebookd.ports.clock import Clock
 from notebookd.ports.engine import LABEL_PREFIX, ContainerSpec, Engine, Mount, Network
 from notebookd.ports.movers import StoredObject, Work
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 PROGRAM_FOLDER = Path(__file__).resolve().parents[2] / "mover"
 NAME = "notebookd-mover-"
 ROOTFS = "root"
+MOVERS_TRUST = "movers"
 SYNC_LABEL = f"{LABEL_PREFIX}sync"
 COMMAND = ("/usr/bin/python3", "-I", "-B", f"{PROGRAM}/__main__.py")
 ENVIRONMENT = {"HOME": "/tmp", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # noqa: S108 - in memory, and its own
@@ -154,29 +158,46 @@ class ContainerMovers:
         await self._engine.remove(NAME + mover_id)
         return False
 
+    def _environment(self, job: Job) -> dict[str, str]:
+        if job.network is Network.NONE:
+            return ENVIRONMENT | NO_GPUS
+        surroundings = self.config.surroundings
+        given = for_containers(surroundings.env, ca=surroundings.ca_file is not None)
+        return given | {HANDED_ON: " ".join(given)} | ENVIRONMENT | NO_GPUS
+
+    def _trust(self, job: Job) -> tuple[Mount, ...]:
+        """A mover has this machine's programs, and trusts what this machine does."""
+        ca_file = self.config.surroundings.ca_file
+        if ca_file is None or job.network is Network.NONE:
+            return ()
+        return (lay_bundle(self.config.paths.trust, MOVERS_TRUST, ca_file, None),)
+
     async def _begin(self, mover_id: str, make: Callable[[Jobs], Job], *, owner: str) -> None:
-        job = await asyncio.to_thread(self._prepare, mover_id, make)
-        spec = self._spec(mover_id, job, owner)
+        job, trust = await asyncio.to_thread(self._prepare, mover_id, make)
+        spec = self._spec(mover_id, job, trust, owner)
         with suppress(NameTaken):
             await self._engine.create(spec)
         await self._engine.start(spec.name)
 
-    def _prepare(self, mover_id: str, make: Callable[[Jobs], Job]) -> Job:
+    def _prepare(self, mover_id: str, make: Callable[[Jobs], Job]) -> tuple[Job, tuple[Mount, ...]]:
         with volume_faults("cannot send a mover"):
             job = make(Jobs(self.config))
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             ensure_rootfs(self._folder / ROOTFS)
             begin(self._folder / mover_id, job)
-        return job
+            try:
+                return job, self._trust(job)
+            except WorkspaceFault as fault:
+                raise VolumeFault(fault.message, info_code="DATASYNC_ERROR") from fault
 
-    def _spec(self, mover_id: str, job: Job, owner: str) -> ContainerSpec:
+    def _spec(self, mover_id: str, job: Job, trust: tuple[Mount, ...], owner: str) -> ContainerSpec:
         folder = self._folder / mover_id
         return ContainerSpec(
             name=NAME + mover_id,
             image="",
             rootfs=str(self._folder / ROOTFS),
             command=COMMAND,
-            env=ENVIRONMENT,
+            env=self._environment(job),
             labels={
                 SYNC_LABEL: mover_id,
                 f"{LABEL_PREFIX}notebook": job.notebook_id,
@@ -186,6 +207,7 @@ class ContainerMovers:
                 *usual_mounts(self._program, network=job.network is not Network.NONE),
                 Mount(source=str(folder / JOB), target="/job"),
                 Mount(source=str(folder / SECRETS), target="/secrets", read_only=True),
+                *trust,
                 *job.mounts,
             ),
             uid=MOVER_UID,

@@ -14,7 +14,7 @@ CERTIFICATES = ("/etc/ssl/certs", "/etc/ca-certificates", "/etc/pki")
 """Where distributions keep what TLS trusts."""
 
 _FOLDERS = (
-    "dev", "proc", "sys", "run", "tmp", "usr", "var/tmp", "etc",
+    "dev", "proc", "sys", "run/notebookd", "tmp", "usr", "var/tmp", "etc",
     "job", "volume", "workspace", "repository", "secrets", PROGRAM, *CERTIFICATES,
 )  # fmt: skip
 _FILES = {

@@ -59,6 +59,15 @@ class Session:
         answer = self._request("GET", path, action, params=params)
         return None if answer.status_code == requests.codes.not_found else _decoded(answer, action)
 
+    def get_bytes(self, path: str, action: str, *, params: Mapping[str, Any]) -> bytes | None:
+        """The answer as it came, None for 404."""
+        answer = self._request("GET", path, action, params=params)
+        if answer.status_code == requests.codes.not_found:
+            return None
+        if answer.status_code >= requests.codes.bad_request:
+            _decoded(answer, action)
+        return bytes(answer.content)
+
     def post(self, path: str, action: str, *, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
         """The decoded answer, None when it has no body. Raises the error that the answer's text names."""
         answer = self._request("POST", path, action, body=body, params=params)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from notebookd.adapters.clock import SystemClock
+from notebookd.adapters.podman.archive import only_file
 from notebookd.adapters.podman.beginning import await_command, why_not_begun
 from notebookd.adapters.podman.calls import Calls, Session
 from notebookd.adapters.podman.execution import PodmanExec, open_exec
@@ -145,6 +146,17 @@ class PodmanEngine:
                     raise
                 time.sleep(pause_s)
         return str(session.post("/containers/create", action, body=body)["Id"])
+
+    async def read_file(self, name: str, path: str) -> bytes | None:
+        """See :meth:`Engine.read_file`."""
+        action = f"read {path} of container {name}"
+
+        def read(session: Session) -> bytes | None:
+            container_id = self._ours(session, name, action)
+            packed = session.get_bytes(f"/containers/{container_id}/archive", action, params={"path": path})
+            return None if packed is None else only_file(packed)
+
+        return await self._calls.run(read)
 
     async def start(self, name: str, *, checked: Sequence[Mount] = ()) -> Container:
         """See :meth:`Engine.start`. A container lost under a dead conmon cannot be started again: EngineError.

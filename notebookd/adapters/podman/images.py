@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import Any, Self
 
 import aiohttp
 
+from notebookd.adapters.build_settings import BuildSettings
 from notebookd.adapters.podman.streams import BAD_REQUEST, BASE, message_of, parsed
 from notebookd.adapters.podman.translate import digest_of, error_of, is_mapping_race, parse_time, unavailable
-from notebookd.errors import EngineError, ImageInUse, ImageMissing
+from notebookd.errors import EngineError, ImageInUse, ImageMissing, WorkspaceFault
 from notebookd.ports.images import Progress, StoredImage
 
 DOCKER = "http://podman/v1.40"
@@ -31,12 +32,19 @@ _BROKEN = (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadErr
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
+def no_settings() -> BuildSettings:
+    """Nothing but the network."""
+    return BuildSettings(arguments={}, volume=None)
+
+
 class PodmanImages:
     """An :class:`~notebookd.ports.images.ImageStore` on a libpod API socket. Open it with :meth:`open`."""
 
     def __init__(self, http: aiohttp.ClientSession, timeout_s: float) -> None:
         self._http = http
         self._timeout_s = timeout_s
+        self.lay_settings: Callable[[], BuildSettings] = no_settings
+        """Makes what a build needs to reach the world; called in a thread."""
 
     @classmethod
     @asynccontextmanager
@@ -96,10 +104,19 @@ class PodmanImages:
             ("rm", "true"),
             ("forcerm", "true"),
         ]
-        if base is not None:
-            params.append(("buildargs", json.dumps({"BASE": base})))
+        settings = await asyncio.to_thread(self._settings, names[0])
+        arguments = dict(settings.arguments) | ({} if base is None else {"BASE": base})
+        params.append(("buildargs", json.dumps(arguments)))
+        if settings.volume is not None:
+            params.append(("volume", settings.volume))
         async for progress in self._follow(f"{BASE}/build", params, f"build image {names[0]}", context):
             yield progress
+
+    def _settings(self, name: str) -> BuildSettings:
+        try:
+            return self.lay_settings()
+        except (OSError, WorkspaceFault) as fault:
+            raise EngineError(f"cannot build image {name}: {fault}") from fault
 
     async def prepare(self, digest: str, *, uid: int) -> None:
         """See :meth:`ImageStore.prepare`: Podman makes the layers over when it makes a container, and that one is

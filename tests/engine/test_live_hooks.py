@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GPUs by environment: a stand-in for NVIDIA's OCI hook, which rootless Podman really calls."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from notebookd import wire
+from notebookd.client import Refused
+from tests.engine.live import Machine, open_folder, root
+from tests.engine.test_live_image_third_party import build, offer
+
+pytestmark = pytest.mark.engine
+__all__ = ["offer"]
+
+HOOKS = Path("/etc/containers/oci/hooks.d")
+IMAGE = "localhost/third-party/every-gpu:1"
+RECIPE = {
+    "Containerfile": """
+        FROM localhost/notebookd/jupyterlab:1
+        ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=all
+    """
+}
+ENTRY = f"""
+[[framework]]
+id = "every-gpu"
+name = "Every GPU"
+[[image]]
+editor = "jupyterlab"
+framework = "every-gpu"
+version = "1"
+image = "{IMAGE}"
+command = ["jupyter-lab", "--no-browser", "--ServerApp.sock=/run/editor/editor.sock", "--ServerApp.sock_mode=0660",
+    "--IdentityProvider.token=", "--ServerApp.allow_remote_access=True"]
+"""
+HOOK = """
+    #!/usr/bin/python3
+    import json, sys
+    from pathlib import Path
+    state = json.load(sys.stdin)
+    env = json.loads(Path(state["bundle"], "config.json").read_text())["process"]["env"]
+    Path({folder!r}, state["id"]).write_text(json.dumps([each for each in env if "VISIBLE_DEVICES" in each]))
+"""
+
+
+@pytest.fixture
+def asked_for() -> Iterator[Path]:
+    """A folder in which the hook notes, by container, what was asked for."""
+    with open_folder() as folder:
+        program, notes = folder / "hook", folder / "notes"
+        notes.mkdir()
+        notes.chmod(0o777)
+        program.write_text(textwrap.dedent(HOOK.format(folder=str(notes))).lstrip())
+        program.chmod(0o755)
+        config = {
+            "version": "1.0.0",
+            "hook": {"path": str(program)},
+            "when": {"always": True},
+            "stages": ["prestart"],
+        }
+        file = HOOKS / f"notebookd-test-{uuid.uuid4().hex[:8]}.json"
+        root("mkdir", "-p", str(HOOKS))
+        root("tee", str(file), text=json.dumps(config))
+        yield notes
+        root("rm", "-f", str(file))
+
+
+def test_a_hook_finds_no_gpus_asked_for_whatever_an_image_says(
+    live: Machine, offer: Callable[[str, str], None], asked_for: Path
+) -> None:
+    build(live, IMAGE, RECIPE)
+    offer(ENTRY, "every-gpu")
+    notebook = live.run("every-gpu", resources=wire.Resources(cpu=1))
+    (noted,) = [each for each in asked_for.iterdir() if each.name == live.container(notebook)["Id"]]
+    assert json.loads(noted.read_text()) == ["NVIDIA_VISIBLE_DEVICES=void"]
+
+
+def test_a_mover_asks_for_no_gpus(live: Machine, asked_for: Path) -> None:
+    notebook = live.run()
+    known = {each.name for each in asked_for.iterdir()}
+    assert live.ctl("cp", f"{notebook}:/workspace", "-").returncode in {0, 1, 2}
+    new = [each for each in asked_for.iterdir() if each.name not in known]
+    assert {each.read_text() for each in new} <= {'["NVIDIA_VISIBLE_DEVICES=void"]'}
+
+
+def test_a_notebook_cannot_ask_for_gpus(live: Machine) -> None:
+    with pytest.raises(Refused, match="NVIDIA_VISIBLE_DEVICES cannot be set: the GPUs of a notebook are those"):
+        live.create(env={"NVIDIA_VISIBLE_DEVICES": "all"})
