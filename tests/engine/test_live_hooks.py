@@ -44,8 +44,9 @@ HOOK = """
     import json, sys
     from pathlib import Path
     state = json.load(sys.stdin)
-    env = json.loads(Path(state["bundle"], "config.json").read_text())["process"]["env"]
-    Path({folder!r}, state["id"]).write_text(json.dumps([each for each in env if "VISIBLE_DEVICES" in each]))
+    config = json.loads(Path(state["bundle"], "config.json").read_text())
+    asked = [each for each in config["process"]["env"] if "VISIBLE_DEVICES" in each]
+    Path({folder!r}, config["hostname"] + "-" + state["id"]).write_text(json.dumps(asked))
 """
 
 
@@ -77,16 +78,16 @@ def test_a_hook_finds_no_gpus_asked_for_whatever_an_image_says(
     build(live, IMAGE, RECIPE)
     offer(ENTRY, "every-gpu")
     notebook = live.run("every-gpu", resources=wire.Resources(cpu=1))
-    (noted,) = [each for each in asked_for.iterdir() if each.name == live.container(notebook)["Id"]]
+    (noted,) = asked_for.glob(f"*-{live.container(notebook)['Id']}")
     assert json.loads(noted.read_text()) == ["NVIDIA_VISIBLE_DEVICES=void"]
 
 
-def test_a_mover_asks_for_no_gpus(live: Machine, asked_for: Path) -> None:
+def test_a_mover_asks_for_no_gpus(live: Machine, asked_for: Path, tmp_path: Path) -> None:
     notebook = live.run()
-    known = {each.name for each in asked_for.iterdir()}
-    assert live.ctl("cp", f"{notebook}:/workspace", "-").returncode in {0, 1, 2}
-    new = [each for each in asked_for.iterdir() if each.name not in known]
-    assert {each.read_text() for each in new} <= {'["NVIDIA_VISIBLE_DEVICES=void"]'}
+    live.execute(notebook, "touch", "/workspace/file")
+    live.stop(notebook)
+    assert live.ctl("cp", f"{notebook}:file", str(tmp_path / "file")).returncode == 0
+    assert {json.loads(each.read_text())[0] for each in asked_for.glob("mover-*")} == {"NVIDIA_VISIBLE_DEVICES=void"}
 
 
 def test_a_notebook_cannot_ask_for_gpus(live: Machine) -> None:
