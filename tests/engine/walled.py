@@ -147,12 +147,18 @@ def _index(folder: Path) -> Path:
 
 def _make_certificates(folder: Path) -> None:
     for words in (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=Lab -keyout ca.key -out ca.crt "
-        "-addext keyUsage=critical,keyCertSign,cRLSign",
-        "req -new -newkey rsa:2048 -nodes -subj /CN=lab.test -keyout server.key -out server.csr "
-        "-addext subjectAltName=DNS:*.lab.test",
-        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out server.crt "
-        "-copy_extensions copy",
+        (
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=Lab -keyout ca.key -out ca.crt "
+            "-addext keyUsage=critical,keyCertSign,cRLSign"
+        ),
+        (
+            "req -new -newkey rsa:2048 -nodes -subj /CN=lab.test -keyout server.key -out server.csr "
+            "-addext subjectAltName=DNS:*.lab.test"
+        ),
+        (
+            "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out server.crt "
+            "-copy_extensions copy"
+        ),
     ):
         subprocess.run(["openssl", *words.split()], cwd=folder, check=True, capture_output=True)
     (folder / "ca.crt").chmod(0o644)

@@ -18,7 +18,7 @@ from notebookd.adapters.processes import PROC
 
 WITHIN_S, PAUSE_S = 2.0, 0.002
 _TAIL_BYTES = 4096
-_FAILED = re.compile(r"\b(?:ERROR|FATAL) \(catatonit:[0-9]+\): failed to exec pid1: (.+)$")
+_FAILED = re.compile(r"(?:ERROR|FATAL) \(catatonit:[0-9]+\): failed to exec pid1: (.+)$")
 
 
 def await_command(init: int, alive: Callable[[], bool], proc: Path = PROC) -> None:
@@ -28,8 +28,10 @@ def await_command(init: int, alive: Callable[[], bool], proc: Path = PROC) -> No
         try:
             if _program_of_child(init, proc) not in {None, (proc / str(init) / "exe").readlink()}:
                 return
-        except OSError:
+        except PermissionError:
             return  # a program that does not want to be looked at is not the init
+        except OSError:
+            pass  # one of them is gone, as the next look shows
         time.sleep(PAUSE_S)
 
 
@@ -38,14 +40,19 @@ def _program_of_child(init: int, proc: Path) -> Path | None:
     return (proc / children[0] / "exe").readlink() if children else None
 
 
+def may_not_have_begun(body: Mapping[str, Any]) -> bool:
+    """Whether a container, as Podman's inspect tells of it, ended as it does when its init cannot run the program."""
+    return bool(_host(body).get("Init")) and body["State"].get("ExitCode") == 1
+
+
 def why_not_begun(body: Mapping[str, Any]) -> str | None:
-    """What the init wrote into the log of a container that ended with status 1, if it could not run the program; the
-    container as Podman's inspect tells of it."""
-    host = body.get("HostConfig") or {}
-    if not host.get("Init") or body["State"].get("ExitCode") != 1:
-        return None
-    said = _FAILED.search(_last_line((host.get("LogConfig") or {}).get("Path") or ""))
+    """What the init wrote into the container's log if it could not run the program."""
+    said = _FAILED.search(_last_words((_host(body).get("LogConfig") or {}).get("Path") or ""))
     return f"cannot run {_program(body)}: {said.group(1)}" if said else None
+
+
+def _host(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return body.get("HostConfig") or {}
 
 
 def _program(body: Mapping[str, Any]) -> str:
@@ -54,8 +61,10 @@ def _program(body: Mapping[str, Any]) -> str:
     return str(words[0]) if words else "its command"
 
 
-def _last_line(log: str) -> str:
-    with suppress(OSError, IndexError), open(log, "rb") as file:  # noqa: PTH123 - "" is no path
+def _last_words(log: str) -> str:
+    """The end of a log, whose lines conmon may have got in pieces: each has a time, a stream and a mark before it."""
+    with suppress(OSError), open(log, "rb") as file:  # noqa: PTH123 - "" is no path
         file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
-        return file.read().decode("utf-8", "replace").splitlines()[-1]
+        lines = file.read().decode("utf-8", "replace").splitlines()
+        return "".join(line.split(" ", 3)[-1] for line in lines)
     return ""

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.podman.archive import only_file
-from notebookd.adapters.podman.beginning import await_command, why_not_begun
+from notebookd.adapters.podman.beginning import await_command, may_not_have_begun, why_not_begun
 from notebookd.adapters.podman.calls import Calls, Session
 from notebookd.adapters.podman.execution import PodmanExec, open_exec
 from notebookd.adapters.podman.farewell import say_farewell
@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
 END_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4)
 """How long a dead process under a living conmon may take to become an exit code."""
+LOG_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2)
+"""How long the last line of a container that ended may take to be in its log."""
 REMOVE_ATTEMPTS = 3
 CLEAR_WITHIN_S, CLEAR_PAUSE_S = 15.0, 0.02
 """For Podman to clear up after a container that ended. It does so in a program of its own, some 0.1 s later."""
@@ -380,9 +382,13 @@ class PodmanEngine:
             if self._liveness.process(found) is not None:
                 return
             self._look(session, container_id, action)  # until its end is on record
-        reason = why_not_begun(session.get(f"/containers/{container_id}/json", action) or {"State": {}})
-        if reason is not None:
-            raise EngineError(f"cannot {action}: {reason}")
+        for pause_s in LOG_PAUSES_S:
+            body = session.get(f"/containers/{container_id}/json", action)
+            if body is None or not may_not_have_begun(body):
+                return
+            if (reason := why_not_begun(body)) is not None:
+                raise EngineError(f"cannot {action}: {reason}")
+            time.sleep(pause_s)
 
     def _must_look(self, session: Session, key: str, action: str) -> Container:
         container = self._look(session, key, action)
