@@ -225,15 +225,13 @@ async def _assembly(
 
     def reload(fresh: Config) -> None:
         quotas.quota, files.keep_workspaces = fresh.quota, fresh.lifecycle.keep_workspace_on_delete
-        files.ca_file = fresh.surroundings.ca_file
+        files.ca_file, images.lay_settings = fresh.surroundings.ca_file, _builds(fresh)
         recipes.folder = fresh.recipes
         volumes.config = movers.config = fresh
-        images.lay_settings = _builds(fresh)
         assembly.reload(fresh)
 
     async with _engine(config, instance) as engine, _images(config) as images:
         movers = ContainerMovers(engine, config, clock)
-        images.lay_settings = _builds(config)
         assembly = await assemble(
             Parts(
                 config=config,
@@ -270,8 +268,11 @@ def _engine(config: Config, instance: str) -> AbstractAsyncContextManager[Podman
     return PodmanEngine.open(config.engine.socket, instance, profile=config.paths.seccomp)
 
 
-def _images(config: Config) -> AbstractAsyncContextManager[PodmanImages]:
-    return PodmanImages.open(config.engine.socket)
+@asynccontextmanager
+async def _images(config: Config) -> AsyncIterator[PodmanImages]:
+    async with PodmanImages.open(config.engine.socket) as images:
+        images.lay_settings = _builds(config)
+        yield images
 
 
 async def _files(config: Config, store: SqliteStore) -> LocalFiles:

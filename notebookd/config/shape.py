@@ -357,8 +357,7 @@ class Snapshots:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What every notebook, mover and image build finds: environment variables, and a file of certificates that it
-    trusts beside the usual ones."""
+    """What every notebook, mover and image build finds: variables, and certificates to trust beside the usual ones."""
 
     env: Mapping[str, str]
     ca_file: Path | None

@@ -17,6 +17,7 @@ from typing import Any
 from notebookd.adapters.processes import PROC
 
 WITHIN_S, PAUSE_S = 2.0, 0.002
+LOG_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2)
 _TAIL_BYTES = 4096
 _FAILED = re.compile(r"(?:ERROR|FATAL) \(catatonit:[0-9]+\): failed to exec pid1: (.+)$")
 
@@ -38,6 +39,19 @@ def await_command(init: int, alive: Callable[[], bool], proc: Path = PROC) -> No
 def _program_of_child(init: int, proc: Path) -> Path | None:
     children = (proc / str(init) / "task" / str(init) / "children").read_text().split()
     return (proc / children[0] / "exe").readlink() if children else None
+
+
+def await_reason(look: Callable[[], Mapping[str, Any] | None]) -> str | None:
+    """Why the command of a container that ended did not begin, None when it did. ``look`` gives the container as
+    Podman's inspect tells of it; its last words may take a moment to be in its log."""
+    for pause_s in LOG_PAUSES_S:
+        body = look()
+        if body is None or not may_not_have_begun(body):
+            return None
+        if (reason := why_not_begun(body)) is not None:
+            return reason
+        time.sleep(pause_s)
+    return None
 
 
 def may_not_have_begun(body: Mapping[str, Any]) -> bool:

@@ -14,12 +14,13 @@ from typing import Any, Self
 
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.podman.archive import only_file
-from notebookd.adapters.podman.beginning import await_command, may_not_have_begun, why_not_begun
+from notebookd.adapters.podman.beginning import await_command, await_reason
 from notebookd.adapters.podman.calls import Calls, Session
 from notebookd.adapters.podman.execution import PodmanExec, open_exec
 from notebookd.adapters.podman.farewell import say_farewell
 from notebookd.adapters.podman.liveness import Liveness, kill_process
 from notebookd.adapters.podman.mounts import moved_mount
+from notebookd.adapters.podman.removal import force_remove
 from notebookd.adapters.podman.seccomp import Profile
 from notebookd.adapters.podman.spec import create_body
 from notebookd.adapters.podman.streams import Streams
@@ -52,9 +53,6 @@ log = logging.getLogger(__name__)
 INSTANCE_LABEL = f"{LABEL_PREFIX}instance"
 END_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4)
 """How long a dead process under a living conmon may take to become an exit code."""
-LOG_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2)
-"""How long the last line of a container that ended may take to be in its log."""
-REMOVE_ATTEMPTS = 3
 CLEAR_WITHIN_S, CLEAR_PAUSE_S = 15.0, 0.02
 """For Podman to clear up after a container that ended. It does so in a program of its own, some 0.1 s later."""
 RACE_PAUSES_S = (0.02, 0.05, 0.1, 0.2)
@@ -213,7 +211,7 @@ class PodmanEngine:
                 return
             if found.claims_process and not self._liveness.conmon_alive(found):
                 self._kill_unattended(found, 0)
-            self._force_remove(session, found.id, action)
+            force_remove(session, found.id, action)
             self._forget(name, found.id)
 
         await self._calls.run(remove)
@@ -382,13 +380,9 @@ class PodmanEngine:
             if self._liveness.process(found) is not None:
                 return
             self._look(session, container_id, action)  # until its end is on record
-        for pause_s in LOG_PAUSES_S:
-            body = session.get(f"/containers/{container_id}/json", action)
-            if body is None or not may_not_have_begun(body):
-                return
-            if (reason := why_not_begun(body)) is not None:
-                raise EngineError(f"cannot {action}: {reason}")
-            time.sleep(pause_s)
+        reason = await_reason(lambda: session.get(f"/containers/{container_id}/json", action))
+        if reason is not None:
+            raise EngineError(f"cannot {action}: {reason}")
 
     def _must_look(self, session: Session, key: str, action: str) -> Container:
         container = self._look(session, key, action)
@@ -400,20 +394,3 @@ class PodmanEngine:
         stat = self._liveness.process(found) if found.claims_process else None
         if stat is not None and not kill_process(found.pid, stat, grace_s=grace_s):
             raise EngineError(f"cannot stop container {found.name}: process {found.pid} survives SIGKILL")
-
-    def _force_remove(self, session: Session, container_id: str, action: str) -> None:
-        """Remove by force. For a lost container Podman first fails to kill what is dead, and only notes "stopping";
-        asked again, it removes it."""
-        params = {"force": "true", "timeout": 0, "v": "true"}
-        for attempt in range(1, REMOVE_ATTEMPTS + 1):
-            try:
-                session.delete(f"/containers/{container_id}", action, params=params)
-            except ContainerMissing:
-                return
-            except EngineUnavailable:
-                raise
-            except EngineError:
-                if attempt == REMOVE_ATTEMPTS:
-                    raise
-            else:
-                return
