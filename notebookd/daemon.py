@@ -226,8 +226,7 @@ async def _assembly(
     def reload(fresh: Config) -> None:
         quotas.quota, files.keep_workspaces = fresh.quota, fresh.lifecycle.keep_workspace_on_delete
         files.ca_file, images.lay_settings = fresh.surroundings.ca_file, _builds(fresh)
-        recipes.folder = fresh.recipes
-        volumes.config = movers.config = fresh
+        recipes.folder, volumes.config, movers.config = fresh.recipes, fresh, fresh
         assembly.reload(fresh)
 
     async with _engine(config, instance) as engine, _images(config) as images:
