@@ -64,9 +64,10 @@ def sift(tree: Tree, wanted: Mapping[str, Seen], begun: Mapping[str, Seen]) -> d
 def same_boot(root: Path, boot: Path) -> bool:
     """Whether the machine has run on since this was last asked. If it has not, a file in the staging folder may have
     its size and time and yet not its content."""
-    note, now = root / "boot", boot.read_bytes()
-    with suppress(FileNotFoundError):
-        if note.read_bytes() == now:
+    note, now = root / "boot", b""
+    with suppress(OSError):
+        now = boot.read_bytes()
+        if now == note.read_bytes():
             return True
     place_durably(note, now)
     return False
@@ -76,7 +77,7 @@ def went_down_since(root: Path, boot: Path) -> bool:
     """Whether the machine was started anew since the last pull."""
     try:
         return (root / "boot").read_bytes() != boot.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
