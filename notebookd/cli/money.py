@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from notebookd import wire
 
-__all__ = ["energy", "hours", "money", "share"]
+__all__ = ["energy", "hours", "money", "share", "unbilled_seconds"]
 
 
 def money(price: wire.Price) -> str:
@@ -21,6 +21,12 @@ def hours(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
+
+
+def unbilled_seconds(row: wire.UsageRow) -> float:
+    """How long GPUs were held beyond the minutes that are billed; 0 for less than a minute."""
+    unbilled = row.leased_gpu_seconds - 60 * row.gpu_minutes.value
+    return unbilled if unbilled >= 60 else 0.0
 
 
 def share(part: float, whole: float) -> str:

@@ -13,7 +13,7 @@ from notebookd.config import Quota, QuotaOverride
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaRule:
     """Bounds for one owner; None is no bound. ``gpus`` counts those held at once, ``gpu_minutes_month`` the minutes of
-    each GPU that commenced in the month (UTC)."""
+    each GPU that commenced in the month (UTC), and those for which it was held without being billed."""
 
     gpus: int | None = None
     notebooks: int | None = None

@@ -76,6 +76,11 @@ class Line:
             part = price(last, units, stay.rate) - price(first, units, stay.rate)
             self.price[stay.currency] = self.price.get(stay.currency, 0) + part
 
+    @property
+    def unbilled_ms(self) -> int:
+        """How long GPUs were leased beyond the minutes that are billed: while an editor booted or stopped."""
+        return max(0, self.leased_ms - self.gpu_minutes * MINUTE_MS)
+
     def add(self, other: Line) -> None:
         """Add another line."""
         self.minutes += other.minutes

@@ -21,6 +21,7 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
+from notebookd.reconciler.late_starts import is_late
 from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.record import write_entry
 
@@ -46,6 +47,8 @@ class Queue:
     waiting: tuple[Entry, ...]
     decision: Decision
     latest_starts: Mapping[RunId, datetime] = field(default_factory=dict)
+    late: frozenset[str] = frozenset()
+    """Owners whose starts wait behind all others'."""
 
 
 class Allocator:
@@ -120,11 +123,16 @@ class Allocator:
         return [entries[grant.run_id].notebook.id for grant in queue.decision.grants]
 
     def _decide(self, unsettled: list[Entry], leases: list[Lease]) -> Queue:
-        waiting = tuple(entry for entry in unsettled if entry.run.waiting)
+        asking = [entry for entry in unsettled if entry.run.waiting]
+        now = self._clock.now()
+        late = frozenset(
+            owner for owner in {each.notebook.owner for each in asking} if is_late(self._store, owner, now)
+        )
+        waiting = tuple(sorted(asking, key=lambda entry: entry.notebook.owner in late))
         held = [_claim(entry) for entry in unsettled if entry.run.holds]
         claims = [_claim(entry) for entry in waiting]
         decision = lease(claims, self._units(), leases, held, self._lease_policy(waiting))
-        return Queue(waiting=waiting, decision=decision)
+        return Queue(waiting=waiting, decision=decision, late=late)
 
     def _units(self) -> tuple[GpuUnit, ...] | None:
         seen = self._inventory.seen

@@ -22,6 +22,7 @@ from notebookd.domain.run import Run, RunId, RunState
 from notebookd.errors import StoreUnavailable
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Entry, Store, Transaction
+from notebookd.reconciler.late_starts import note_late_start
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,11 @@ class Meter:
         self._seen.update(dict.fromkeys(run_ids, at))
 
     async def note(self, tx: Transaction, before: Entry | None, notebook: Notebook, run: Run) -> None:
-        """Write what the change from ``before`` to ``run`` means for the bill."""
+        """Write what the change from ``before`` to ``run`` means for the bill, and that a start came to nothing."""
         was = before.run if before is not None and before.run.id == run.id else None
         if was is not None:
             await self._leave(tx, was, run)
+            await note_late_start(tx, self._store, was, run, notebook.owner)
         if (was is None or was.history != run.history) and run.state in self.tariff.states:
             await tx.put_interval(opened(bill_of(notebook, run), run, self.tariff, self.read()))
 

@@ -43,6 +43,9 @@ _WAITS_FOR: Mapping[WaitReason, str] = {
 }
 
 
+_BEHIND = ", behind everybody else's: its owner's last starts held compute for long and never answered"
+
+
 class Machine:
     """Reads of the machine as a whole."""
 
@@ -87,7 +90,8 @@ class Machine:
             QueueRow(
                 entry=entries[wait.run_id],
                 wait=wait,
-                sentence=_WAITS_FOR[wait.reason],
+                sentence=_WAITS_FOR[wait.reason]
+                + (_BEHIND if entries[wait.run_id].notebook.owner in queue.late else ""),
                 latest_start_at=queue.latest_starts.get(wait.run_id),
             )
             for wait in queue.decision.waits

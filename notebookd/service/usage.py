@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from notebookd.domain.actor import Actor
-from notebookd.domain.billing import Bill, Stay, Window, length_ms, minutes, stay
+from notebookd.domain.billing import MINUTE_MS, Bill, Stay, Window, length_ms, minutes, stay
 from notebookd.domain.clocks import Reading, moment
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.run import NotebookId, Run, RunId, RunState
@@ -183,8 +183,11 @@ def _add_stays(
 
 
 def spent_gpu_minutes(reader: Reader, owner: str, now: Reading) -> int:
-    """GPU minutes that an owner has commenced in this month (UTC)."""
+    """GPU minutes of this month (UTC) that count towards an owner's quota: for each notebook those that are billed, and
+    whole minutes for which it held GPUs beyond them, such as those of an editor that boots."""
     window = month_of(now.at_ms)
-    tally = Tally(window, (), lambda run_id: _party(reader, run_id))
+    tally = Tally(window, (GroupKey.NOTEBOOK,), lambda run_id: _party(reader, run_id))
     _add_stays(tally, reader, window, owner, now)
-    return tally.total.gpu_minutes
+    for tenure in reader.list_tenures(window, owner, now.at_ms):
+        tally.add_tenure(tenure)
+    return sum(line.gpu_minutes + line.unbilled_ms // MINUTE_MS for line in tally.lines.values())

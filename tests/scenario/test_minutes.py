@@ -432,3 +432,37 @@ async def test_a_new_month_has_new_minutes(world: World) -> None:
 def usage_of(house: House) -> int:
     """Alice's GPU minutes of this month."""
     return spent_gpu_minutes(house.store, "alice", Meter(house.store, house.world.clock, Tariff()).read())
+
+
+async def test_gpus_held_by_an_editor_that_never_answers_count_towards_the_quota(world: World) -> None:
+    """What its owner's configuration does before the editor answers is not billed, and is no way round the quota."""
+    world.quotas["alice"] = QuotaRule(gpu_minutes_month=20)
+    async with open_house(world) as house:
+        world.editor.boot_s = 10_000
+        notebook = await create(house, gpu=2)
+        await house.pass_time(138)
+        assert usage_of(house) == 4, "two GPUs for two whole minutes"
+        report = await house.services.usage.report(ALICE, house.services.usage.this_month(), [])
+        assert report.total.gpu_minutes == 0
+        assert report.total.unbilled_ms == 2 * 138_000
+        await house.pass_time(1000)
+        await house.quiet()
+        assert run_of(house, notebook).outcome is not None
+        assert usage_of(house) >= 20
+        receipt = house.services.usage.receipt(ALICE, notebook)
+        assert receipt.total.minutes == 0
+        assert receipt.total.unbilled_ms >= 2 * 900_000
+        with pytest.raises(QuotaExceeded, match="GPU minutes of this month are spent"):
+            await house.notebooks.start(ALICE, notebook)
+
+
+async def test_gpus_held_while_restarting_count_too(world: World) -> None:
+    world.quotas["alice"] = QuotaRule(gpu_minutes_month=1000)
+    async with open_house(world) as house:
+        notebook = await create(house)
+        await house.pass_time(30)
+        world.editor.boot_s = 10_000
+        await house.notebooks.restart(ALICE, notebook)
+        await house.pass_time(330)
+        assert run_of(house, notebook).state is RunState.RESTARTING
+        assert usage_of(house) == 1 + 5

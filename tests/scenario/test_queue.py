@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from notebookd.domain.late_starts import REMEMBERED_FOR
 from notebookd.domain.leasing import WaitReason
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.run import NotebookId, NotebookState
@@ -276,3 +277,57 @@ async def test_leases_and_queue_survive_the_daemon(world: World) -> None:
         await house.quiet()
         assert running(house, made) == [1, 2]
         assert entry(house, made[3]).run.waiting
+
+
+async def vain(house: House, notebook: NotebookId, seconds: float) -> None:
+    """A start that holds its GPUs and does not answer, ended by its owner."""
+    house.world.editor.boot_s = 10_000
+    await house.notebooks.start(ALICE, notebook)
+    await house.pass_time(seconds)
+    await house.notebooks.stop(ALICE, notebook)
+    await house.pass_time(60)
+    house.world.editor.boot_s = 0
+
+
+async def test_whose_starts_come_to_nothing_again_and_again_waits_behind_others(world: World) -> None:
+    async with open_house(world) as house:
+        bobs = await create(house, BOB, gpu=2)
+        await house.notebooks.stop(BOB, bobs)
+        vains = await create(house, gpu=2)
+        await house.notebooks.stop(ALICE, vains)
+        await house.quiet()
+        await vain(house, vains, 800)
+        await vain(house, vains, 800)  # stopped before its time was up: no way round it
+        blocker = await create(house, ADMIN, gpu=2)
+        early = await create(house)
+        late = await create(house, BOB)
+        assert [row.entry.notebook.id for row in house.services.machine.queue()] == [late, early]
+        (sentence,) = house.services.reasons.sentences(entry(house, early))
+        assert "its owner's last starts held compute for long and never answered" in sentence
+        await house.notebooks.stop(ADMIN, blocker)
+        await house.quiet()
+        assert running(house, [late, early]) == [0, 1], "nobody is kept out where there is room"
+        assert_sound(house)
+
+
+async def test_one_slow_start_or_old_ones_or_short_ones_put_nobody_back(world: World) -> None:
+    async with open_house(world) as house:
+        notebook = await create(house, gpu=2)
+        await house.notebooks.stop(ALICE, notebook)
+        await house.quiet()
+        await vain(house, notebook, 800)
+        await vain(house, notebook, 100)
+        await vain(house, notebook, 100)
+        blocker = await create(house, ADMIN, gpu=2)
+        first, second = await create(house), await create(house, BOB)
+        assert [row.entry.notebook.id for row in house.services.machine.queue()] == [first, second]
+        await house.notebooks.stop(ADMIN, blocker)
+        await house.quiet()
+        await house.notebooks.stop(ALICE, first)
+        await house.notebooks.stop(BOB, second)
+        await house.quiet()
+        await house.pass_time(REMEMBERED_FOR.total_seconds())
+        await vain(house, notebook, 800)
+        await create(house, ADMIN, gpu=2)
+        third, fourth = await create(house), await create(house, BOB)
+        assert [row.entry.notebook.id for row in house.services.machine.queue()] == [third, fourth]

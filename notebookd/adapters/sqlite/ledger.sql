@@ -50,6 +50,8 @@ SELECT l.run_id, l.gpu_uuid, l.granted_at, coalesce(l.released_at, :now)
 FROM (
     SELECT run_id FROM interval WHERE length IS NOT NULL AND owner = :owner
     UNION SELECT run_id FROM interval WHERE length IS NULL AND owner = :owner
+    UNION SELECT never.id FROM notebook n JOIN run never ON never.notebook_id = n.id
+    WHERE n.owner = :owner AND NOT EXISTS (SELECT 1 FROM interval i WHERE i.run_id = never.id)
 ) r JOIN lease l ON l.run_id = r.run_id
 WHERE coalesce(l.released_at, :now) > :start AND l.granted_at < :end;
 
@@ -66,6 +68,8 @@ SELECT u.run_id, u.gpu_uuid, u.hour_at, u.sampled, u.busy, u.peak_utilisation, u
 FROM (
     SELECT run_id FROM interval WHERE length IS NOT NULL AND owner = :owner
     UNION SELECT run_id FROM interval WHERE length IS NULL AND owner = :owner
+    UNION SELECT never.id FROM notebook n JOIN run never ON never.notebook_id = n.id
+    WHERE n.owner = :owner AND NOT EXISTS (SELECT 1 FROM interval i WHERE i.run_id = never.id)
 ) r JOIN gpu_use u ON u.run_id = r.run_id
 WHERE u.hour_at >= :start AND u.hour_at < :end;
 

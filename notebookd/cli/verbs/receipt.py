@@ -7,7 +7,7 @@ import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here
-from notebookd.cli.money import energy, hours, money, share
+from notebookd.cli.money import energy, hours, money, share, unbilled_seconds
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import Table, clean, emit, size
 
@@ -47,6 +47,7 @@ def _stay(each: wire.ReceiptStay) -> tuple[str, ...]:
 
 def _text(receipt: wire.Receipt) -> str:
     so_far = " so far" if receipt.open else ""
+    unbilled = unbilled_seconds(receipt.totals)
     totals = receipt.totals
     count = totals.minutes.value
     prices = [price for price in (totals.price, *(totals.other_prices or ())) if isinstance(price, wire.Price)]
@@ -58,6 +59,7 @@ def _text(receipt: wire.Receipt) -> str:
         *(_stays(receipt).text().splitlines() if receipt.stays else ["It has not run."]),
         "",
         f"Total{so_far}: {amount}",
+        *([f"Held and not billed: {hours(unbilled)} of GPUs, while it booted or stopped"] if unbilled else []),
         *(_gpu(each) for each in receipt.gpus),
     ]
     if receipt.ended:

@@ -10,7 +10,7 @@ import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, output_option, pass_here
-from notebookd.cli.money import energy, hours, money, share
+from notebookd.cli.money import energy, hours, money, share, unbilled_seconds
 from notebookd.cli.output import Table, emit
 
 KEYS = ("user", "notebook", "flavor", "gpu", "day", "month")
@@ -35,7 +35,8 @@ def verb(
     """Show what was used, and what it costs.
 
     Each minute that a notebook began to run counts in full. Days and months are UTC's. LEASED is the time for which
-    GPUs were held, USED how busy they were. A price is shown where rates are set.
+    GPUs were held, UNBILLED what of it no minute pays for, as while an editor boots, USED how busy they were. A price
+    is shown where rates are set.
     """
     keys = [word.strip() for word in group_by.split(",") if word.strip()]
     if unknown := [key for key in keys if key not in KEYS]:
@@ -73,7 +74,7 @@ def _text(usage: wire.Usage, width: int | None) -> str:
     names = _columns(usage)
     rows = [[str(getattr(row, name) or "") for name in names] + _amounts(row) for row in usage.items]
     rows.append([*(["total", *[""] * (len(names) - 1)] if names else []), *_amounts(usage.totals)])
-    heads = [name.upper() for name in names] + ["MINUTES", "LEASED", "USED", "ENERGY", "PRICE"]
+    heads = [name.upper() for name in names] + ["MINUTES", "LEASED", "UNBILLED", "USED", "ENERGY", "PRICE"]
     shown = [index for index in range(len(heads)) if index <= len(names) or any(row[index] for row in rows)]
     widths = {index: max(len(row[index]) for row in [heads, *rows]) for index in shown}
     aligned = [
@@ -94,6 +95,7 @@ def _amounts(row: wire.UsageRow) -> list[str]:
     return [
         f"{row.minutes.value:,}",
         hours(leased) if leased else "",
+        hours(unbilled) if (unbilled := unbilled_seconds(row)) else "",
         f"{hours(used)} ({share(used, leased)})" if isinstance(used, float) and leased else "",
         energy(row.energy_joules) if row.energy_joules else "",
         " + ".join(money(price) for price in prices),

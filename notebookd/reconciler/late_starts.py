@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is on record of owners whose starts came to nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from notebookd.domain.late_starts import came_to_nothing, recent, waits_behind
+from notebookd.domain.run import Run
+from notebookd.ports.store import Store, Transaction
+
+
+def _key(owner: str) -> str:
+    return f"late-starts {owner}"
+
+
+def _times(store: Store, owner: str) -> list[datetime]:
+    return [datetime.fromisoformat(each) for each in json.loads(store.find_meta(_key(owner)) or "[]")]
+
+
+async def note_late_start(tx: Transaction, store: Store, was: Run, run: Run, owner: str) -> None:
+    """Note, with the change that ends a run, that it came to nothing."""
+    if was.outcome is None and came_to_nothing(run):
+        times = [*recent(_times(store, owner), run.state_since), run.state_since]
+        await tx.put_meta(_key(owner), json.dumps([each.isoformat() for each in times]))
+
+
+def is_late(store: Store, owner: str, now: datetime) -> bool:
+    """Whether an owner's starts wait behind others'."""
+    return waits_behind(_times(store, owner), now)
