@@ -23,6 +23,7 @@ from notebookd.doctor.gpus import check_gpus
 from notebookd.doctor.listeners import check_gateway
 from notebookd.doctor.machine import Patient
 from notebookd.doctor.names import check_names
+from notebookd.doctor.proxies import check_proxies
 from notebookd.doctor.set_ids import check_seccomp, check_set_ids
 from notebookd.doctor.surroundings import (
     check_clock,
@@ -84,4 +85,5 @@ CHECKS: tuple[Check, ...] = (
     check_api,
     check_gateway,
     check_names,
+    check_proxies,
 )

@@ -174,6 +174,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.write("/etc/subgid", f"# a comment\n{ME}:165536:65536\n")
     world.write("/proc/sys/fs/inotify/max_user_instances", "8192\n")
     world.write("/etc/cdi/nvidia.yaml", SPEC)
+    world.write("/usr/share/containers/seccomp.json", "{}")
+    world.info["host"]["security"]["seccompProfilePath"] = str(world.root / "usr/share/containers/seccomp.json")
     world.write("/dev/net/tun", "")
     (world.root / "dev/net/tun").chmod(0o666)
     world.write("/proc/net/if_inet6", "00000000000000000000000000000001 01 80 10 80 lo\n")
@@ -456,3 +458,16 @@ def test_a_host_name_that_programs_do_not_find_is_told_with_the_package_that_hel
     assert "DNS record for *.gpu.example.org" in str(world.trouble()["names"].cure)
     world.names = {"gpu.example.org"}
     assert "names" not in world.trouble()
+
+
+def test_a_proxy_that_is_not_named_or_not_there_is_told(world: World) -> None:
+    secure = {"url": "https://{id}.localhost/"}
+    assert "proxies" not in {finding.name for finding in world.findings()}
+    world.settings = {"gateway": secure}
+    assert 'trusted_proxies = ["www-data"]' in str(world.trouble()["proxies"].cure)
+    world.settings = {"gateway": {**secure, "trusted_proxies": [ME, "no-such-proxy"]}}
+    assert "there is no account no-such-proxy" in world.trouble()["proxies"].seen
+    world.settings = {"gateway": {**secure, "trusted_proxies": [ME, "4033"]}}
+    assert "proxies" not in world.trouble()
+    world.settings = {"gateway": {**secure, "listen": "192.0.2.1:8421"}}
+    assert "proxies" not in world.trouble()
