@@ -10,7 +10,9 @@ import os
 import pwd
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -64,6 +66,8 @@ log = logging.getLogger(__name__)
 
 WATCH_LOOP = "NOTEBOOKD_LOOP_WATCH"
 GATEWAY_ACCOUNT = "notebookd-gateway"
+MOST_THREADS = 64
+THREADS_AT_ONCE = 8
 _FOLDER_MODE = 0o700
 _STARTUP_STEP_S = 5.0
 _MIGRATION_STEP_US = 60_000_000
@@ -115,6 +119,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
     """Serve until SIGTERM or SIGINT; read the configuration again at SIGHUP. Notebooks go on when this ends, however
     it ends."""
     os.umask(0o077)
+    _make_threads()
     config = read_config()
     stopping, reloading = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
     _make_folders(config)
@@ -146,6 +151,16 @@ async def serve(read_config: Callable[[], Config]) -> None:
             missing.cancel()
             enrolling.cancel()
             listening.cancel()
+
+
+def _make_threads() -> None:
+    """The threads of ``asyncio.to_thread``: so many that calls of a file system that hangs leave some for the rest, and
+    a few that run already, since who starts a thread waits for it to run."""
+    pool, begun = ThreadPoolExecutor(max_workers=MOST_THREADS, thread_name_prefix="beside"), threading.Event()
+    asyncio.get_running_loop().set_default_executor(pool)
+    for _ in range(THREADS_AT_ONCE):
+        pool.submit(begun.wait)
+    begun.set()
 
 
 def _told_by(*signals: signal.Signals) -> asyncio.Event:

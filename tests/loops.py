@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from notebookd.adapters.loop_watch import Block, LoopWatch
@@ -48,3 +50,21 @@ class Seen:
 def _dump(seen):
     for b in seen.daemons[:40]:
         print(b.own_s, b.seconds, " < ".join(b.where[:25]))
+
+
+_LOGGED = re.compile(r"(the event loop was held up for (\d+) ms \((\d+) ms for a CPU\).*)")
+
+
+def logged(text: str) -> list[tuple[int, str]]:
+    """What held the loop up of a daemon with ``NOTEBOOKD_LOOP_WATCH`` whose log this is, since it served for the first
+    time: milliseconds without the wait for a CPU, and the words; the longest first."""
+    found = _LOGGED.findall(text.partition(" serves ")[2])
+    return sorted(((int(all_ms) - int(cpu_ms), words) for words, all_ms, cpu_ms in found), reverse=True)
+
+
+def logged_line(blocks: Iterable[tuple[int, str]]) -> str:
+    """The same for the end of a run."""
+    blocks = list(blocks)
+    longest = f", the longest {blocks[0][0]} ms: {blocks[0][1]}" if blocks else ""
+    over = sum(own_ms > MOST_S * 1000 for own_ms, _ in blocks)
+    return f"{len(blocks)} times over {LEAST_S * 1000:.0f} ms, {over} over {MOST_S * 1000:.0f} ms{longest}"

@@ -28,7 +28,7 @@ take_caller_environment() {
             BASE=* | PIP_CERT=* | SSL_CERT_FILE=* | PIP_INDEX_URL=* | PIP_EXTRA_INDEX_URL=* | PIP_DEFAULT_TIMEOUT=* | \
                 PIP_FIND_LINKS=* | NPM_CONFIG_REGISTRY=* | \
                 HTTP_PROXY=* | HTTPS_PROXY=* | NO_PROXY=* | http_proxy=* | https_proxy=* | no_proxy=* | LD_LIBRARY_PATH=* | \
-                NVML_WORLD=*)
+                NVML_WORLD=* | NOTEBOOKD_LOOP_WATCH=*)
                 export "${variable?}"
                 ;;
         esac

@@ -104,6 +104,8 @@ class SystemDirectory:
         account = await self._ask(_uid(uid), longest_s)
         if gids is None:
             gids = await self._ask(_groups(account), longest_s) if account is not None else ()
+        elif account is not None:
+            self._stand_in(_groups(account), tuple(gids))
         names = await self._group_names(gids, longest_s)
         return Person(name=account.name if account is not None else str(uid), uid=uid, groups=names)
 
@@ -113,7 +115,9 @@ class SystemDirectory:
         if account is None:
             return None
         gids = await self._ask(_groups(account), LONGEST_S)
-        return Person(name=name, uid=account.uid, groups=await self._group_names(gids, LONGEST_S))
+        person = Person(name=name, uid=account.uid, groups=await self._group_names(gids, LONGEST_S))
+        self._remember(_whole(name), _Known(person, self._clock.awake()))
+        return person
 
     async def _group_names(self, gids: Collection[int], longest_s: float) -> frozenset[str]:
         for gid in gids:
@@ -134,8 +138,14 @@ class SystemDirectory:
         account = self._now(_name(name))
         if account is None:
             return None
-        gids = self._now(_groups(account))
-        names = [self._now(_group(gid)) for gid in gids]
+        try:
+            gids = self._now(_groups(account))
+            names = [self._now(_group(gid)) for gid in gids]
+        except DirectoryUnavailable:  # a group is new: as it was known before
+            known = self._known.get(_whole(name))
+            if known is None or not self._stands_in(_whole(name)) or known.value.uid != account.uid:
+                raise
+            return cast("Person", known.value)
         return Person(name=name, uid=account.uid, groups=frozenset(each for each in names if each is not None))
 
     async def learn(self, names: Collection[str]) -> None:
@@ -197,6 +207,11 @@ class SystemDirectory:
         that is away says so of everybody."""
         known = self._known.get(key)
         return known is not None and known.value is not None and self._clock.awake() - known.at < STALE_S
+
+    def _stand_in(self, lookup: _Lookup[T], value: T) -> None:
+        """Take ``value``, which the kernel says, for the answer until there is one."""
+        if lookup.key not in self._known:
+            self._remember(lookup.key, _Known(value, self._clock.awake() - FRESH_S))
 
     def _refreshed(self, lookup: _Lookup[Any]) -> _Asked | None:
         """The lookup that is on its way; None where what is known is fresh, or too many wait already."""
@@ -272,6 +287,11 @@ def name_of(uid: int) -> str:
 def _user_name(uid: int) -> str | None:
     account = _account_of_uid(uid)
     return account.name if account is not None else None
+
+
+def _whole(name: str) -> Hashable:
+    """What the last whole answer about a name is kept under."""
+    return ("person", name)
 
 
 def _uid(uid: int) -> _Lookup[Account | None]:

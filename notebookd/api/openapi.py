@@ -32,7 +32,7 @@ _CAUSES = {
     412: "the ETag is not current any more",
     413: "the body is too large",
     500: "internal error; `details.id` is in the log too",
-    503: "the engine, the GPU driver or the store is unavailable",
+    503: "the engine, the GPU driver, the store or the directory of accounts is unavailable",
 }
 
 

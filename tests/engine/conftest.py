@@ -12,6 +12,8 @@ import pytest
 
 from tests.engine.live import Machine, odd_configuration, quickstart
 from tests.engine.remote import Remote, serve_remote
+from tests.figures import Rows
+from tests.loops import TOPIC, logged, logged_line
 
 if TYPE_CHECKING:
     from tests.contract.podman_world import PodmanWorld
@@ -30,11 +32,14 @@ async def podman() -> AsyncIterator[PodmanWorld]:
 
 
 @pytest.fixture(scope="session")
-def outer() -> Machine:
-    """The notebookd that the tests run in."""
+def outer(figures: dict[str, Rows]) -> Iterator[Machine]:
+    """The notebookd that the tests run in. What held its loop up goes into the summary, where it was watched."""
     if not os.environ.get("NOTEBOOKD_SOCKET"):
         pytest.skip("NOTEBOOKD_SOCKET names no notebookd: run contrib/quickstart --gpus 8 -- pytest tests/engine")
-    return Machine(environment=dict(os.environ))
+    machine = Machine(environment=dict(os.environ))
+    yield machine
+    if os.environ.get("NOTEBOOKD_LOOP_WATCH"):
+        figures.setdefault(TOPIC, {})["engine tier, the real daemon"] = logged_line(logged(machine.log()))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import asyncio
 import itertools
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.loops import logged
 
 HERE = Path(__file__).parent
 LIBRARY = "libnss-preload.so"
@@ -99,10 +100,8 @@ class Daemon:
         return Said(status=status, body=json.loads(text) if text else None, took_s=time.monotonic() - begun)
 
     def blocks(self) -> list[tuple[int, str]]:
-        """What held the event loop up since it was ready: milliseconds without the wait for a CPU, and the words."""
-        served = (self.folder / "log").read_text().partition(" serves ")[2]
-        found = re.findall(r"(the event loop was held up for (\d+) ms \((\d+) ms for a CPU\).*)", served)
-        return sorted(((int(all_ms) - int(cpu_ms), words) for words, all_ms, cpu_ms in found), reverse=True)
+        """What held the event loop up since it was ready, see :func:`~tests.loops.logged`."""
+        return logged((self.folder / "log").read_text())
 
     async def listen(self) -> None:
         """Note when it says that it is alive."""
