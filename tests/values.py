@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from notebookd.domain.compute import Resources
 from notebookd.domain.container import Container, ContainerStatus
 from notebookd.domain.notebook import Notebook, NotebookSpec, ResourceRequest, Wanted
 from notebookd.domain.resources import GIB
-from notebookd.domain.run import NotebookId, Outcome, Resources, Run, RunId, RunState
+from notebookd.domain.run import NotebookId, Outcome, Run, RunId, RunState
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BOOT = "00000000-0000-4000-8000-00000000b007"

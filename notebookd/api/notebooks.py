@@ -53,7 +53,8 @@ async def create(call: Call) -> web.Response:
     if body is None:
         raise invalid("create the notebook", faults)
     spec = call.services.notebooks.check(wishes.spec_wish(body, faults), faults)
-    entry = await call.services.notebooks.create(call.actor, spec, _idempotency(call, raw))
+    named = isinstance(body.name, str)
+    entry = await call.services.notebooks.create(call.actor, spec, _idempotency(call, raw), named=named)
     return answer(await shape(call, entry), headers=tag_of(entry))
 
 

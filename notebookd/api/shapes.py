@@ -9,12 +9,13 @@ from datetime import datetime
 from notebookd import wire
 from notebookd.api import data_shapes
 from notebookd.domain.catalogue import Catalogue, Editor, Framework
+from notebookd.domain.compute import Resources
 from notebookd.domain.deadlines import Deadline
 from notebookd.domain.endings import out_of_memory
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.resources import Flavor, brand_and_model
-from notebookd.domain.run import FINAL, Resources, Run, RunState, stopped_at
+from notebookd.domain.run import FINAL, Run, RunState, stopped_at
 from notebookd.domain.syncing import Sync
 from notebookd.ports.store import Entry
 from notebookd.service.gpus import BoardRow

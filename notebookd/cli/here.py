@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -125,7 +126,7 @@ def stay_option(command: F) -> F:
 
 
 def notebook_argument(command: F) -> F:
-    """``NOTEBOOK``: an id, a unique prefix of one, or the name of one's own."""
+    """``NOTEBOOK``: an id, a unique prefix of one, a name, or ``OWNER/NAME``."""
     return click.argument("notebook", shell_complete=complete_notebook)(command)
 
 
@@ -144,10 +145,12 @@ def _visible(ctx: click.Context) -> list[wire.Notebook]:
 
 
 def complete_notebook(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Names and ids."""
+    """Names, those of others with their owner where that is needed; ids once the beginning of one is there."""
     items = _visible(ctx)
-    words = [each.spec.name for each in items] + [each.id for each in items]
-    return [word for word in words if word.startswith(incomplete)]
+    bearers = Counter(each.spec.name for each in items)
+    words = [each.spec.name if bearers[each.spec.name] == 1 else f"{each.user}/{each.spec.name}" for each in items]
+    found = [word for word in words if word.startswith(incomplete)]
+    return found or [each.id for each in items if incomplete and each.id.startswith(incomplete)]
 
 
 def _complete_volume(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

@@ -163,7 +163,8 @@ def _say_how_it_ended(error: EndedBadly) -> None:
 def cli(ctx: click.Context, socket: str) -> None:
     """Notebooks on this machine.
 
-    A NOTEBOOK is named by its id, a unique prefix of it, or your own unique name for it.
+    A NOTEBOOK is named by its id, a unique prefix of it, or its name. Admins name those of others by OWNER/NAME, or by
+    the name alone where nobody else has it.
     """
     terminal = ctx.obj if isinstance(ctx.obj, Terminal) else Terminal()
     ctx.obj = Here(client=Client(socket), terminal=terminal)

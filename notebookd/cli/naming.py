@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which thing a word means: its id, the name of one's own, or a unique prefix of an id."""
+"""Which thing a word means: its id, a name, ``OWNER/NAME``, or a unique prefix of an id."""
 
 from __future__ import annotations
 
@@ -26,17 +26,30 @@ def notebook_id(here: Here, word: str) -> str:
 
 def named_id(here: Here, kind: str, word: str, visible: Callable[[], Iterable[Named]], *, hint: str) -> str:
     """The id that a word means among what the caller can see, which is asked for only if the word is no whole id.
-    One's own name goes before a prefix; an ambiguous word is a usage error."""
+
+    One's own name goes before the same name of others, and a name before a prefix. An ambiguous word is a usage error.
+    """
     if _ID.fullmatch(word.lower()):
         return word.lower()
     every = list(visible())
-    named = [each for each in every if each.spec.name == word]
-    if named and len({each.user for each in every}) > 1:
+    owner, _, name = word.rpartition("/")
+    named = _standing([each for each in every if each.spec.name == name and owner in {"", each.user}])
+    if not owner and len({each.user for each in named}) > 1:
         me = here.client.me().value.name
-        named = [each for each in named if each.user == me]
+        named = [each for each in named if each.user == me] or named
     prefixed = [each for each in every if word and each.id.startswith(word.lower())]
-    matches = [[(each.id, f"{each.id} ({each.spec.name})") for each in found] for found in (named, prefixed)]
+    several = len({each.user for each in named}) > 1
+    matches = [
+        [(each.id, f"{each.user}/{name}" if several else f"{each.id} ({each.spec.name})") for each in named],
+        [(each.id, f"{each.id} ({each.spec.name})") for each in prefixed],
+    ]
     return only(kind, word, matches, missing="neither an id, nor the start of one, nor a name of yours", hint=hint)
+
+
+def _standing(named: list[Named]) -> list[Named]:
+    """Without those that are being deleted, which have given their names up, unless there is no other."""
+    staying = [each for each in named if not (isinstance(each, wire.Notebook) and each.status.state == "DELETING")]
+    return staying or named
 
 
 def only(kind: str, word: str, matches: Iterable[Sequence[tuple[str, str]]], *, missing: str, hint: str) -> str:

@@ -16,9 +16,12 @@ _SYNCS_SHOWN = 3
 COLUMNS = ("ID", "NAME", "STATE", "AGE", "FRAMEWORK", "VERSION", "EDITOR", "GPUS", "DEADLINE", "URL")
 
 
-def table(notebooks: Iterable[wire.Notebook], now: datetime) -> Table:
-    """The list."""
-    return Table(COLUMNS, [_row(each, now) for each in notebooks])
+def table(notebooks: Iterable[wire.Notebook], now: datetime, *, owners: bool = False) -> Table:
+    """The list; with ``owners`` it says whose each is."""
+    if not owners:
+        return Table(COLUMNS, [_row(each, now) for each in notebooks])
+    rows = [(each.id, each.user, *_row(each, now)[1:]) for each in notebooks]
+    return Table((COLUMNS[0], "OWNER", *COLUMNS[1:]), rows)
 
 
 def _row(notebook: wire.Notebook, now: datetime) -> tuple[str, ...]:

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 
+from notebookd.domain.compute import Resources
 from notebookd.domain.gpu import GpuUnit, Lease
 from notebookd.domain.leasing import Claim, LeasePolicy
 from notebookd.domain.quota import UNBOUND
 from notebookd.domain.resources import HostCompute
-from notebookd.domain.run import Resources, RunId
+from notebookd.domain.run import RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

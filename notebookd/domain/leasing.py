@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from notebookd.domain.compute import Resources
 from notebookd.domain.gpu import GpuUnit, Lease
 from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.domain.resources import HostCompute
-from notebookd.domain.run import Resources, RunId
+from notebookd.domain.run import RunId
 
 
 class WaitReason(StrEnum):

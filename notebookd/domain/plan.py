@@ -296,14 +296,26 @@ def _finalizing(
     if data.wanted_out(run) and pushed is not None and not deleting:
         kept = replace(freed, outcome=outcome, unsynced=data.failed_out(pushed))
         return Plan(run=advance(kept, RunState.SYNC_FAILED, now))
-    return Plan(run=advance(replace(freed, outcome=outcome), outcome.state, now), again=again)
+    ended = advance(replace(freed, outcome=outcome), outcome.state, now)
+    return Plan(run=ended, again=starts_again(notebook, run))
 
 
 def _goes_on(notebook: Notebook, run: Run) -> bool:
     """Whether a new run takes this one's place. Then its compute is given up in the very commit that queues the new
     one, lest somebody who waits behind be served in between."""
     asked = run.outcome is not None and run.outcome.again
-    return asked and notebook.wanted is Wanted.RUNNING and notebook.deleting_at is None
+    return asked and _is_wanted(notebook)
+
+
+def starts_again(notebook: Notebook, run: Run) -> bool:
+    """Whether the commit that ends this run queues a new one: it lost its place to the platform, or its user asked for
+    another start while it stopped."""
+    asked = run.following is not None or (run.outcome is not None and run.outcome.again)
+    return asked and _is_wanted(notebook)
+
+
+def _is_wanted(notebook: Notebook) -> bool:
+    return notebook.wanted is Wanted.RUNNING and notebook.deleting_at is None
 
 
 def _lingering(run: Run, sight: Sight, policy: LifecyclePolicy, now: datetime) -> Plan | None:

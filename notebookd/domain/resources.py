@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from notebookd.domain.compute import Resources
 from notebookd.domain.gpu import GpuUnit
 from notebookd.domain.notebook import ResourceRequest
-from notebookd.domain.run import Resources
 
 GIB = 1024**3
 MIB = 1024**2

@@ -23,6 +23,7 @@ from itertools import pairwise
 from typing import NamedTuple, NewType
 
 from notebookd.domain.attached import Attached, anew
+from notebookd.domain.compute import Resources
 
 NotebookId = NewType("NotebookId", str)
 RunId = NewType("RunId", str)
@@ -162,23 +163,17 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """Compute that a run holds: ``units`` of a flavor, and what they amount to."""
+class Following:
+    """What the next run is made of, when it was asked for while this one still ended: as catalogue and flavors were
+    then. ``actor`` asked for it."""
 
-    flavor: str
-    units: int
-    gpu: bool
-    cpus: int
-    memory_bytes: int
-    gpu_model: str | None = None
-    gpu_memory_bytes: int | None = None
-    shm_bytes: int | None = None
-    """The size of /dev/shm where the flavor says one."""
-
-    @property
-    def gpus(self) -> int:
-        """GPUs held; 0 for a CPU flavor."""
-        return self.units if self.gpu else 0
+    actor: str
+    resources: Resources
+    image: str
+    command: tuple[str, ...]
+    uid: int
+    probe: str
+    activity: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +226,9 @@ class Run:
     """How many of its programs the kernel was seen to have killed for memory since its container's last start."""
     oom_at: datetime | None = None
     """When the last of them was noticed."""
+    following: Following | None = None
+    """What the next run is made of, if its notebook is still wanted running when this one has ended."""
+
     hurried: bool = False
     """Whether somebody asked not to wait for its data at its end: no snapshot is taken, nothing is carried back."""
     hindrance: str = ""
@@ -342,8 +340,12 @@ def follow(earlier: Run, run: Run, at: datetime) -> Run:
 
 
 def successor(earlier: Run, run_id: RunId, at: datetime) -> Run:
-    """A new run of the same as ``earlier``, which ended for no fault of its user's: at the same place in the queue,
-    which is ahead of all who wait, and of the very image that ran."""
+    """The run that follows in the commit that ends ``earlier``.
+
+    After an end that was no fault of its user's it is a run of the same, of the very image that ran and at the same
+    place in the queue, which is ahead of all who wait. Where its user asked for it, it is what they asked for, and
+    takes the last place (0 is none yet).
+    """
     run = Run(
         id=run_id,
         notebook_id=earlier.notebook_id,
@@ -360,6 +362,19 @@ def successor(earlier: Run, run_id: RunId, at: datetime) -> Run:
         volumes=anew(earlier.volumes),
         origin=earlier.origin,
     )
+    asked = earlier.following
+    if asked is not None and not (earlier.outcome is not None and earlier.outcome.again):
+        run = replace(
+            run,
+            resources=asked.resources,
+            image=asked.image,
+            image_digest=None,
+            command=asked.command,
+            uid=asked.uid,
+            probe=asked.probe,
+            activity=asked.activity,
+            place=0,
+        )
     return follow(earlier, run, at)
 
 

@@ -14,7 +14,8 @@ from notebookd.domain.notebook import NotebookSpec, ResourceRequest
 from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.domain.volumes import MAX_VOLUMES, Volume, normalised, volume_faults
 
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+LONGEST_NAME = 63
+NAME = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{LONGEST_NAME - 1}}}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
 MAX_LABEL_VALUE = 255

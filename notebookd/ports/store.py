@@ -102,6 +102,11 @@ class Reader(AccountReader, LedgerReader, ShelfReader, TokenReader, Protocol):
         """How many notebooks an owner has."""
         ...
 
+    def find_named(self, owner: str, name: str) -> NotebookId | None:
+        """The owner's notebook of that name, None when there is none; one that is being deleted has given its name up.
+        Of several, which earlier versions allowed, the oldest."""
+        ...
+
     def count_states(self) -> Mapping[NotebookState, int]:
         """How many notebooks are in each state."""
         ...

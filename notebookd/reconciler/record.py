@@ -102,7 +102,9 @@ async def commit(
             return ended
         notebook = replace(ended.notebook, token=secrets.token_urlsafe(32))
         following = successor(ended.run, RunId(str(uuid.uuid4())), at)
-        return await write_entry(tx, ended, notebook, following, meter=meter, actor=actor, at=at)
+        asked = ended.run.following
+        starter = asked.actor if asked is not None else actor
+        return await write_entry(tx, ended, notebook, following, meter=meter, actor=starter, at=at)
 
 
 async def write_sync(tx: Transaction, store: Store, sync: Sync, notebook: Notebook, *, at: datetime) -> None:

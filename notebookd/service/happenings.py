@@ -24,6 +24,11 @@ def hurry(entry: Entry, actor: Actor, at: datetime) -> Event:
     return happened("notebook.hurried", entry, actor, at, {})
 
 
+def start_asked(entry: Entry, actor: Actor, at: datetime) -> Event:
+    """It is to start again once it has stopped."""
+    return happened("notebook.start-asked", entry, actor, at, {})
+
+
 def happened(kind: str, entry: Entry, actor: Actor, at: datetime, data: dict[str, Any]) -> Event:
     """Something of that kind was done to a notebook and its latest run."""
     return Event(

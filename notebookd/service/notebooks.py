@@ -17,6 +17,7 @@ from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
 from notebookd.domain.observed import Unknown
 from notebookd.domain.patch import Patch, needs_stop, patched
+from notebookd.domain.plan import starts_again
 from notebookd.domain.run import (
     NotebookId,
     NotebookState,
@@ -53,7 +54,8 @@ from notebookd.reconciler.reconciler import ALLOCATION, IDLE
 from notebookd.reconciler.record import write_entry
 from notebookd.service.allowance import Allowance
 from notebookd.service.faults import invalid, labelled_for
-from notebookd.service.happenings import extension, hurry
+from notebookd.service.happenings import extension, hurry, start_asked
+from notebookd.service.names import free_name, require_name
 from notebookd.service.starts import Starts
 
 _S = NotebookState
@@ -140,9 +142,11 @@ class Notebooks:
         idempotency: IdempotencyKey | None = None,
         *,
         origin: Origin | None = None,
+        named: bool = True,
     ) -> Entry:
         """Make a notebook and start it. A known idempotency key gives the notebook that it made, as long as the actor
-        may see it. What a token with a selector makes gets that label."""
+        may see it. What a token with a selector makes gets that label. Where nobody ``named`` it, and its name is
+        taken, it gets a number."""
         spec = labelled_for(actor, spec, "create the notebook")
         self.starts.require_rights(actor, spec.volumes, "create the notebook")
         disk = await self._store.disk_use()
@@ -154,6 +158,9 @@ class Notebooks:
             self.allowance.require_gpus(actor, spec.resources, "create the notebook")
             self.allowance.require_minutes(actor, spec.resources, "create the notebook")
             self.allowance.require_another(actor, "create the notebook")
+            if not named:
+                spec = replace(spec, name=free_name(self._store, actor.name, spec.name))
+            require_name(self._store, actor.name, spec.name, "create the notebook")
             now = self._clock.now()
             notebook = Notebook(
                 id=NotebookId(str(uuid.uuid4())),
@@ -190,14 +197,14 @@ class Notebooks:
 
     async def start(self, actor: Actor, notebook_id: NotebookId, *, discard: bool = False) -> None:
         """Start a stopped notebook as a new run; with ``discard`` also one whose data could not be carried back, which
-        is given up."""
+        is given up. One that is stopping starts when it has stopped."""
         await self.allowance.require_room(f"start notebook {notebook_id}")
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "start")
             state = entry_state(entry)
-            if state in ACTIVE:
+            if state in ACTIVE or (state is _S.STOPPING and starts_again(entry.notebook, entry.run)):
                 return
-            if state not in STOPPED or (state is _S.SYNC_FAILED and not discard):
+            if state not in STOPPED | {_S.STOPPING} or (state is _S.SYNC_FAILED and not discard):
                 _refuse("start", entry, state, hint=_UNPUSHED if state is _S.SYNC_FAILED else None)
             self.allowance.require_workspace(notebook_id, f"start notebook {notebook_id}")
             self.starts.require_place(actor, entry.notebook, unpushed=state is _S.SYNC_FAILED)
@@ -205,24 +212,27 @@ class Notebooks:
             self.allowance.require_gpus(actor, resources, f"start notebook {notebook_id}")
             self.allowance.require_minutes(actor, resources, f"start notebook {notebook_id}")
             now = self._clock.now()
-            notebook = replace(
-                entry.notebook,
-                wanted=Wanted.RUNNING,
-                token=secrets.token_urlsafe(32),
-                session_secret=entry.notebook.session_secret or secrets.token_urlsafe(32),
-            )
-            earlier = entry.run
-            if earlier.holds:
-                raise GpusUnavailable(
-                    f"cannot start notebook {notebook_id}: nobody can see whether its last run has left its GPUs",
-                    hint="see `notebookctl why` and `notebookctl gpu`",
-                )
-            run = self.starts.next_run(notebook, earlier, now, discard=discard)
-            if self._lost_its_gpu(earlier):
-                run = replace(run, place=earlier.place)
+            secret = entry.notebook.session_secret or secrets.token_urlsafe(32)
+            notebook = replace(entry.notebook, wanted=Wanted.RUNNING, session_secret=secret)
+            if state is _S.STOPPING:
+                run = replace(entry.run, following=self.starts.following(notebook, entry.run, now, actor.signature))
+                notebook = replace(notebook, updated_at=max(now, notebook.updated_at))
+                await tx.append(start_asked(entry, actor, now))
+            else:
+                notebook = replace(notebook, token=secrets.token_urlsafe(32))
+                run = self._anew(notebook, entry.run, now, discard=discard)
             await write_entry(tx, entry, notebook, run, meter=self._meter, actor=actor.signature, at=now)
         self._wake(notebook_id)
         self._wake(ALLOCATION)
+
+    def _anew(self, notebook: Notebook, earlier: Run, now: datetime, *, discard: bool) -> Run:
+        if earlier.holds:
+            raise GpusUnavailable(
+                f"cannot start notebook {notebook.id}: nobody can see whether its last run has left its GPUs",
+                hint="see `notebookctl why` and `notebookctl gpu`",
+            )
+        run = self.starts.next_run(notebook, earlier, now, discard=discard)
+        return replace(run, place=earlier.place) if self._lost_its_gpu(earlier) else run
 
     def _lost_its_gpu(self, run: Run) -> bool:
         """Whether a GPU fell sick under a run: who lost his GPU so does not queue up anew."""

@@ -8,13 +8,13 @@ from dataclasses import replace
 from notebookd.domain.actor import Actor
 from notebookd.domain.run import NotebookId, Origin
 from notebookd.domain.snapshots import Snapshot
+from notebookd.domain.spec import LONGEST_NAME
 from notebookd.errors import NotFound, VolumeFault
 from notebookd.ports.movers import Movers
 from notebookd.ports.store import Entry, Store
 from notebookd.service.notebooks import Notebooks
 
 _FORK = "-fork"
-_LONGEST_NAME = 63
 _DAMAGED = (
     "the workspace itself is whole, but new snapshots lean on the damaged ones: once an admin has moved the notebook's "
     "repository away, its next stop begins a new one"
@@ -48,9 +48,9 @@ class Snapshots:
         snapshot = self.get(actor, notebook_id, snapshot_id)
         self._notebooks.allowance.require_fork(snapshot.size_bytes, f"fork notebook {notebook_id}")
         spec = entry.notebook.spec
-        forked = replace(spec, name=spec.name[: _LONGEST_NAME - len(_FORK)] + _FORK)
+        forked = replace(spec, name=spec.name[: LONGEST_NAME - len(_FORK)] + _FORK)
         origin = Origin(notebook_id=notebook_id, key=snapshot.key)
-        return await self._notebooks.create(actor, forked, origin=origin)
+        return await self._notebooks.create(actor, forked, origin=origin, named=False)
 
     async def check(self, actor: Actor, notebook_id: NotebookId) -> str:
         """Have a notebook's snapshots read and checked; returns what the check said. Raises VolumeFault when they are

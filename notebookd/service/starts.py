@@ -15,7 +15,7 @@ from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.datastores import DataRules, rights_faults
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.resources import amount
-from notebookd.domain.run import Origin, Run, RunId, first_state, follow
+from notebookd.domain.run import Following, Origin, Run, RunId, first_state, follow
 from notebookd.domain.spec import volume_field_faults
 from notebookd.domain.volumes import Volume
 from notebookd.errors import Conflict, InvalidRequest
@@ -59,6 +59,19 @@ class Starts:
             ]
             earlier = replace(earlier, volumes=tuple(given_up))
         return follow(earlier, self._make(notebook, now, earlier.number + 1, earlier, earlier.origin), now)
+
+    def following(self, notebook: Notebook, earlier: Run, now: datetime, actor: str) -> Following:
+        """What the run after ``earlier``, which still ends, will be made of. Raises Conflict."""
+        run = self._make(notebook, now, earlier.number + 1, earlier, earlier.origin)
+        return Following(
+            actor=actor,
+            resources=run.resources,
+            image=run.image,
+            command=run.command,
+            uid=run.uid,
+            probe=run.probe,
+            activity=run.activity,
+        )
 
     def _make(self, notebook: Notebook, now: datetime, number: int, earlier: Run | None, origin: Origin | None) -> Run:
         spec = notebook.spec

@@ -11,6 +11,7 @@ from notebookd.domain.advice import BEGIN_ANEW, STUCK
 from notebookd.domain.deadlines import Deadline, Patience, deadline_of
 from notebookd.domain.endings import out_of_memory
 from notebookd.domain.observed import Unknown
+from notebookd.domain.plan import starts_again
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
 from notebookd.domain.syncing import Sync, SyncKind, SyncState
 from notebookd.ports.store import Entry
@@ -73,10 +74,11 @@ class Reasons:
                 sentences = ["Its container is being restarted as it is.", *_hindrance(run)]
             case _:
                 sentences = _ending(run)
-        return [*sentences, *_memory(run), *self._data(run), *self._room(run), *self._gpus(run), *self._idleness(run)]
+        return [*sentences, *_memory(run), *self._data(entry), *self._room(run), *self._gpus(run), *self._idleness(run)]
 
-    def _data(self, run: Run) -> list[str]:
+    def _data(self, entry: Entry) -> list[str]:
         """What there is to say of data under way, and of data that could not be carried back."""
+        run = entry.run
         sentences = (
             [f"{run.unsynced.message[:1].upper()}{run.unsynced.message[1:]} ({run.unsynced.code})."]
             if (run.unsynced is not None)
@@ -94,7 +96,10 @@ class Reasons:
                 )
         if run.active and run.outcome is not None and any(not each.over for each in syncs):
             way = "" if run.hurried else "; `notebookctl stop --now` does not wait for it"
-            sentences.append(f"It can be started again when that is done{way}.")
+            then = "starts" if starts_again(entry.notebook, run) else "can be started"
+            sentences.append(f"It {then} again when that is done{way}.")
+        elif run.active and run.outcome is not None and starts_again(entry.notebook, run):
+            sentences.append("It starts again when it has stopped.")
         return sentences
 
     def _room(self, run: Run) -> list[str]:

@@ -10,13 +10,14 @@ import pytest
 from multidict import CIMultiDict
 
 from notebookd.domain.quota import QuotaRule
+from notebookd.domain.run import NotebookId
 from tests.api.caller import SPEC, Api
 
 TABLE: list[tuple[str, dict[str, int]]] = [
     ("STARTING", {"start": 204, "stop": 204, "restart": 409, "delete": 409}),
     ("RUNNING", {"start": 204, "stop": 204, "restart": 204, "delete": 409}),
     ("RESTARTING", {"start": 204, "stop": 204, "restart": 204, "delete": 409}),
-    ("STOPPING", {"start": 409, "stop": 204, "restart": 409, "delete": 409}),
+    ("STOPPING", {"start": 204, "stop": 204, "restart": 409, "delete": 409}),
     ("STOPPED", {"start": 204, "stop": 204, "restart": 409, "delete": 204}),
     ("FAILED", {"start": 204, "stop": 204, "restart": 409, "delete": 204}),
     ("ERROR", {"start": 204, "stop": 204, "restart": 409, "delete": 204}),
@@ -74,7 +75,7 @@ async def test_orders_are_legal_where_the_table_says(api: Api, state: str, order
         assert said.code == "conflict"
         assert state in said.body["message"]
         assert said.body["details"]["state"] == state
-        assert state != "STOPPING" or order == "delete" or "`notebookctl stop` waits for it" in said.body["hint"]
+        assert state != "STOPPING" or order == "delete" or "waits for it" in said.body["hint"]
     if status == 409 or (order, state) in CHANGES_NOTHING:
         assert api.house.store.last_event_id() == mark
         assert (await api.get(notebook))["status"]["lastJobStatus"] == before["status"]["lastJobStatus"]
@@ -84,12 +85,80 @@ async def test_orders_are_legal_where_the_table_says(api: Api, state: str, order
         assert api.house.store.last_event_id() > mark
 
 
+def release(api: Api) -> None:
+    for hold in api.world.engine._holds.values():
+        hold.release()
+
+
+async def test_a_start_while_it_stops_comes_after(api: Api) -> None:
+    notebook = await brought_to(api, "STOPPING")
+    for _ in range(2):
+        assert (await api.order(notebook, "start")).status == 204
+    assert await api.state(notebook) == "STOPPING"
+    why = await api.call("GET", f"/v1/notebook/{notebook}/why")
+    assert "It starts again when it has stopped." in " ".join(why.body["sentences"])
+    release(api)
+    await api.house.quiet()
+    after = await api.get(notebook)
+    assert after["status"]["state"] == "RUNNING"
+    assert [str(run.state) for run in api.house.store.list_runs(NotebookId(notebook))] == ["INTERRUPTED", "RUNNING"]
+    events = api.house.store.list_events(after=0, limit=99, notebook_id=None, owner=None)
+    assert [each.actor for each in events if each.type == "notebook.start-asked"] == ["root"]
+    assert [each.actor for each in events if each.after == "STARTING"] == ["root", "root"]
+
+
+async def test_the_last_word_while_it_stops_counts(api: Api) -> None:
+    notebook = await brought_to(api, "STOPPING")
+    for order in ("start", "stop", "start", "stop"):
+        assert (await api.order(notebook, order)).status == 204
+    release(api)
+    await api.house.quiet()
+    assert await api.state(notebook) == "STOPPED"
+
+
+async def test_one_that_is_deleted_while_it_stops_does_not_start(api: Api) -> None:
+    notebook = await brought_to(api, "STOPPING")
+    await api.order(notebook, "start")
+    assert (await api.call("DELETE", f"/v1/notebook/{notebook}?force=true")).status == 204
+    release(api)
+    await api.house.quiet()
+    assert (await api.call("GET", f"/v1/notebook/{notebook}")).status == 404
+
+
+async def test_a_name_is_its_owners_once(api: Api) -> None:
+    first = await api.create(name="mine")
+    said = await api.call("POST", "/v1/notebook", {**SPEC, "name": "mine"})
+    assert (said.status, said.code) == (409, "conflict")
+    assert said.body["message"] == "cannot create the notebook: root has a notebook named mine"
+    assert said.body["details"]["notebook"] == first
+    await api.order(first, "stop")
+    assert (await api.call("POST", "/v1/notebook", {**SPEC, "name": "mine"})).status == 409, (
+        "also of one that is stopped"
+    )
+
+
+async def test_a_notebook_that_is_being_deleted_has_given_up_its_name(api: Api) -> None:
+    first = await api.create(name="mine")
+    api.world.engine.hold("remove")
+    assert (await api.call("DELETE", f"/v1/notebook/{first}?force=true")).status == 204
+    assert await api.state(first) == "DELETING"
+    assert (await api.call("POST", "/v1/notebook", {**SPEC, "name": "mine"})).status == 200
+    release(api)
+    await api.house.quiet()
+
+
+async def test_names_that_nobody_chose_are_unique_too(api: Api) -> None:
+    unnamed = {key: value for key, value in SPEC.items() if key != "name"} | {"resources": {"cpu": 1}}
+    made = [await api.call("POST", "/v1/notebook", unnamed) for _ in range(12)]
+    names = [each.body["spec"]["name"] for each in made]
+    assert len(set(names)) == 12
+
+
 @pytest.mark.parametrize("state", [state for state, _ in TABLE if state != "DELETING"])
 async def test_with_force_a_notebook_is_deleted_from_any_state(api: Api, state: str) -> None:
     notebook = await brought_to(api, state)
     assert (await api.call("DELETE", f"/v1/notebook/{notebook}?force=true")).status == 204
-    for hold in api.world.engine._holds.values():
-        hold.release()
+    release(api)
     await api.house.pass_time(30)
     assert (await api.call("GET", f"/v1/notebook/{notebook}")).status == 404
     assert api.world.engine.containers == {}

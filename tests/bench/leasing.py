@@ -9,12 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from notebookd.domain.compute import Resources
 from notebookd.domain.forecast import Hold, latest_starts
 from notebookd.domain.gpu import GpuUnit, Lease
 from notebookd.domain.leasing import Claim, LeasePolicy, lease
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.resources import HostCompute
-from notebookd.domain.run import Resources, RunId
+from notebookd.domain.run import RunId
 from tests.bench.figures import Figure
 
 GPUS = 64

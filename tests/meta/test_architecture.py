@@ -75,9 +75,10 @@ def test_annotations_are_never_evaluated() -> None:
     assert lacking == []
 
 
-def test_modules_stay_under_400_lines() -> None:
+def test_modules_stay_under_600_lines() -> None:
+    """A sign to look, not a rule of style: a file is one idea, and no idea here takes more."""
     sizes = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in PACKAGE}
-    long = {name: lines for name, lines in sizes.items() if lines > 400}
+    long = {name: lines for name, lines in sizes.items() if lines > 600}
     assert long == {}
 
 

@@ -176,7 +176,7 @@ class Life:
         wish = SpecWish(
             editor="jupyterlab", framework="conda", resources=ResourceWish(gpu=gpus), timeout_auto_restart=again
         )
-        await house.notebooks.create(PEOPLE[person], house.notebooks.check(wish))
+        await house.notebooks.create(PEOPLE[person], house.notebooks.check(wish), named=wish.name is not None)
 
     async def _order(self, house: House, index: int, order: str, **how: Any) -> None:
         if found := self.notebook(house, index):

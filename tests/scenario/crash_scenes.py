@@ -130,7 +130,7 @@ async def stopped_with_data(house: House) -> NotebookId:
 
 async def give_create(house: House, _notebook: NotebookId) -> None:
     wish = SpecWish(editor="jupyterlab", framework="conda", resources=ResourceWish(gpu=1))
-    await house.notebooks.create(ALICE, house.notebooks.check(wish))
+    await house.notebooks.create(ALICE, house.notebooks.check(wish), named=wish.name is not None)
 
 
 async def give_start(house: House, notebook: NotebookId) -> None:

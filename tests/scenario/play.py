@@ -43,7 +43,7 @@ async def create(
         timeout_auto_restart=auto_restart,
         volumes=volumes,
     )
-    made = await house.notebooks.create(actor, house.notebooks.check(wish))
+    made = await house.notebooks.create(actor, house.notebooks.check(wish), named=name is not None)
     await house.quiet()
     return made.notebook.id
 

@@ -64,7 +64,7 @@ async def ask(house: House, *volumes: str, actor: Any = ALICE) -> NotebookId:
         resources=ResourceWish(cpu=1),
         volumes=tuple(map(parse_volume, volumes)),
     )
-    made = await house.notebooks.create(actor, house.notebooks.check(wish))
+    made = await house.notebooks.create(actor, house.notebooks.check(wish), named=wish.name is not None)
     await house.quiet()
     return made.notebook.id
 
@@ -132,7 +132,9 @@ async def test_nothing_is_leased_while_data_moves(world: World) -> None:
     world.movers.held = True
     async with open_house(world) as house:
         wish = SpecWish(editor="jupyterlab", framework="conda", volumes=(parse_volume("lab@S3/in:/rw:rw"),))
-        notebook = (await house.notebooks.create(ALICE, house.notebooks.check(wish))).notebook.id
+        notebook = (
+            await house.notebooks.create(ALICE, house.notebooks.check(wish), named=wish.name is not None)
+        ).notebook.id
         await house.quiet()
         assert state(house, notebook) == "STARTING"
         assert house.store.list_leases() == []

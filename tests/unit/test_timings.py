@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from notebookd.domain import actions as act
-from notebookd.domain.run import NotebookId, Resources, Run, RunId, RunState
+from notebookd.domain.compute import Resources
+from notebookd.domain.run import NotebookId, Run, RunId, RunState
 from notebookd.domain.timings import CREATED, PREPARED, STARTED, timings
 from notebookd.reconciler.trace import Trace
 from notebookd.testing.clock import FakeClock

@@ -30,6 +30,11 @@ WHERE l.released_at IS NULL AND n.deleted_at IS NULL;
 -- name: count_by_owner
 SELECT count(*) FROM notebook WHERE owner = ? AND deleted_at IS NULL;
 
+-- name: named
+SELECT id FROM notebook
+WHERE owner = ? AND name = ? AND deleted_at IS NULL AND deleting_at IS NULL
+ORDER BY created_at LIMIT 1;
+
 -- name: count_by_state
 SELECT r.state, n.deleting_at IS NOT NULL, count(*)
 FROM notebook n JOIN run r ON r.notebook_id = n.id AND r.number = n.run_number

@@ -123,6 +123,10 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
         """How many an owner has."""
         return int(self._rows("count_by_owner", (owner,))[0][0])
 
+    def find_named(self, owner: str, name: str) -> NotebookId | None:
+        """The notebook of that name."""
+        return next((NotebookId(row[0]) for row in self._rows("named", (owner, name))), None)
+
     def count_states(self) -> Mapping[NotebookState, int]:
         """How many are in each state."""
         counts: dict[NotebookState, int] = {}

@@ -29,7 +29,9 @@ def verb(here: Here, *, states: str | None, everybody: bool, watch: bool, output
     look(
         here,
         lambda: _all_pages(here, wanted, user),
-        lambda reply: emit(output, reply.body, notebooks.table(reply.value.items, here.terminal.now())),
+        lambda reply: emit(
+            output, reply.body, notebooks.table(reply.value.items, here.terminal.now(), owners=everybody)
+        ),
         watch=watch,
     )
 
