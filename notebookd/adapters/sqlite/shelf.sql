@@ -1,14 +1,14 @@
 -- name: open_syncs
-SELECT body FROM data_sync WHERE open = 1 AND notebook_id = ? ORDER BY queued_at, id;
+SELECT body FROM data_sync WHERE open = 1 AND notebook_id = ? ORDER BY queued_at, rowid;
 
 -- name: all_open_syncs
-SELECT body FROM data_sync WHERE open = 1 ORDER BY queued_at, id;
+SELECT body FROM data_sync WHERE open = 1 ORDER BY queued_at, rowid;
 
 -- name: syncs
-SELECT body FROM data_sync WHERE notebook_id = :notebook_id ORDER BY queued_at DESC, id LIMIT :limit;
+SELECT body FROM data_sync WHERE notebook_id = :notebook_id ORDER BY queued_at DESC, rowid DESC LIMIT :limit;
 
 -- name: syncs_of_run
-SELECT s.body FROM data_sync s WHERE s.notebook_id = :notebook_id AND s.run_id = :run_id ORDER BY s.queued_at, s.id;
+SELECT s.body FROM data_sync s WHERE s.notebook_id = :notebook_id AND s.run_id = :run_id ORDER BY s.queued_at, s.rowid;
 
 -- name: sync
 SELECT body FROM data_sync WHERE id = ?;
