@@ -56,6 +56,7 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.notifier import Notifier
 from notebookd.ports.store import Store
+from notebookd.reconciler.log_watch import keep_logs
 from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S
 from notebookd.reload import Reload
@@ -136,6 +137,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
         ):
             serving = tasks.create_task(assembly.reconciler.run(), name="reconciler")
             telling = tasks.create_task(log_events(store), name="log")
+            keeping = tasks.create_task(keep_logs(assembly.services.engine, clock), name="container logs")
             enrolling = tasks.create_task(assembly.services.accounts.enrol(), name="enrol")
             noticing = tasks.create_task(assembly.notices.run(), name="notices")
             missing = tasks.create_task(assembly.leavers.run(), name="leavers")
@@ -147,6 +149,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
             notifier.stopping()
             serving.cancel()
             telling.cancel()
+            keeping.cancel()
             noticing.cancel()
             missing.cancel()
             enrolling.cancel()
@@ -279,7 +282,9 @@ async def _assembly(
 
 
 def _engine(config: Config, instance: str) -> AbstractAsyncContextManager[PodmanEngine]:
-    return PodmanEngine.open(config.engine.socket, instance, profile=config.paths.seccomp)
+    return PodmanEngine.open(
+        config.engine.socket, instance, profile=config.paths.seccomp, logs=config.paths.container_logs
+    )
 
 
 @asynccontextmanager

@@ -226,6 +226,11 @@ class Engine(Protocol):
         cut to the second. Raises ContainerMissing."""
         ...
 
+    async def hold_logs(self) -> None:
+        """Keep what the bound on a log would have the engine throw away, as far as twice the bound. Asked every few
+        seconds: what is written faster than once the bound in between may be missing, and then the log says so."""
+        ...
+
     def exec(
         self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool
     ) -> AbstractAsyncContextManager[ExecSession]:

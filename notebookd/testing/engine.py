@@ -148,6 +148,9 @@ class FakeEngine:
             if not self.world.reachable:
                 raise EngineUnavailable("cannot read logs: the stream ended")
 
+    async def hold_logs(self) -> None:
+        """See :meth:`Engine.hold_logs`: nothing is thrown away here."""
+
     def exec(
         self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool
     ) -> AbstractAsyncContextManager[ExecSession]:

@@ -10,7 +10,10 @@ import os
 import signal
 import subprocess
 import threading
+import time
+from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -47,6 +50,102 @@ def test_a_log_is_followed_to_its_end_and_kept_after(live: Machine) -> None:
     assert [line.content for line in live.client.log(notebook, tail=2).value.logs] == kept[-2:]
     live.start(notebook)
     assert "a word from within" not in [line.content for line in live.client.log(notebook).value.logs]
+
+
+NUMBERED = "seq -f '%.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' {} {} > /proc/1/fd/2"
+
+
+def numbers(lines: list[str]) -> list[int]:
+    """Of the lines that NUMBERED wrote."""
+    return [int(line.split()[0]) for line in lines if line.endswith("xxxx")]
+
+
+def test_past_its_bound_a_log_loses_the_oldest_alone_and_says_so(live: Machine) -> None:
+    notebook = live.run()
+    followed: list[str] = []
+
+    def follow() -> None:
+        with closing(live.client.follow_log(notebook)) as lines:
+            followed.extend(line.value.content for line in lines)
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    for round_ in range(3):  # each some 11 MiB as conmon writes it
+        live.execute(notebook, "sh", "-c", NUMBERED.format(round_ * 90_000 + 1, (round_ + 1) * 90_000))
+        eventually(lambda: len(numbers(followed)), lambda count, want=(round_ + 1) * 90_000: count >= want, within_s=60)
+        time.sleep(3)
+    live.execute(
+        notebook, "sh", "-c", "printf 'x%.0s' 1 > /proc/1/fd/2; python3 -c \"print('漢' * 9000)\" > /proc/1/fd/2"
+    )
+    shown = eventually(
+        lambda: [line.content for line in live.client.log(notebook).value.logs],
+        lambda seen: seen[-1].endswith("漢" * 9000),
+    )
+    told = numbers(shown)
+    assert told == list(range(told[0], 270_001)), "only the oldest are lost"
+    assert 90_000 < len(told) < 240_000
+    assert any("what came before this is not kept" in line for line in shown[:1])
+    assert numbers(followed) == list(range(1, 270_001))
+    live.stop(notebook)
+    reader.join(60)
+    kept = [line.content for line in live.client.log(notebook).value.logs]
+    assert numbers(kept) == told
+    assert "\ufffd" not in "".join(kept)
+
+
+def execs_left(live: Machine, notebook: str) -> list[str]:
+    """What stays of commands: sessions that Podman knows, and their conmons."""
+    container = live.container(notebook)
+    own = container["Id"]
+    conmons = [
+        words
+        for words in (line.split("\0") for line in _command_lines())
+        if Path(words[0]).name == "conmon" and "-c" in words and words[words.index("-c") + 1] == own
+    ]
+    of_commands = [words[words.index("-u") + 1] for words in conmons if words[words.index("-u") + 1] != own]
+    return [*(container.get("ExecIDs") or ()), *of_commands]
+
+
+def _command_lines() -> Iterator[str]:
+    for each in Path("/proc").iterdir():
+        if each.name.isdecimal():
+            with suppress(OSError):
+                yield (each / "cmdline").read_text(errors="replace")
+
+
+FEW = 20
+
+
+@pytest.mark.parametrize(
+    ("failing", "good"), [(FEW, 8), pytest.param(500, 200, marks=pytest.mark.long)], ids=["a few", "many"]
+)
+def test_commands_leave_nothing_behind(live: Machine, failing: int, good: int) -> None:
+    notebook = live.run()
+    before = live.execute(notebook, "sh", "-c", "ls -d /proc/[0-9]* | wc -l")
+
+    async def fail(turn: asyncio.Semaphore) -> None:
+        async with turn:
+            done = await asyncio.to_thread(live.ctl, "exec", notebook, "--", "/no/such/program")
+            assert done.returncode != 0
+
+    async def succeed(turn: asyncio.Semaphore, number: int) -> None:
+        async with turn:
+            done = await asyncio.to_thread(live.ctl, "exec", notebook, "--", "sh", "-c", f"echo {number}; exit 3")
+            assert (done.returncode, done.stdout) == (3, f"{number}\n")
+
+    async def everybody() -> None:
+        turn = asyncio.Semaphore(4)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(failing):
+                tasks.create_task(fail(turn))
+            for number in range(good):
+                tasks.create_task(succeed(turn, number))
+
+    asyncio.run(everybody())
+    assert len(execs_left(live, notebook)) <= 2 * (failing + good), "a session and its conmon each, and no more"
+    if failing > FEW:  # Podman forgets an ended session after five minutes, and its conmon waits for that
+        eventually(lambda: execs_left(live, notebook), lambda left: left == [], within_s=400, what="nothing of any")
+    assert live.execute(notebook, "sh", "-c", "ls -d /proc/[0-9]* | wc -l") == before
 
 
 def test_a_command_has_streams_status_and_input(live: Machine) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,8 +17,10 @@ from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.podman.archive import only_file
 from notebookd.adapters.podman.beginning import await_command, await_reason
 from notebookd.adapters.podman.calls import Calls, Session
+from notebookd.adapters.podman.creation import create_container
 from notebookd.adapters.podman.execution import PodmanExec, open_exec
 from notebookd.adapters.podman.farewell import say_farewell
+from notebookd.adapters.podman.kept_logs import Logs
 from notebookd.adapters.podman.liveness import Liveness, kill_process
 from notebookd.adapters.podman.mounts import moved_mount
 from notebookd.adapters.podman.removal import force_remove
@@ -28,8 +31,6 @@ from notebookd.adapters.podman.translate import (
     Inspected,
     image_of,
     info_of,
-    is_mapping_race,
-    lacks_init,
     network_command_of,
     unavailable,
 )
@@ -55,16 +56,14 @@ END_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4)
 """How long a dead process under a living conmon may take to become an exit code."""
 CLEAR_WITHIN_S, CLEAR_PAUSE_S = 15.0, 0.02
 """For Podman to clear up after a container that ended. It does so in a program of its own, some 0.1 s later."""
-RACE_PAUSES_S = (0.02, 0.05, 0.1, 0.2)
-"""Between creates that failed in Podman's reading of the subordinate ids."""
-ANSWER_TIMEOUT_S = 30.0
+ANSWER_WITHIN_S = 30.0
 
 
 class PodmanEngine:
     """An :class:`~notebookd.ports.engine.Engine` on a libpod API socket. Open it with :meth:`open`."""
 
     def __init__(
-        self, socket: Path, instance: str, calls: Calls, streams: Streams, profile: Profile, clock: Clock
+        self, socket: Path, instance: str, calls: Calls, streams: Streams, profile: Profile, clock: Clock, logs: Logs
     ) -> None:
         self._socket = socket
         self._clock = clock
@@ -76,20 +75,23 @@ class PodmanEngine:
         self._unused: set[str] = set()
         self._host: tuple[frozenset[str], str, dict[str, Any]] | None = None
         self._profile = profile
+        self._logs = logs
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, socket: Path, instance: str, *, profile: Path, timeout_s: float = ANSWER_TIMEOUT_S
+        cls, socket: Path, instance: str, *, profile: Path, logs: Path | None = None, timeout_s: float = ANSWER_WITHIN_S
     ) -> AsyncIterator[Self]:
         """An engine for this instance's containers. Does not connect yet: an engine that is down is no error here.
 
         ``profile`` is where the containers' seccomp profile is written, for the engine to read; no container may see
-        its folder. An engine that does not answer within ``timeout_s`` (a stop: beyond its grace) is unavailable.
+        its folder. In ``logs`` the logs of containers that have an image are kept, beyond what conmon keeps; without,
+        they are where Podman has them. An engine that does not answer within ``timeout_s`` (a stop: beyond its grace)
+        is unavailable.
         """
         calls, streams = Calls(socket, timeout_s=timeout_s), Streams(socket, timeout_s=timeout_s)
         try:
-            yield cls(socket, instance, calls, streams, Profile(profile), SystemClock())
+            yield cls(socket, instance, calls, streams, Profile(profile), SystemClock(), Logs(logs))
         finally:
             await streams.aclose()
             await calls.aclose()
@@ -126,26 +128,13 @@ class PodmanEngine:
             body = create_body(spec, controllers=controllers, network_command=network_command)
             body["seccomp_profile_path"] = str(self._profile.ready(security, action))
             body["labels"][INSTANCE_LABEL] = self.instance
-            container_id = self._create(session, action, body)
+            if spec.rootfs is None:
+                body["log_configuration"] |= self._logs.place(spec.name)
+            container_id = create_container(session, action, body)
             self._unused.add(container_id)
             return self._must_look(session, container_id, action)
 
         return await self._calls.run(create)
-
-    def _create(self, session: Session, action: str, body: dict[str, Any]) -> str:
-        """The id of the container made; asked again when creates beside this one spoilt it, and without an init where
-        the engine has none."""
-        for pause_s in RACE_PAUSES_S:
-            try:
-                return str(session.post("/containers/create", action, body=body)["Id"])
-            except EngineError as error:
-                if body["init"] and lacks_init(error):
-                    log.warning("containers have no init, so that nobody collects orphans: install catatonit")
-                    body["init"] = False
-                elif not is_mapping_race(error):
-                    raise
-                time.sleep(pause_s)
-        return str(session.post("/containers/create", action, body=body)["Id"])
 
     async def read_file(self, name: str, path: str) -> bytes | None:
         """See :meth:`Engine.read_file`."""
@@ -215,6 +204,7 @@ class PodmanEngine:
             self._forget(name, found.id)
 
         await self._calls.run(remove)
+        self._logs.remove(name)
 
     async def find(self, name: str) -> Container | None:
         """See :meth:`Engine.find`."""
@@ -233,7 +223,9 @@ class PodmanEngine:
             found = [self._look(session, row["Id"], "list containers") for row in rows]
             return [container for container in found if container is not None]
 
-        return await self._calls.run(look)
+        containers = await self._calls.run(look)
+        await self._logs.sweep([each.name for each in containers])
+        return containers
 
     async def find_image(self, reference: str) -> Image | None:
         """See :meth:`Engine.find_image`."""
@@ -250,8 +242,15 @@ class PodmanEngine:
     ) -> AsyncIterator[LogLine]:
         """See :meth:`Engine.logs`."""
         container_id = await self._calls.run(lambda s: self._ours(s, name, f"read logs of container {name}"))
-        async for line in self._streams.logs(container_id, since=since, tail=tail, follow=follow):
+        read = partial(self._streams.logs, container_id, since=since, tail=tail)
+        for line in await self._logs.earlier(name, read, since=since, tail=tail):
             yield line
+        async for line in read(follow=follow):
+            yield line
+
+    async def hold_logs(self) -> None:
+        """See :meth:`Engine.hold_logs`."""
+        await self._logs.hold()
 
     def exec(
         self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The logs of containers beyond conmon's bound.
+
+Conmon throws a log away whole when it reaches its size, and begins a new file in its place. So each log has a second
+name here, by which the file stays: when the first name stands for another file, the one before is kept beside it, and
+the one before that goes. Where nobody looked in time a part is missing, and that is said where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from notebookd.adapters.podman.streams import LineJoiner
+from notebookd.ports.engine import LogLine
+
+LOOK_LATE_S = 10.0
+"""Who has not looked for so long may have missed a file."""
+STALE_LOOKS = 300
+"""A log without a container is removed when so many looks found none."""
+_LOG, _HELD, _BEFORE, _CUT, _MISSED = ".log", ".held", ".before", ".cut", ".missed"
+_ALL = (_LOG, _HELD, _BEFORE, _CUT, _MISSED)
+_OLDER = "notebookd: what came before this is not kept: a log is kept for its last 10 to 20 MiB"
+_HOLE = "notebookd: lines may be missing here: more than 10 MiB were written while notebookd did not look"
+
+
+class Read(Protocol):
+    """Reads what the engine has of one log."""
+
+    def __call__(self, *, follow: bool) -> AsyncIterator[LogLine]:
+        """Its lines, oldest first."""
+        ...
+
+
+class Logs:
+    """The logs in ``folder``, by the names of their containers; None keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder or Path("/nonexistent")
+        self._kept = folder is not None
+        self._looked_at: float | None = None
+        self._absent: Counter[str] = Counter()
+
+    def place(self, name: str) -> dict[str, str]:
+        """Where a container is to have its log, as Podman is told; the folder is there then."""
+        if not self._kept:
+            return {}
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return {"path": str(self._folder / f"{name}{_LOG}")}
+
+    async def hold(self) -> None:
+        """Look whether any log was thrown away, and keep what it was."""
+        now = time.monotonic()
+        late = self._looked_at is None or now - self._looked_at > LOOK_LATE_S
+        self._looked_at = now
+        await asyncio.to_thread(self._hold_all, late=late)
+
+    async def earlier(
+        self, name: str, read: Read, *, since: datetime | None = None, tail: int | None = None
+    ) -> list[LogLine]:
+        """What is kept of a container from before its present file, oldest first, that belongs before what ``read``
+        gives; empty as long as that is all."""
+        lines = await asyncio.to_thread(self._earlier, name)
+        if lines and tail is not None:
+            wanted = tail - len([line async for line in read(follow=False)])
+            lines = lines[-wanted:] if wanted > 0 else []
+        return lines if since is None else [line for line in lines if line.at >= since.replace(microsecond=0)]
+
+    def remove(self, name: str) -> None:
+        """Remove all that is kept of a container. Idempotent."""
+        for kind in _ALL:
+            with suppress(OSError):
+                self._file(name, kind).unlink()
+
+    async def sweep(self, present: Collection[str]) -> None:
+        """Remove what is kept of containers that are not there any more, and were not for many looks."""
+        self._absent = Counter({name: self._absent[name] + 1 for name in set(self._names()) - set(present)})
+        for name in [each for each, looks in self._absent.items() if looks > STALE_LOOKS]:
+            self.remove(name)
+
+    def _hold_all(self, *, late: bool) -> None:
+        for name in self._names():
+            self._hold(name, late=late)
+
+    def _earlier(self, name: str) -> list[LogLine]:
+        self._hold(name, late=False)
+        if not (before := self._file(name, _BEFORE)).exists():
+            return []
+        lines = list(read_lines(before.read_bytes()))
+        if lines and self._file(name, _CUT).exists():
+            lines.insert(0, LogLine(at=lines[0].at, stream="stderr", content=_OLDER))
+        if lines and self._file(name, _MISSED).exists():
+            lines.append(LogLine(at=lines[-1].at, stream="stderr", content=_HOLE))
+        return lines
+
+    def _names(self) -> list[str]:
+        with suppress(OSError):
+            return [each.name.removesuffix(_LOG) for each in self._folder.iterdir() if each.name.endswith(_LOG)]
+        return []
+
+    def _hold(self, name: str, *, late: bool) -> None:
+        log, held, before = (self._file(name, kind) for kind in (_LOG, _HELD, _BEFORE))
+        with suppress(OSError):  # it goes meanwhile, or the disk takes no name more: then less is kept
+            if not held.exists():
+                os.link(log, held)
+            if log.stat().st_ino == held.stat().st_ino:
+                return
+            for mark, due in ((_CUT, before.exists()), (_MISSED, late)):
+                if due:
+                    self._file(name, mark).touch(mode=0o600)
+                elif mark is _MISSED:
+                    self._file(name, mark).unlink(missing_ok=True)
+            held.rename(before)
+            os.link(log, held)
+
+    def _file(self, name: str, kind: str) -> Path:
+        return self._folder / f"{name}{kind}"
+
+
+def read_lines(log: bytes) -> Iterator[LogLine]:
+    """The lines of a file as conmon writes it: time, stream, ``F`` (or ``P`` of a piece), and the output. Times are cut
+    to the second, as Podman's answers are."""
+    joiner = LineJoiner()
+    for row in log.split(b"\n"):
+        stamp, _, rest = row.partition(b" ")
+        stream, _, tagged = rest.partition(b" ")
+        tag, _, output = tagged.partition(b" ")
+        if tag not in {b"F", b"P"}:
+            continue
+        ending = b"\n" if tag == b"F" else b""
+        line = joiner.feed(stream.decode("ascii", "replace"), stamp + b" " + output + ending)
+        if line is not None:
+            yield LogLine(at=line.at.replace(microsecond=0), stream=line.stream, content=line.content)

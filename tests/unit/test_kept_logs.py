@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logs past conmon's bound: only the oldest is lost, and that is said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from notebookd.adapters.podman.kept_logs import STALE_LOOKS, Logs, read_lines
+from notebookd.ports.engine import LogLine
+
+AT = datetime(2026, 12, 1, 5, 0, tzinfo=UTC)
+NAME = "notebookd-1"
+
+
+class Conmon:
+    """Writes a log as conmon does: past its size a new file takes the place of the old one."""
+
+    def __init__(self, log: Path, *, rows: int = 10) -> None:
+        self.log, self.rows, self.written = log, rows, 0
+
+    def write(self, count: int) -> None:
+        for _ in range(count):
+            if self.written and self.written % self.rows == 0:
+                draft = self.log.with_name(f"{self.log.name}.tmp")
+                draft.touch()
+                draft.rename(self.log)
+            at = (AT + timedelta(seconds=self.written)).strftime("%Y-%m-%dT%H:%M:%S.123456789+00:00")
+            with self.log.open("a") as file:
+                file.write(f"{at} stdout F line {self.written}\n")
+            self.written += 1
+
+
+class Shown:
+    """All that a reader is shown: what is kept from before, then what the engine has."""
+
+    def __init__(self, kept: Logs, log: Path) -> None:
+        self.kept, self.log = kept, log
+
+    async def lines(self, *, tail: int | None = None, since: datetime | None = None) -> list[str]:
+        async def read(*, follow: bool) -> AsyncIterator[LogLine]:
+            assert not follow
+            lines = [line for line in read_lines(self.log.read_bytes()) if since is None or line.at >= since]
+            for line in lines if tail is None else lines[max(0, len(lines) - tail) :]:
+                yield line
+
+        earlier = await self.kept.earlier(NAME, read, tail=tail, since=since)
+        return [line.content for line in earlier] + [line.content async for line in read(follow=False)]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Logs:
+    return Logs(tmp_path / "logs")
+
+
+@pytest.fixture
+def conmon(kept: Logs) -> Conmon:
+    return Conmon(Path(kept.place(NAME)["path"]))
+
+
+@pytest.fixture
+def shown(kept: Logs, conmon: Conmon) -> Shown:
+    return Shown(kept, conmon.log)
+
+
+def lines(first: int, last: int) -> list[str]:
+    return [f"line {number}" for number in range(first, last)]
+
+
+async def test_past_the_bound_nothing_is_lost_at_first(kept: Logs, conmon: Conmon, shown: Shown) -> None:
+    conmon.write(10)
+    await kept.hold()
+    conmon.write(5)
+    assert await shown.lines() == lines(0, 15)
+    assert await shown.lines(tail=3) == lines(12, 15)
+    assert await shown.lines(tail=8) == lines(7, 15)
+    assert await shown.lines(since=AT + timedelta(seconds=9)) == lines(9, 15)
+
+
+async def test_then_the_oldest_alone_is_lost_and_it_is_said(kept: Logs, conmon: Conmon, shown: Shown) -> None:
+    await kept.hold()
+    for _ in range(7):
+        conmon.write(5)
+        await kept.hold()
+    first, *rest = await shown.lines()
+    assert "what came before this is not kept" in first
+    assert rest == lines(20, 35)
+    assert sum(each.stat().st_size for each in conmon.log.parent.iterdir() if each.suffix != ".held") < 20 * 60
+
+
+async def test_what_was_written_while_nobody_looked_is_told_where_it_was(
+    kept: Logs, conmon: Conmon, shown: Shown
+) -> None:
+    conmon.write(5)
+    await kept.hold()
+    conmon.write(20)
+    await Logs(conmon.log.parent).hold()  # another life of the daemon
+    seen = await shown.lines()
+    assert seen[:10] == lines(0, 10)
+    assert "lines may be missing here" in seen[10]
+    assert seen[11:] == lines(20, 25)
+    conmon.write(6)
+    await kept.hold()
+    assert not any("may be missing" in each for each in await shown.lines()), "that is gone with what it was in"
+
+
+async def test_all_goes_with_the_container(kept: Logs, conmon: Conmon) -> None:
+    conmon.write(5)
+    await kept.hold()
+    conmon.write(10)
+    await kept.hold()
+    for _ in range(STALE_LOOKS):
+        await kept.sweep([])
+    await kept.sweep([NAME])
+    await kept.sweep([])
+    assert conmon.log.exists(), "it was there in between"
+    for _ in range(STALE_LOOKS):
+        await kept.sweep([])
+    assert list(conmon.log.parent.iterdir()) == []
+    kept.remove(NAME)
+
+
+async def test_pieces_of_a_line_are_one(tmp_path: Path) -> None:
+    stamp = b"2026-12-01T05:00:00.5+00:00"
+    rows = [stamp + b" stdout P \xe6\xbc", stamp + b" stderr F other", stamp + b" stdout F \xa2!", b"", b"half a row"]
+    assert [(each.stream, each.content) for each in read_lines(b"\n".join(rows))] == [
+        ("stderr", "other"),
+        ("stdout", "漢!"),
+    ]
