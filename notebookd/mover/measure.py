@@ -42,14 +42,14 @@ def measure(job: Job, reporter: Reporter) -> Result:
     def one_more() -> None:
         reporter.progress.processed += 1
 
-    room = room_of(job.places.workspace, caches_apart=False, each=one_more)
+    room = room_of(job.places.workspace, each=one_more)
     reporter.progress.failed = len(room.unseen)
     return Result(facts={"bytes": room.used_bytes})
 
 
-def room_of(folder: Path, *, caches_apart: bool, each: Callable[[], None]) -> Room:
+def room_of(folder: Path, *, each: Callable[[], None], caches_apart: bool = False, find_holes: bool = False) -> Room:
     """Measure a tree; ``each`` is called for every name in it. With ``caches_apart`` what is in marked caches is told
-    apart; the tag itself belongs to the rest."""
+    apart; the tag itself belongs to the rest. With ``find_holes`` files are looked at for holes."""
     room = Room()
     root = os.open(folder, FOLDER)
     try:
@@ -62,6 +62,8 @@ def room_of(folder: Path, *, caches_apart: bool, each: Callable[[], None]) -> Ro
             in_cache = cache is not None and found.path != f"{cache}{CACHE_TAG}"
             if cache is None and caches_apart and _is_folder(found) and is_cache(found.folder, f"{found.name}/"):
                 cache = f"{found.path}/"
+            if find_holes and not in_cache:
+                _look_for_holes(room, found)
             _count(room, found, several, in_cache=in_cache)
             each()
     finally:
@@ -83,11 +85,15 @@ def is_cache(folder: int, below: str = "") -> bool:
         os.close(tag)
 
 
+def _look_for_holes(room: Room, found: Visit) -> None:
+    missing = found.status.st_size - found.status.st_blocks * BLOCK
+    if missing >= SUSPECT_BYTES and (holes := holes_of(found)) is not None:
+        room.holes.append(holes)
+
+
 def _count(room: Room, found: Visit, several: set[int], *, in_cache: bool) -> None:
     status = found.status
     size = status.st_blocks * BLOCK
-    if not in_cache and status.st_size - size >= SUSPECT_BYTES and (holes := holes_of(found)) is not None:
-        room.holes.append(holes)
     if status.st_nlink > 1 and not _is_folder(found):
         if status.st_ino in several:
             return

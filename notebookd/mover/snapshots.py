@@ -47,7 +47,7 @@ def take(job: Job, reporter: Reporter) -> Result:
     backup = _Backup(reporter)
     workspace = job.places.workspace
     caches_apart = job.flag("exclude_caches") and not _is_marked(workspace)
-    room = room_of(workspace, caches_apart=caches_apart, each=reporter.tick)
+    room = room_of(workspace, each=reporter.tick, caches_apart=caches_apart, find_holes=True)
     out = too_large(room.holes)
     words = ["backup", "--json", "--one-file-system", "--host", HOST, "--tag", job.text("notebook")]
     words += [f"--exclude={workspace}/{name}" for name in (PARTIAL, WHOLE)]
