@@ -148,7 +148,7 @@ async def podman_world(socket: Path) -> AsyncIterator[PodmanWorld]:
 @asynccontextmanager
 async def _world_with(socket: Path, mark: str, profile: Path) -> AsyncIterator[PodmanWorld]:
     async with (
-        PodmanEngine.open(socket, f"contract-{mark}", profile=profile, logs=profile.with_name("logs")) as engine,
+        PodmanEngine.open(socket, f"contract-{mark}", profile=profile) as engine,
         PodmanEngine.open(socket, f"stranger-{mark}", profile=profile) as stranger,
         PodmanEngine.open(Path("/nonexistent/engine.sock"), f"contract-{mark}", profile=profile) as nowhere,
     ):
