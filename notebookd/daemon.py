@@ -283,7 +283,7 @@ async def _assembly(
 
 def _engine(config: Config, instance: str) -> AbstractAsyncContextManager[PodmanEngine]:
     return PodmanEngine.open(
-        config.engine.socket, instance, profile=config.paths.seccomp, logs=config.paths.container_logs
+        config.engine.socket, instance, profile=config.paths.seccomp, logs=config.paths.state / "container-logs"
     )
 
 

@@ -31,11 +31,6 @@ class Paths:
         return self.state / "workspaces"
 
     @property
-    def container_logs(self) -> Path:
-        """What containers wrote, as long as they are there."""
-        return self.state / "container-logs"
-
-    @property
     def volumes(self) -> Path:
         """Copies of volumes, by notebook and volume."""
         return self.state / "volumes"
