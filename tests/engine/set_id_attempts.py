@@ -248,6 +248,9 @@ DAILY: dict[str, Callable[[Path], object]] = {
         "tar -cf a.tar c; mkdir x; tar -xpf a.tar -C x; tar -cf s.tar -C /usr/bin passwd; tar -xf s.tar -C x"
     ),
     "git": command("HOME=$PWD git -c user.name=a -c user.email=a@b init -q g; cd g; touch f; git add f; git gc -q"),
+    "git, shared, told not to set g+s": command(
+        "git init -q r; cd r; git config core.sharedRepository group; touch f; git -c core.sharedRepository=umask add f"
+    ),
     "a virtual environment": command("/usr/bin/python3 -m venv --without-pip v; v/bin/python -c 'import ssl'"),
     "copytree": lambda folder: shutil.copytree(folder / "c", folder / "k"),
     "temporary files": command('/usr/bin/python3 -c \'import tempfile; tempfile.TemporaryFile(dir=".").write(b"x")\''),
