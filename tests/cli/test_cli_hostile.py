@@ -19,7 +19,15 @@ from notebookd.cli.live import live_screen
 from notebookd.cli.main import cli
 from notebookd.cli.output import Table
 from notebookd.neutral import neutral
-from tests.cli import test_cli_config, test_cli_data, test_cli_image, test_cli_token, test_cli_usage, worlds
+from tests.cli import (
+    test_cli_chown,
+    test_cli_config,
+    test_cli_data,
+    test_cli_image,
+    test_cli_token,
+    test_cli_usage,
+    worlds,
+)
 from tests.cli.fake_terminal import FakeTerminal
 from tests.cli.test_cli_copy import ARCHIVE, tar
 from tests.cli.worlds import A, B, me, notebook, page
@@ -106,6 +114,7 @@ PLACES = {
     "usage": (["usage"], "GET /v1/usage", json.loads(test_cli_usage.REPORT)),
     "receipt": (["receipt", A], f"GET /v1/notebook/{A}/receipt", json.loads(test_cli_usage.RECEIPT)),
     "config": (["config", "show"], "GET /v1/config", json.loads(test_cli_config.SHOWN)),
+    "chown": (["chown", "a", "b"], "POST /v1/account/chown", json.loads(test_cli_chown.MADE)),
     "a refusal": (
         ["get", B],
         f"GET /v1/notebook/{B}",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from notebookd.cli.here import Here, Verb, output_option, pass_here
-from notebookd.cli.output import Table, clean, emit
+from notebookd.cli.output import Table, clean, counted, emit
 
 __all__ = ["verb"]
 
@@ -30,7 +30,7 @@ def verb(here: Here, *, old: str, new: str, output: str) -> None:
     reply = here.client.chown(old, new)
     made = reply.value
     row = (made.from_, made.to, str(made.uid), str(made.notebooks), str(made.tokens))
-    text = f"{clean(made.to)} (uid {made.uid}) has {made.notebooks} notebooks of {clean(made.from_)} now"
+    text = f"{clean(made.to)} (uid {made.uid}) has {counted(made.notebooks, 'notebook')} of {clean(made.from_)} now"
     if made.tokens:
-        text += f"; {made.tokens} app tokens ended"
+        text += f"; {counted(made.tokens, 'app token')} ended"
     emit(output, reply.body, Table(COLUMNS, [row]), text)
