@@ -17,7 +17,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-__all__ = ["HEAD_BYTES", "HEAD_S", "Doorkeeper"]
+__all__ = ["HEAD_BYTES", "HEAD_S", "Doorkeeper", "bounded"]
 
 HEAD_BYTES: Final = 64 * 1024
 """Of a request's line and fields together, and of anything else that brings neither a request nor its body."""
@@ -89,7 +89,7 @@ class Doorkeeper:
         handler = self.server()
         begun = partial(self.silent.pop, handler, None)
         # aiohttp bounds each field and their number, and has no other place for a bound on all of them together.
-        handler._parser = _Heads(handler._parser, begun, handler.force_close)  # type: ignore[assignment]  # noqa: SLF001
+        handler._parser = bounded(handler._parser, begun=begun, cut=handler.force_close)  # type: ignore[assignment]  # noqa: SLF001
         self.silent[handler] = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(self.patience_s, self._look)
@@ -138,6 +138,12 @@ class _Entrance(asyncio.Protocol):
         self._transport.close()
 
 
+def bounded(parser: Any, *, begun: Callable[[], object], cut: Callable[[], None]) -> _Heads:
+    """A parser of aiohttp's with the bound. ``begun`` is called when a request is there, ``cut`` to end a connection in
+    the midst of one."""
+    return _Heads(parser, begun, cut)
+
+
 class _Heads:
     """A parser of aiohttp's with a bound on the whole of a head. It has bounds of its own only for each field.
 
@@ -156,9 +162,21 @@ class _Heads:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
 
-    def feed_data(self, data: bytes, *more: Any) -> Any:
-        """See aiohttp's. Raises HttpProcessingError where the bound is passed."""
-        fed = self._parser.feed_data(data, *more)
+    def feed_data(self, data: bytes) -> tuple[list[Any], bool, bytes]:
+        """See aiohttp's. Raises HttpProcessingError where the bound is passed; what lies beyond it is not parsed."""
+        if self._fruitless > HEAD_BYTES:
+            return [], False, b""  # the refusal is under way
+        room = HEAD_BYTES + 1 - self._fruitless
+        if len(data) <= room or self._is_in_body():
+            return self._feed(data)
+        messages, upgraded, tail = self._feed(data[:room])
+        if upgraded:
+            return messages, upgraded, tail + data[room:]
+        others, upgraded, tail = self._feed(data[room:])
+        return [*messages, *others], upgraded, tail
+
+    def _feed(self, data: bytes) -> tuple[list[Any], bool, bytes]:
+        fed: tuple[list[Any], bool, bytes] = self._parser.feed_data(data)
         messages = fed[0]
         if messages:
             self._begun()
@@ -172,9 +190,12 @@ class _Heads:
 
     def _give_up(self) -> None:
         """Answer that it is too much; in the midst of a request there is nobody to answer it."""
-        if self._body is None or self._body.is_eof():
+        if not self._is_in_body():
             raise _too_large()
         self._cut()
+
+    def _is_in_body(self) -> bool:
+        return self._body is not None and not self._body.is_eof()
 
     def _has_grown(self) -> bool:
         before, self._body_bytes = self._body_bytes, getattr(self._body, "total_bytes", 0)

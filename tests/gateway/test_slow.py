@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.http import HttpRequestParser
+from aiohttp.http_exceptions import HttpProcessingError
 
 from notebookd.gateway.patience import Patience
-from notebookd.http_doors import Doorkeeper
+from notebookd.http_doors import HEAD_BYTES, Doorkeeper, bounded
 
 from .accounts import ask_as, socket_of
 from .conftest import BEARER, BOB, Deck, ToyEditor
@@ -217,3 +219,34 @@ async def test_one_account_has_so_many_connections_and_others_have_theirs(deck: 
     assert (await ask_as(4002, deck, "/")).status == 401
     for one in held:
         one.close()
+
+
+class Counting:
+    """aiohttp's parser, and how much it was fed."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        protocol = web.Server(lambda _: web.Response())()
+        self.parser, self.fed = HttpRequestParser(protocol, loop, 2**16, max_field_size=16_000), 0
+
+    def feed_data(self, data: bytes) -> tuple[list[Any], bool, bytes]:
+        self.fed += len(data)
+        fed: tuple[list[Any], bool, bytes] = self.parser.feed_data(data)
+        return fed
+
+
+async def test_what_lies_beyond_the_bound_is_not_parsed() -> None:
+    parser = Counting()
+    heads = bounded(parser, begun=lambda: None, cut=lambda: None)
+    with pytest.raises(HttpProcessingError):
+        heads.feed_data(b"GET / HTTP/1.1\r\n" + FIELDS)
+    assert heads.feed_data(FIELDS) == ([], False, b"")
+    assert parser.fed <= HEAD_BYTES + 1
+
+
+async def test_a_body_and_the_next_request_come_in_one_piece() -> None:
+    heads = bounded(Counting(), begun=lambda: None, cut=lambda: None)
+    one = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"b" * 100_000
+    messages, upgraded, tail = heads.feed_data(one + one)
+    assert (len(messages), upgraded, tail) == (2, False, b"")
+    assert all(body.is_eof() for _, body in messages)
