@@ -64,9 +64,14 @@ def for_containers(configured: Mapping[str, str], *, ca: bool) -> dict[str, str]
     made = dict.fromkeys(CA_VARIABLES, CA_BUNDLE) if ca else {}
     for name, value in configured.items():
         made |= dict.fromkeys(_spellings(name), value)
-    if any(name in made for name in _PROXIES) and _NO_PROXY not in made:
+    if has_proxy(made) and _NO_PROXY not in made:
         made |= dict.fromkeys(_spellings(_NO_PROXY), _NEVER_BY_PROXY)
     return made
+
+
+def has_proxy(made: Mapping[str, str]) -> bool:
+    """Whether a proxy is among these."""
+    return any(name in made for name in _PROXIES)
 
 
 def of_notebook(

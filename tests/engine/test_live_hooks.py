@@ -19,7 +19,7 @@ from tests.engine.test_live_image_third_party import build, offer
 pytestmark = pytest.mark.engine
 __all__ = ["offer"]
 
-HOOKS = Path("/etc/containers/oci/hooks.d")
+HOOKS = Path("/usr/share/containers/oci/hooks.d")
 IMAGE = "localhost/third-party/every-gpu:1"
 RECIPE = {
     "Containerfile": """

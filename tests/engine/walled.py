@@ -42,14 +42,25 @@ class _Network:
     backends: dict[str, int]
     fronts: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    servers: list[asyncio.Server] = field(default_factory=list)
 
     async def serve(self, address: str) -> int:
         for name, port in self.backends.items():
             front = await asyncio.start_server(partial(self._decrypted, port), "127.0.0.1", 0, ssl=self.context)
+            self.servers.append(front)
             self.fronts[name] = front.sockets[0].getsockname()[1]
         proxy = await asyncio.start_server(self._asked, address, 0)
+        self.servers.append(proxy)
         port: int = proxy.sockets[0].getsockname()[1]
         return port
+
+    async def close(self) -> None:
+        for server in self.servers:
+            server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _decrypted(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _join(reader, writer, *await asyncio.open_connection("127.0.0.1", port))
@@ -119,8 +130,10 @@ def _running(network: _Network) -> Iterator[str]:
         port = asyncio.run_coroutine_threadsafe(network.serve(address), loop).result(20)
         yield f"http://{address}:{port}"
     finally:
+        asyncio.run_coroutine_threadsafe(network.close(), loop).result(20)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
 
 
 @contextmanager
@@ -132,6 +145,7 @@ def _static(folder: Path) -> Iterator[int]:
         yield server.server_address[1]
     finally:
         server.shutdown()
+        server.server_close()
 
 
 def _index(folder: Path) -> Path:

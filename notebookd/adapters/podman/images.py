@@ -17,6 +17,7 @@ import aiohttp
 from notebookd.adapters.build_settings import BuildSettings
 from notebookd.adapters.podman.streams import BAD_REQUEST, BASE, message_of, parsed
 from notebookd.adapters.podman.translate import digest_of, error_of, is_mapping_race, parse_time, unavailable
+from notebookd.domain.environment import has_proxy
 from notebookd.errors import EngineError, ImageInUse, ImageMissing, WorkspaceFault
 from notebookd.ports.images import Progress, StoredImage
 
@@ -107,6 +108,8 @@ class PodmanImages:
         settings = await asyncio.to_thread(self._settings, names[0])
         arguments = dict(settings.arguments) | ({} if base is None else {"BASE": base})
         params.append(("buildargs", json.dumps(arguments)))
+        if has_proxy(settings.arguments):
+            params.append(("httpproxy", "false"))  # else the engine's own would go before it
         if settings.volume is not None:
             params.append(("volume", settings.volume))
         async for progress in self._follow(f"{BASE}/build", params, f"build image {names[0]}", context):
