@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from notebookd import __version__, doctor, restore
 from notebookd.adapters.accounts import AccountQuotas
 from notebookd.adapters.api_socket import BACKLOG, listen
-from notebookd.adapters.build_settings import BuildSettings, lay_build_settings
+from notebookd.adapters.build_settings import BuildSettings, build_settings
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.directory import SystemDirectory, name_of
 from notebookd.adapters.editor import SocketEditor
@@ -219,7 +219,7 @@ async def _gpus_of(config: Config, store: Store, clock: Clock) -> AsyncIterator[
 
 
 def _builds(config: Config) -> Callable[[], BuildSettings]:
-    return partial(lay_build_settings, config.paths.trust / "build", config.surroundings)
+    return partial(build_settings, config.surroundings)
 
 
 def host_compute() -> HostCompute:

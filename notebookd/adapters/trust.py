@@ -20,12 +20,18 @@ def lay_bundle(folder: Path, name: str, ca_file: Path, usual: bytes | None) -> M
     """Write ``usual`` (by default, what this machine trusts) and the certificates of ``ca_file`` into one file below
     ``folder``, and tell how it is mounted. Waits for the disk. Raises OSError, and WorkspaceFault when ``ca_file`` is
     of no use."""
-    own = _read_ca(ca_file)
-    known = usual if usual is not None else next(_readable(map(Path, BUNDLES)), b"")
+    text = bundle(ca_file, usual)
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     with nofollow.open_directory(folder) as opened:
-        nofollow.replace_file(opened, name, known.rstrip(b"\n") + b"\n" + own.strip(b"\n") + b"\n", mode=0o644)
+        nofollow.replace_file(opened, name, text, mode=0o644)
     return Mount(source=str(folder / name), target=CA_BUNDLE, read_only=True)
+
+
+def bundle(ca_file: Path, usual: bytes | None) -> bytes:
+    """``usual`` (by default, what this machine trusts) and the certificates of ``ca_file``. Raises as above."""
+    own = _read_ca(ca_file)
+    known = usual if usual is not None else next(_readable(map(Path, BUNDLES)), b"")
+    return known.rstrip(b"\n") + b"\n" + own.strip(b"\n") + b"\n"
 
 
 def ca_fault(ca_file: Path) -> str | None:

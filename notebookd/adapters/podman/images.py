@@ -35,7 +35,7 @@ _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 def no_settings() -> BuildSettings:
     """Nothing but the network."""
-    return BuildSettings(arguments={}, volume=None)
+    return BuildSettings(arguments={}, files={})
 
 
 class PodmanImages:
@@ -110,9 +110,9 @@ class PodmanImages:
         params.append(("buildargs", json.dumps(arguments)))
         if has_proxy(settings.arguments):
             params.append(("httpproxy", "false"))  # else the engine's own would go before it
-        if settings.volume is not None:
-            params.append(("volume", settings.volume))
-        async for progress in self._follow(f"{BASE}/build", params, f"build image {names[0]}", context):
+        async for progress in self._follow(
+            f"{BASE}/build", params, f"build image {names[0]}", settings.added_to(context)
+        ):
             yield progress
 
     def _settings(self, name: str) -> BuildSettings:
