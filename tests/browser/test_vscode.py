@@ -73,3 +73,17 @@ async def test_a_file_is_edited_and_saved_and_a_terminal_runs_it(
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
         await page.screenshot(path=pictures / "vscode.png")
+
+
+async def test_a_delete_in_the_explorer_frees_room(browser: BrowserContext, notebook: OpenNotebook) -> None:
+    inside("head -c 5M /dev/urandom >heap.bin")
+    page = await browser.new_page()
+    await page.goto(notebook.url)
+    entry = page.get_by_role("treeitem", name="heap.bin")
+    await entry.click(timeout=30_000)
+    await entry.press("Delete")
+    question = page.get_by_role("dialog")
+    await expect(question).to_contain_text("permanently delete 'heap.bin'")
+    await question.get_by_role("button", name="Delete", exact=True).click()
+    await expect(entry).to_have_count(0, timeout=20_000)
+    assert inside("find /workspace -size +4M") == ""
