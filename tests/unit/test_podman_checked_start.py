@@ -12,6 +12,7 @@ import pytest
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.podman import engine as podman_engine
+from notebookd.adapters.podman.kept_logs import Logs
 from notebookd.adapters.podman.seccomp import Profile
 from notebookd.errors import ContainerMissing, EngineUnavailable
 from notebookd.ports.engine import Mount
@@ -42,7 +43,8 @@ class Podman:
 
 
 async def start(podman: Podman) -> None:
-    engine = PodmanEngine(Path(__file__), "i", podman, None, Profile(Path("/nonexistent")), SystemClock())  # type: ignore[arg-type]
+    profile = Profile(Path("/nonexistent"))
+    engine = PodmanEngine(Path(__file__), "i", podman, None, profile, SystemClock(), Logs(None))  # type: ignore[arg-type]
     await engine.start(NAME, checked=[MOUNT])
 
 

@@ -70,7 +70,7 @@ AFTER_A_RESTART: Mapping[str, Any] = {
     "api": {"socket": "/srv/api.sock", "group": "them", "admin_group": "those"},
     "engine": {"socket": "/srv/engine.sock"},
     "gpus": {"driver": "simulated", "simulated": 3},
-    "gateway": {"listen": "127.0.0.2:9", "domain": "lan", "api": True},
+    "gateway": {"listen": "127.0.0.2:9", "domain": "lan", "api": True, "trusted_proxies": ["www-data"]},
     "billing": {"states": ["PENDING"], "currency": "CHF"},
     "store": {"ballast": "1MiB"},
     "snapshots": {"repository": "/srv/snapshots", "config": "/srv/rclone.conf"},
