@@ -68,7 +68,7 @@ def test_one_that_is_idle_on_every_signal_is_stopped_and_says_so(idle: Machine) 
     begin(idle, notebook, "kernels")
     begin(idle, notebook, "terminals")
     text = eventually(
-        lambda: why(idle, notebook), lambda seen: "no browser connection since" in seen, what="a look at every signal"
+        lambda: why(idle, notebook), lambda seen: "its programs use" in seen, what="a look at every signal, twice"
     )
     for signal in SIGNALS:
         assert f"{signal}: " in text
