@@ -16,7 +16,7 @@ import msgspec
 from notebookd import wire
 from notebookd.neutral import BIDI
 
-__all__ = ["Table", "age", "ahead", "asked_for", "clean", "counted", "emit", "size", "until"]
+__all__ = ["Table", "age", "ahead", "asked_for", "clean", "counted", "emit", "size", "until", "waits_for"]
 
 # What moves the cursor, and what turns the direction of writing: both make a line look like another one.
 _CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{BIDI}]")
@@ -130,6 +130,12 @@ def asked_for(resources: wire.Resources) -> str:
     """What somebody asks for: ``2 GPU h100-1-gpu``."""
     amount = f"{resources.gpu} GPU" if resources.gpu else f"{resources.cpu} CPU" if resources.cpu else ""
     return " ".join(word for word in (amount, resources.flavor or "") if word)
+
+
+def waits_for(entry: wire.QueueEntry) -> str:
+    """What a waiting run waits for, for people: the sentence says what the word before it says to programs."""
+    word, parted, sentence = entry.waits_for.partition(": ")
+    return sentence if parted and word.isalpha() else entry.waits_for
 
 
 def counted(count: int, thing: str) -> str:

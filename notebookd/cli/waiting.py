@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from notebookd import wire
 from notebookd.cli.here import Here
-from notebookd.cli.output import clean
+from notebookd.cli.output import clean, waits_for
 from notebookd.cli.progress import Screen, screen
 from notebookd.cli.transfers import SYNC_FAILED, Transfers, Underway, reason
 from notebookd.client import Client, ClientError, Refused, Reply, Unreachable
@@ -90,7 +90,9 @@ class _Steps:
             waiting = self._client.queue().value.items
         except ClientError:
             return ""
-        return next((f"place {each.position}, {each.waits_for}" for each in waiting if each.notebook == notebook), "")
+        return next(
+            (f"place {each.position}, waits for {waits_for(each)}" for each in waiting if each.notebook == notebook), ""
+        )
 
     def finished(self, word: str, now: datetime) -> None:
         self._screen.done(f"{word} after {(now - self._begun).total_seconds():.1f} s")

@@ -82,7 +82,7 @@ class Allocator:
             [_claim(entry) for entry in queue.waiting],
             self._units(),
             leases,
-            [Hold(claim=_claim(entry), until=self._back_at(entry)) for entry in unsettled if entry.run.holds],
+            [Hold(claim=_claim(entry), until=self.back_at(entry)) for entry in unsettled if entry.run.holds],
             self._lease_policy(queue.waiting),
             keeps_for={entry.run.id: self._keeps_for(entry) for entry in queue.waiting},
         )
@@ -94,7 +94,7 @@ class Allocator:
         policy = self.policy
         return timedelta(seconds=policy.start_timeout_s + policy.max_running_s + policy.stop_grace_s)
 
-    def _back_at(self, entry: Entry) -> datetime | None:
+    def back_at(self, entry: Entry) -> datetime | None:
         """When the compute of a run that holds some is back at the latest."""
         run, policy = entry.run, self.policy
         if run.state in _ENDING:
@@ -140,9 +140,10 @@ class Allocator:
 
     def _lease_policy(self, waiting: tuple[Entry, ...]) -> LeasePolicy:
         owners = {entry.notebook.owner for entry in waiting}
-        return LeasePolicy(host=self._inventory.host, quotas={owner: self._rule(owner) for owner in owners})
+        return LeasePolicy(host=self._inventory.host, quotas={owner: self.rule(owner) for owner in owners})
 
-    def _rule(self, owner: str) -> QuotaRule:
+    def rule(self, owner: str) -> QuotaRule:
+        """What binds an owner who waits for GPUs."""
         try:
             return self._quota(owner)
         except DirectoryUnavailable:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from notebookd.domain.holding import Holder, OwnHold
 from notebookd.domain.leasing import Wait, WaitReason
 from notebookd.domain.observed import Known, Unknown
 from notebookd.domain.resources import Flavor
@@ -38,7 +39,7 @@ _WAITS_FOR: Mapping[WaitReason, str] = {
     WaitReason.GPUS: "enough free GPUs of its flavor",
     WaitReason.CPUS: "free CPUs and memory",
     WaitReason.QUOTA: "its owner's quota of GPUs held at once",
-    WaitReason.TURN: "its turn behind earlier requests of the same flavor",
+    WaitReason.TURN: "earlier requests of the same flavor",
     WaitReason.UNAVAILABLE: "the GPU driver",
 }
 
@@ -96,6 +97,23 @@ class Machine:
             )
             for wait in queue.decision.waits
         ]
+
+    def own_hold(self, owner: str) -> OwnHold:
+        """What an owner holds of GPUs, and how many may be held."""
+        entries = [each for each in self._store.list_unsettled() if each.run.holds and each.run.resources.gpu]
+        mine = [each for each in entries if each.notebook.owner == owner]
+        return OwnHold(
+            holders=tuple(
+                Holder(
+                    name=each.notebook.spec.name,
+                    gpus=each.run.resources.gpus,
+                    back_at=self._allocator.back_at(each),
+                    ending=each.run.outcome is not None,
+                )
+                for each in mine
+            ),
+            bound=self._allocator.rule(owner).gpus,
+        )
 
     async def health(self) -> Mapping[str, Health]:
         """Every dependency with its state (ok, degraded, failed) and, where it is not ok, a sentence. The answers of

@@ -10,6 +10,8 @@ from notebookd.config import readable_size
 from notebookd.domain.advice import BEGIN_ANEW, STUCK
 from notebookd.domain.deadlines import Deadline, Patience, deadline_of
 from notebookd.domain.endings import out_of_memory
+from notebookd.domain.holding import hold_sentences
+from notebookd.domain.leasing import Wait, WaitReason
 from notebookd.domain.observed import Unknown
 from notebookd.domain.plan import starts_again
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
@@ -62,7 +64,8 @@ class Reasons:
         if run.waiting:
             row = next((row for row in self._machine.queue() if row.entry.run.id == run.id), None)
             if row is not None:
-                return [f"It waits for {row.sentence}, at position {row.wait.position}."]
+                waits = f"It waits for {row.sentence}, at position {row.wait.position}."
+                return [waits, *self._own_hold(entry, row.wait)]
         match entry_state(entry):
             case NotebookState.STARTING if run.state is not RunState.PENDING:
                 sentences = ["Its data comes in; it asks for no compute before that is done."]
@@ -75,6 +78,12 @@ class Reasons:
             case _:
                 sentences = _ending(run)
         return [*sentences, *_memory(run), *self._data(entry), *self._room(run), *self._gpus(run), *self._idleness(run)]
+
+    def _own_hold(self, entry: Entry, wait: Wait) -> list[str]:
+        """Where its owner's quota is what it waits for: what holds the GPUs, and what to stop."""
+        if wait.reason is not WaitReason.QUOTA:
+            return []
+        return hold_sentences(self._machine.own_hold(entry.notebook.owner), entry.run.resources.gpus)
 
     def _data(self, entry: Entry) -> list[str]:
         """What there is to say of data under way, and of data that could not be carried back."""

@@ -203,12 +203,20 @@ def test_why_tells_the_place_and_the_latest_start(notebookctl, toy):
     waits = json.loads(worlds.QUEUE)["items"][0] | {"latestStartAt": "2026-11-22T22:05:00.000Z", "position": 3}
     why = {"notebook": A, "state": "STARTING", "sentences": ["It waits."], "deadlines": [], "waitsFor": waits}
     toy.on(f"GET /v1/notebook/{A}/why", why)
-    assert notebookctl("why", A).stdout == (
-        "It waits.\nPlace in the queue: 3. It waits for: 2 GPUs of flavor h100-1-gpu, 0 are free. "
-        "Latest start: in 2 h 5 min (2026-11-22T22:05:00.000Z).\n"
-    )
+    assert notebookctl("why", A).stdout == ("It waits.\nLatest start: in 2 h 5 min (2026-11-22T22:05:00.000Z).\n")
     toy.on(f"GET /v1/notebook/{A}/why", why | {"waitsFor": waits | {"latestStartAt": None}})
     assert "Latest start: not known" in notebookctl("why", A).stdout
+    quota = waits | {"latestStartAt": None, "waitsFor": "quota: its owner's quota of GPUs held at once"}
+    toy.on(f"GET /v1/notebook/{A}/why", why | {"waitsFor": quota})
+    assert notebookctl("why", A).stdout == "It waits.\n", "the sentences say what to stop"
+
+
+def test_people_read_the_reason_and_programs_its_word_too(notebookctl, toy):
+    entry = json.loads(worlds.QUEUE)["items"][0] | {"waitsFor": "turn: earlier requests of the same flavor"}
+    toy.on("GET /v1/queue", {"items": [entry]})
+    assert "  earlier requests of the same flavor" in notebookctl("queue").stdout
+    assert "turn" not in notebookctl("queue").stdout
+    assert ",turn: earlier requests of the same flavor," in notebookctl("queue", "-o", "csv").stdout
 
 
 def test_memory_that_nobody_holds_is_marked_and_said(notebookctl, toy):

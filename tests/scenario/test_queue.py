@@ -27,6 +27,7 @@ from tests.scenario.play import (
     outcome,
     run_of,
     state,
+    why,
 )
 
 
@@ -95,6 +96,11 @@ async def test_who_is_over_quota_waits_and_is_passed_over(world: World) -> None:
         bobs = await create(house, BOB)
         assert running(house, [first, second, bobs]) == [0, 2]
         assert waits(house) == [(second, WaitReason.QUOTA, 1)]
+        said = why(house, second)
+        name = entry(house, first).notebook.spec.name
+        assert f"Its owner may hold 1 GPU at once, held by {name} (1 GPU, until 20" in said
+        assert f"`notebookctl stop {name}` is enough." in said
+        assert entry(house, bobs).notebook.spec.name not in said
         assert_sound(house)
         await house.notebooks.stop(ALICE, first)
         await house.quiet()

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from notebookd import wire
 from notebookd.cli import board
-from notebookd.cli.output import age, ahead, asked_for, clean
+from notebookd.cli.output import age, ahead, asked_for, clean, waits_for
 from notebookd.cli.top import gpus
 from notebookd.cli.top.gpus import Sheet
 from notebookd.cli.top.ink import Signs, cell, line
@@ -144,7 +144,7 @@ def _section(head: Text, cards: Sequence[list[Text]], room: int, sheet: Sheet) -
 
 def _waiting(entry: wire.QueueEntry, sheet: Sheet) -> Text:
     latest = ahead(entry.latest_start_at, sheet.now) if entry.latest_start_at else "not known"
-    words = (str(entry.position), entry.name, entry.owner, asked_for(entry.asks_for), latest, entry.waits_for)
+    words = (str(entry.position), entry.name, entry.owner, asked_for(entry.asks_for), latest, waits_for(entry))
     return line(*_cells(words, sheet), gap=2)
 
 

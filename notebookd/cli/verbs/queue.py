@@ -9,7 +9,7 @@ import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, output_option, pass_here
-from notebookd.cli.output import Table, ahead, asked_for, emit
+from notebookd.cli.output import Table, ahead, asked_for, emit, waits_for
 
 COLUMNS = ("POSITION", "NOTEBOOK", "NAME", "OWNER", "ASKS FOR", "WAITS FOR", "LATEST START")
 
@@ -36,6 +36,6 @@ def _row(entry: wire.QueueEntry, now: datetime | None) -> tuple[str, ...]:
         entry.name,
         entry.owner,
         asked_for(entry.asks_for),
-        entry.waits_for,
+        waits_for(entry) if now else entry.waits_for,
         ahead(latest, now) if latest and now else latest,
     )

@@ -33,9 +33,15 @@ def verb(here: Here, *, notebook: str, output: str) -> None:
 def _lines(why: wire.Why, now: datetime) -> Iterator[str]:
     yield from why.sentences
     if wait := why.waits_for:
-        latest = wait.latest_start_at
-        bound = f"{ahead(latest, now)} ({latest})" if latest else "not known: nothing ahead of it has a deadline"
-        yield f"Place in the queue: {wait.position}. It waits for: {wait.waits_for}. Latest start: {bound}."
+        yield from _latest_start(wait, now)
     for each in why.deadlines:
         mover = f"; moved by {each.moved_by}" if each.moved_by else ""
         yield f"{each.reason} {ahead(each.at, now)} ({each.at}): {each.why}{mover}"
+
+
+def _latest_start(wait: wire.QueueEntry, now: datetime) -> Iterator[str]:
+    """What the sentences do not say. At one's own quota they do: it starts when one stops something."""
+    if wait.latest_start_at:
+        yield f"Latest start: {ahead(wait.latest_start_at, now)} ({wait.latest_start_at})."
+    elif not wait.waits_for.startswith("quota:"):
+        yield "Latest start: not known: nothing ahead of it has a deadline."
