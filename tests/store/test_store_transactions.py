@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -82,6 +83,25 @@ async def test_a_reader_sees_nothing_before_the_commit_and_the_transaction_sees_
         assert store.list_unsettled() == []
     await task
     assert store.find_entry(NOTEBOOK_ID) is not None
+    assert [entry.notebook.id for entry in store.list_unsettled()] == [NOTEBOOK_ID]
+
+
+async def test_what_is_committed_is_listed_before_its_caller_hears_of_it(store: SqliteStore) -> None:
+    async def write() -> None:
+        async with store.transaction() as tx:
+            await tx.put_notebook(notebook())
+            await tx.put_run(run())
+
+    assert store.list_unsettled() == []
+    task = asyncio.get_running_loop().create_task(write())
+    while not store._committed.in_flight:
+        await asyncio.sleep(0)
+    assert store.list_unsettled() == [] or store.find_entry(NOTEBOOK_ID) is not None
+    while store.find_entry(NOTEBOOK_ID) is None:  # without a turn of the loop
+        time.sleep(0.001)
+    assert not task.done()
+    assert [entry.notebook.id for entry in store.list_unsettled()] == [NOTEBOOK_ID]
+    await task
     assert [entry.notebook.id for entry in store.list_unsettled()] == [NOTEBOOK_ID]
 
 

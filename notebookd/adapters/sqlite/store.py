@@ -53,6 +53,8 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
         """Asked for at every turn, and much of it the same each time: so it is kept, but for what is ``touched``."""
         self.touched: set[NotebookId] = set()
         """Notebooks of which something was written since they were looked at."""
+        self.in_flight: set[NotebookId] = set()
+        """Those of the commit that is on its way: it may be done before its caller hears of it."""
 
     def _connection(self) -> sqlite3.Connection:
         return self._reads
@@ -106,7 +108,7 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
         if self._unsettled is None:
             self.touched = {NotebookId(row[0]) for row in self._rows("unsettled")}
             self._unsettled = {}
-        self.look_again(self._unsettled, self.touched)
+        self.look_again(self._unsettled, self.touched | self.in_flight)
         self.touched.clear()
         return self._unsettled
 
@@ -268,13 +270,14 @@ class SqliteStore(SqliteReader):
             if self._broken is not None:
                 raise self._broken
             if any(each.changes for each in self._group):
+                self._committed.in_flight = set().union(*(each.touched for each in self._group))
                 await self._write()
         except sqlite3.Error as fault:
             raise self._unwritten(fault) from fault
         finally:
             self._writes.take_back()
-            for each in self._group:  # whatever came of it: they are looked at again
-                self._committed.touched |= each.touched
+            self._committed.touched |= self._committed.in_flight  # whatever came of it: they are looked at again
+            self._committed.in_flight = set()
             appended = any(each.appended for each in self._group)
             self._group, self._broken = [], None
             if appended:  # who wakes looks for himself
