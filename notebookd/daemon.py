@@ -50,16 +50,18 @@ from notebookd.api.serving import Doors, serving
 from notebookd.assembly import Assembly, Parts, assemble, instance_of
 from notebookd.cli.guard import guarded
 from notebookd.config import Config, load_config
+from notebookd.domain.observed import Known
 from notebookd.domain.resources import HostCompute
 from notebookd.errors import ConfigError, NotebookdError
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.notifier import Notifier
 from notebookd.ports.store import Store
+from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.log_watch import keep_logs
 from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S
-from notebookd.reload import Reload
+from notebookd.reload import Absences, Reload
 
 T = TypeVar("T")
 
@@ -175,12 +177,19 @@ def _told_by(*signals: signal.Signals) -> asyncio.Event:
 
 
 async def _reload_when(told: asyncio.Event, reload: Reload, notifier: Notifier, assembly: Assembly) -> None:
-    while True:
-        await told.wait()
-        told.clear()
-        notifier.reloading()
-        reload()
-        notifier.ready(assembly.summary())
+    absences = Absences(assembly.services.directory, partial(_flavors_of, assembly.inventory))
+    async with asyncio.TaskGroup() as telling:  # a directory service that is slow holds no reload up
+        while True:
+            telling.create_task(absences.tell(reload.running), name="absences")
+            await told.wait()
+            told.clear()
+            notifier.reloading()
+            reload()
+            notifier.ready(assembly.summary())
+
+
+def _flavors_of(inventory: Inventory) -> list[str] | None:
+    return [each.id for each in inventory.flavors()] if isinstance(inventory.seen, Known) else None
 
 
 def _make_folders(config: Config) -> None:

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 
 from notebookd.config import Config
+from notebookd.config.mentions import Kind, Mention, absent_words, mentions_of
 from notebookd.config.reload import differences, reloaded
-from notebookd.errors import ConfigError
+from notebookd.errors import ConfigError, DirectoryUnavailable
+from notebookd.ports.directory import Directory
 
 log = logging.getLogger(__name__)
 
@@ -36,3 +40,45 @@ class Reload:
         log.info("the configuration was read again; changed: %s", ", ".join(changed) or "nothing")
         if waiting:
             log.warning("restart to have these changes of the configuration: %s", ", ".join(waiting))
+
+
+class Absences:
+    """Says in the log what the configuration names and is not there: a limit for nobody holds nobody back.
+    ``flavors`` are those that there are, None where that is not known."""
+
+    def __init__(self, directory: Directory, flavors: Callable[[], Collection[str] | None]) -> None:
+        self._directory = directory
+        self._flavors = flavors
+
+    async def tell(self, config: Config) -> None:
+        """Look for every name, and log a warning for each that is absent."""
+        flavors, mentions = self._flavors(), mentions_of(config)
+        async with asyncio.TaskGroup() as looking:
+            found = [looking.create_task(self._is_there(each, flavors)) for each in mentions]
+        for mention, there in zip(mentions, found, strict=True):
+            if not there.result():
+                said, hint = absent_words(mention, flavors or () if mention.kind is Kind.FLAVOR else ())
+                log.warning("the configuration: %s: %s (%s)", mention.key, said, hint)
+
+    async def _is_there(self, mention: Mention, flavors: Collection[str] | None) -> bool:
+        """Whether it is, or cannot be looked at."""
+        try:
+            match mention.kind:
+                case Kind.USER:
+                    return await self._directory.person(mention.name) is not None
+                case Kind.GROUP:
+                    return await self._directory.has_group(mention.name)
+                case Kind.FLAVOR:
+                    return flavors is None or mention.name in flavors
+                case _:
+                    return await asyncio.to_thread(_lies_there, Path(mention.name))
+        except (DirectoryUnavailable, OSError):
+            return True
+
+
+def _lies_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -119,6 +119,10 @@ class SystemDirectory:
         self._remember(_whole(name), _Known(person, self._clock.awake()))
         return person
 
+    async def has_group(self, name: str) -> bool:
+        """By the name."""
+        return await self._ask(_group_named(name), LONGEST_S) is not None
+
     async def _group_names(self, gids: Collection[int], longest_s: float) -> frozenset[str]:
         for gid in gids:
             self._refreshed(_group(gid))
@@ -310,6 +314,10 @@ def _group(gid: int) -> _Lookup[str | None]:
     return _Lookup(("group", gid), partial(_group_name, gid))
 
 
+def _group_named(name: str) -> _Lookup[int | None]:
+    return _Lookup(("group named", name), partial(_gid_of_name, name))
+
+
 def _account_of_uid(uid: int) -> Account | None:
     try:
         return _account(pwd.getpwuid(uid))
@@ -336,6 +344,15 @@ def _group_name(gid: int) -> str | None:
         return shown(grp.getgrgid(gid).gr_name)
     except (KeyError, OverflowError):
         return None
+
+
+def _gid_of_name(name: str) -> int | None:
+    for raw in raw_names(name):
+        try:
+            return grp.getgrnam(raw).gr_gid
+        except (KeyError, ValueError):
+            continue
+    return None
 
 
 def _group_ids(account: Account) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from notebookd.doctor.finding import Check, Finding, fail, ok
 from notebookd.doctor.gpus import check_gpus
 from notebookd.doctor.listeners import check_gateway
 from notebookd.doctor.machine import Patient
+from notebookd.doctor.mentions import check_mentions
 from notebookd.doctor.names import check_names
 from notebookd.doctor.proxies import check_proxies
 from notebookd.doctor.set_ids import check_seccomp, check_set_ids
@@ -57,6 +58,7 @@ def check_configuration(patient: Patient) -> Iterator[Finding]:
 
 CHECKS: tuple[Check, ...] = (
     check_configuration,
+    check_mentions,
     check_units,
     check_engine,
     check_runtime_program,

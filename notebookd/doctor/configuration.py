@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from notebookd.config import DEFAULT_PATH, Config, load_config, settings_of
+from notebookd.doctor.examination import examined
 from notebookd.doctor.finding import Finding, fail, warn
+from notebookd.doctor.machine import Machine
+from notebookd.doctor.mentions import check_every_mention
 from notebookd.errors import ConfigError
 from notebookd.wire.redaction import Redactor
 
@@ -23,7 +26,8 @@ def chosen_file(named: Path | None) -> Path | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """``notebookd check-config [--json] [FILE]``; 0 when it can be used, else 1."""
+    """``notebookd check-config [--json] [FILE]``; 0 when it can be used, else 1. What it names and is not there is a
+    warning."""
     parser = argparse.ArgumentParser(
         prog="notebookd check-config", description="Check a configuration, and say every fault of it at once."
     )
@@ -35,14 +39,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_config(file)
     except ConfigError as error:
         return _tell_faults(error, file or DEFAULT_PATH, json_output=options.json, out=sys.stdout)
+    warnings = absent_in(config)
     if options.json:
-        json.dump({"ok": True, "file": str(config.source or ""), "items": shown(config), "faults": []}, sys.stdout)
+        said = {
+            "ok": True,
+            "file": str(config.source or ""),
+            "items": shown(config),
+            "faults": [],
+            "warnings": warnings,
+        }
+        json.dump(said, sys.stdout)
         sys.stdout.write("\n")
-    elif config.source is None:
+        return 0
+    if config.source is None:
         sys.stdout.write(f"there is no {DEFAULT_PATH}: every default holds\n")
     else:
         sys.stdout.write(f"{config.source}: {len(config.given)} key{'s' * (len(config.given) != 1)}, no fault\n")
+    for each in warnings:
+        sys.stdout.write(f"warning: {each['key']}: {each['message']}\n  hint: {each['hint']}\n")
     return 0
+
+
+def absent_in(config: Config, machine: Machine | None = None) -> list[dict[str, str]]:
+    """A warning for each thing that is named and is not there, in the shape of a fault. It keeps nothing from running:
+    what is named may come."""
+    found = examined(config, machine or Machine(), checks=(check_every_mention,))
+    parts = [(each.seen.partition(": "), each.cure or "") for each in found]
+    file = str(config.source or "")
+    return [{"file": file, "key": key, "message": message, "hint": hint} for (key, _, message), hint in parts]
 
 
 def shown(config: Config) -> list[dict[str, Any]]:

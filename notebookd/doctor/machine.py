@@ -137,6 +137,15 @@ def _group_members(name: str) -> frozenset[str] | None:
         return None
 
 
+def _has_account(name: str) -> bool:
+    """Whether there is an account of that name."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 def _is_nosuid(path: Path) -> bool:
     """Whether set-user-ID bits count for nothing where a path lies."""
     return bool(os.statvfs(path).f_flag & os.ST_NOSUID)
@@ -157,6 +166,7 @@ class Machine:
     http_status: Callable[[str, int], int] = _http_status
     addresses_of: Callable[[str], list[str]] = _addresses_of
     group_members: Callable[[str], frozenset[str] | None] = _group_members
+    has_account: Callable[[str], bool] = _has_account
     is_nosuid: Callable[[Path], bool] = _is_nosuid
 
     @property

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ipaddress
-import pwd
 from collections.abc import Iterator
 
 from notebookd.doctor.finding import Finding, ok, warn
@@ -13,8 +12,8 @@ from notebookd.doctor.machine import Patient
 
 def check_proxies(patient: Patient) -> Iterator[Finding]:
     """The accounts of trusted proxies exist, and one is named where TLS is in front of a gateway on the loopback."""
-    gateway = patient.config.gateway
-    missing = [account for account in gateway.trusted_proxies if not _exists(account)]
+    gateway, has = patient.config.gateway, patient.machine.has_account
+    missing = [account for account in gateway.trusted_proxies if not (account.isdecimal() or has(account))]
     if missing:
         yield warn(
             "proxies",
@@ -29,13 +28,3 @@ def check_proxies(patient: Patient) -> Iterator[Finding]:
             "[gateway] url is https, and no proxy's account is named: through a proxy here notebooks open for nobody",
             'trusted_proxies = ["www-data"] in [gateway], for nginx; then systemctl restart notebookd-gateway',
         )
-
-
-def _exists(account: str) -> bool:
-    if account.isdecimal():
-        return True
-    try:
-        pwd.getpwnam(account)
-    except KeyError:
-        return False
-    return True

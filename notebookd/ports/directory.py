@@ -35,3 +35,7 @@ class Directory(Protocol):
     async def person(self, name: str) -> Person | None:
         """The account of that name, with the groups that are on file; None when there is none."""
         ...
+
+    async def has_group(self, name: str) -> bool:
+        """Whether there is a group of that name."""
+        ...

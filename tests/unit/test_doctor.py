@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from notebookd.config import Config, parse_config
-from notebookd.doctor import Finding, Machine, Status, examine, main, run_doctor
+from notebookd.doctor import Finding, Machine, Status, check_config, examine, main, run_doctor
 from notebookd.doctor.machine import NotSeen
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -66,6 +66,7 @@ class World:
     settings: dict[str, Any] = field(default_factory=dict)
     clock_error_s: float = 0.01
     names: set[str] = field(default_factory=lambda: {"localhost"})
+    flavors: list[str] | None = None
     silent: set[tuple[str, int]] = field(default_factory=set)
     nosuid: bool = True
     groups: dict[str, set[str]] = field(default_factory=lambda: {MY_GROUP: {ME}, "notebookd-admin": set()})
@@ -122,6 +123,8 @@ class World:
         """What the engine and the daemon say."""
         if target == "/v1/health":
             return self.health, b"{}"
+        if target == "/v1/capabilities/flavor" and self.flavors is not None:
+            return 200, json.dumps([{"id": each} for each in self.flavors]).encode()
         if target.endswith("/libpod/info"):
             return 200, json.dumps(self.info).encode()
         image = target.removeprefix("/v4.0.0/libpod/images/").removesuffix("/exists")
@@ -446,6 +449,70 @@ def test_a_configuration_that_cannot_be_used_is_a_finding(tmp_path: Path, capsys
     (finding,) = json.loads(capsys.readouterr().out)["findings"]
     assert (finding["name"], finding["status"]) == ("configuration", "fail")
     assert "did you mean 'gpus'?" in finding["seen"]
+
+
+NAMES_NOBODY: dict[str, Any] = {
+    "quota": {
+        "user": {"newc-bob": {"gpus": 1}, ME: {"gpus": 1}, "4033": {}},
+        "group": {"studnets": {"gpus": 1}, MY_GROUP: {}},
+    },
+    "datastore": [
+        {"alias": "DATA", "type": "directory", "path": "/srv/no-such", "read": ["*"], "write": ["@stuff", "carrol"]}
+    ],
+}
+ABSENT = [
+    "quota.user.newc-bob: there is no user newc-bob",
+    "quota.group.studnets: there is no group studnets",
+    "datastore[0].write: there is no group stuff",
+    "datastore[0].write: there is no user carrol",
+]
+
+
+def test_whom_the_configuration_names_and_who_is_not_there_is_a_warning(world: World) -> None:
+    assert [each.status for each in world.findings() if each.name == "configuration"] == [Status.OK]
+    world.settings = NAMES_NOBODY
+    found = [each for each in world.findings() if each.name == "configuration" and each.status is Status.WARN]
+    assert [each.seen for each in found] == ABSENT
+
+
+def test_flavors_are_looked_for_where_the_daemon_can_be_asked(world: World) -> None:
+    world.settings = {"billing": {"rates": {"h100-1-gpu": "2", "h10-1-gpu": "1"}}, "flavor": [{"id": "a100-1-gpu"}]}
+    assert "configuration" not in world.trouble(), "with the daemon down nobody knows"
+    world.flavors = ["h100-1-gpu", "cpu"]
+    found = [each for each in world.findings() if each.name == "configuration" and each.status is Status.WARN]
+    assert [each.seen for each in found] == [
+        "billing.rates.h10-1-gpu: there is no flavor h10-1-gpu",
+        "flavor[0].id: there is no flavor a100-1-gpu",
+    ]
+    assert found[0].cure == "did you mean 'h100-1-gpu'?"
+
+
+def test_check_config_warns_of_what_is_absent_and_is_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "notebookd.toml"
+    file.write_text(
+        f'[api]\ngroup = "{MY_GROUP}"\nadmin_group = "root"\n[quota.user.newc-bob]\ngpus = 1\n'
+        f'[[datastore]]\nalias = "A"\ntype = "directory"\npath = "{tmp_path}"\nread = ["@root"]\n'
+        '[[datastore]]\nalias = "B"\ntype = "directory"\npath = "/srv/no-such"\nread = ["root"]\n'
+    )
+    assert check_config([str(file)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "warning: quota.user.newc-bob: there is no user newc-bob",
+        "  hint: `getent passwd` lists the accounts",
+        "warning: datastore[1].path: there is no folder /srv/no-such",
+        "  hint: make it, or name another",
+    ]
+    assert check_config(["--json", str(file)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["ok"]
+    assert [(each["key"], each["message"]) for each in said["warnings"]] == [
+        ("quota.user.newc-bob", "there is no user newc-bob"),
+        ("datastore[1].path", "there is no folder /srv/no-such"),
+    ]
+    file.write_text(f'[api]\ngroup = "{MY_GROUP}"\nadmin_group = "root"\n')
+    assert check_config([str(file)]) == 0
+    assert "warning" not in capsys.readouterr().out
 
 
 def test_a_host_name_that_programs_do_not_find_is_told_with_the_package_that_helps(world: World) -> None:

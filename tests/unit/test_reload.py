@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from notebookd.adapters.directory import SystemDirectory
 from notebookd.config import Config, load_config, parse_config
 from notebookd.config.reload import differences, reloaded
-from notebookd.reload import Reload
+from notebookd.reload import Absences, Reload
+from notebookd.testing.clock import FakeClock
 
 OLD = parse_config({}, source=None)
 AT_ONCE: Mapping[str, Any] = {
@@ -187,3 +189,42 @@ def test_a_file_that_is_gone_changes_nothing(daemon: Daemon, caplog: pytest.LogC
     daemon.reload()
     assert daemon.applied == []
     assert "there is no such file" in caplog.text
+
+
+NAMES = {
+    "api": {"group": "root", "admin_group": "root"},
+    "quota": {"user": {"newc-bob": {"gpus": 1}, "root": {"gpus": 1}}, "group": {"studnets": {"gpus": 1}, "root": {}}},
+    "billing": {"rates": {"h10-1-gpu": "1", "cpu": "1"}},
+    "datastore": [
+        {"alias": "A", "type": "directory", "path": "/srv/no-such", "read": ["*", "@stuff", "@root"]},
+        {"alias": "B", "type": "directory", "path": "/etc", "read": ["carrol", "root"]},
+    ],
+    "notebooks": {"ca_file": "/etc/no-such.pem"},
+}
+ABSENT = [
+    "the configuration: quota.user.newc-bob: there is no user newc-bob (`getent passwd` lists the accounts)",
+    "the configuration: quota.group.studnets: there is no group studnets (`getent group` lists the groups)",
+    "the configuration: datastore[0].path: there is no folder /srv/no-such (make it, or name another)",
+    "the configuration: datastore[0].read: there is no group stuff (`getent group` lists the groups)",
+    "the configuration: datastore[1].read: there is no user carrol (`getent passwd` lists the accounts)",
+    "the configuration: billing.rates.h10-1-gpu: there is no flavor h10-1-gpu (did you mean 'h100-1-gpu'?)",
+    "the configuration: notebooks.ca_file: there is no file /etc/no-such.pem (make it, or name another)",
+]
+
+
+@pytest.mark.parametrize(
+    ("flavors", "absent"),
+    [(["h100-1-gpu", "cpu"], ABSENT), (None, [each for each in ABSENT if "flavor" not in each])],
+    ids=["known", "GPUs not seen"],
+)
+async def test_what_is_named_and_not_there_is_logged_each_time_it_is_read(
+    flavors: list[str] | None, absent: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    await Absences(SystemDirectory(FakeClock()), lambda: flavors).tell(parsed(NAMES))
+    assert [each for each in caplog.messages if each.startswith("the configuration: ")] == absent
+
+
+async def test_what_is_there_is_not_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    fine = {"api": NAMES["api"], "quota": {"user": {"root": {"gpus": 1}, "4033": {}}, "group": {"root": {"gpus": 1}}}}
+    await Absences(SystemDirectory(FakeClock()), lambda: ["cpu"]).tell(parsed(fine))
+    assert caplog.messages == []

@@ -40,6 +40,8 @@ def show(here: Here, *, output: str) -> None:
 def check(*, output: str, file: str | None) -> None:
     """Name every fault of FILE, or of the installed configuration, also with the daemon down.
 
+    Users, groups, flavors, folders and files that it names and that are not there are warnings: it can be used.
+
     This is "notebookd check-config". A daemon that runs has what it read last: see "show".
     """
     extra = ["--json"] if output == "json" else []
