@@ -15,6 +15,7 @@ import secrets
 import socket
 import struct
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from notebookd.gateway.peer import ELSEWHERE, PROXY, UNKNOWN, Account, Peer
@@ -25,6 +26,7 @@ NETLINK_SOCK_DIAG: Final = 4
 
 _BY_FAMILY: Final = 20
 _REQUEST: Final = 1
+_ESTABLISHED: Final = 1
 _LISTEN: Final = 10
 _HEADER: Final = struct.Struct("=IHHII")
 """``struct nlmsghdr``: length, type, flags, sequence, port."""
@@ -51,6 +53,14 @@ _End = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Socket:
+    """One end of a connection, as the kernel has it; no ``uid`` where no process has it any more."""
+
+    state: int
+    uid: int | None
+
+
 def open_netlink() -> socket.socket:
     """A descriptor for :class:`Kernel`. Raises OSError where the kernel has no sock_diag."""
     return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, NETLINK_SOCK_DIAG)
@@ -69,20 +79,32 @@ class Kernel:
         """Whose the connection is that goes from ``theirs`` to ``ours``, both as address and port."""
         our_end, their_end = _end(ours), _end(theirs)
         try:
-            answer = self._ask(their_end, our_end)
+            found = self._socket(their_end, our_end)
+            from_outside = found is None and self._comes_from_outside(our_end, their_end)
         except OSError as error:
             if not self._failed:
                 _log.warning("cannot ask the kernel whose a connection is, nobody is let in by it: %s", error)
             self._failed = True
             return UNKNOWN
         self._failed = False
-        uid = None if answer is None else _owner(answer, their_end, our_end)
-        if uid is None:
-            local = their_end[0].is_loopback or their_end[0] == our_end[0]
-            return UNKNOWN if local else ELSEWHERE
-        if uid in self._proxies:
+        if found is None:
+            return ELSEWHERE if from_outside else UNKNOWN
+        if found.uid in self._proxies:
             return PROXY
-        return UNKNOWN if uid == _OVERFLOW_UID else Account(uid=uid)
+        return UNKNOWN if found.uid in {None, _OVERFLOW_UID} else Account(uid=found.uid)
+
+    def _comes_from_outside(self, our_end: _End, their_end: _End) -> bool:
+        """Whether a connection is open whose other end is no socket of this machine. One that is shut down is not
+        believed: an account of this machine can connect from any of its addresses, and close its end at once."""
+        if their_end[0].is_loopback or their_end[0] == our_end[0]:
+            return False
+        ours = self._socket(our_end, their_end)
+        return ours is not None and ours.state == _ESTABLISHED
+
+    def _socket(self, local: _End, remote: _End) -> _Socket | None:
+        """The socket of this machine that is this end of this connection."""
+        answer = self._ask(local, remote)
+        return None if answer is None else _read(answer, local, remote)
 
     def _ask(self, local: _End, remote: _End) -> bytes | None:
         sequence = next(self._sequence) % 2**32  # begun at random: an earlier gateway's answers may lie there
@@ -114,9 +136,9 @@ def _question(sequence: int, local: _End, remote: _End) -> bytes:
     return _HEADER.pack(_HEADER.size + len(question), _BY_FAMILY, _REQUEST, sequence, 0) + question
 
 
-def _owner(answer: bytes, local: _End, remote: _End) -> int | None:
-    """The uid in an answer that is about this very connection. The kernel also finds who listens on the port, and gives
-    a socket that its process has closed to uid 0, with inode 0."""
+def _read(answer: bytes, local: _End, remote: _End) -> _Socket | None:
+    """The socket in an answer, if it is this very one. The kernel also finds who listens on the port, and gives a socket
+    that its process has closed to uid 0, with inode 0."""
     if len(answer) < _ANSWER.size + _SOCKET.size + _SOCKET_REST.size + _ANSWER_REST.size:
         return None
     family, state = _ANSWER.unpack_from(answer)
@@ -125,4 +147,6 @@ def _owner(answer: bytes, local: _End, remote: _End) -> int | None:
     width = 4 if family == socket.AF_INET else 16
     found = _end((str(ipaddress.ip_address(address[:width])), port))
     leads_to = _end((str(ipaddress.ip_address(remote_address[:width])), remote_port))
-    return uid if inode and state != _LISTEN and (found, leads_to) == (local, remote) else None
+    if state == _LISTEN or (found, leads_to) != (local, remote):
+        return None
+    return _Socket(state=state, uid=uid if inode else None)

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -142,8 +145,76 @@ def test_a_port_that_somebody_listens_on_is_no_connection_of_theirs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, open_netlink() as netlink:
         kernel = Kernel(netlink)
         assert kernel.peer_of(("127.0.0.1", 8421), listener.getsockname()) == UNKNOWN
-        assert kernel.peer_of(("192.0.2.7", 8421), ("198.51.100.9", listener.getsockname()[1])) == ELSEWHERE
+        assert kernel.peer_of(("192.0.2.7", 8421), ("198.51.100.9", listener.getsockname()[1])) == UNKNOWN
         assert kernel.peer_of(("192.0.2.7", 8421), ("192.0.2.7", 40000)) == UNKNOWN
+
+
+@pytest.fixture
+def outward() -> Iterator[str]:
+    """An address of this machine that is none of the loopback's."""
+    address = "192.0.2.77"
+    subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+    yield address
+    subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
+
+
+@needs_root
+@pytest.mark.parametrize("ending", ["close", "reset", "close, and data that does not get through"])
+def test_who_connects_from_an_address_of_the_machine_and_is_gone_is_from_no_other_machine(
+    outward: str, ending: str
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket_of(OTHER) as theirs,
+        open_netlink() as netlink,
+    ):
+        theirs.bind((outward, 0))
+        theirs.connect(listener.getsockname())
+        ours, _ = listener.accept()
+        with ours:
+            kernel = Kernel(netlink)
+            ends = ours.getsockname(), ours.getpeername()
+            assert kernel.peer_of(*ends) == Account(uid=OTHER)
+            theirs.setblocking(False)
+            theirs.send(b"POST / HTTP/1.1\r\n\r\n" + bytes(64_000_000 * ("data" in ending)))
+            if ending == "reset":
+                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            theirs.close()
+            assert kernel.peer_of(*ends) == UNKNOWN
+            assert ours.recv(4) == b"POST", "what they sent can be read all the same"
+
+
+@needs_root
+def test_an_open_connection_whose_other_end_is_not_here_is_another_machines() -> None:
+    """The other end is in a network of its own."""
+    link = f"nb{os.getpid()}"
+    with subprocess.Popen(["unshare", "--net", "sleep", "60"]) as elsewhere, socket.socket() as listener:
+        try:
+            while os.path.samefile(f"/proc/{elsewhere.pid}/ns/net", "/proc/self/ns/net"):
+                pass
+            inside = ["nsenter", f"--net=/proc/{elsewhere.pid}/ns/net"]
+            add = ["ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(elsewhere.pid)]
+            subprocess.run(add, check=True)
+            for words in (
+                ["ip", "address", "add", "192.0.2.129/30", "dev", link],
+                ["ip", "link", "set", link, "up"],
+                [*inside, "ip", "address", "add", "192.0.2.130/30", "dev", "eth0"],
+                [*inside, "ip", "link", "set", "eth0", "up"],
+            ):
+                subprocess.run(words, check=True)
+            listener.bind(("192.0.2.129", 0))
+            listener.listen()
+            port = listener.getsockname()[1]
+            wait = f"import socket; s = socket.create_connection(('192.0.2.129', {port})); s.recv(1)"
+            with subprocess.Popen([*inside, sys.executable, "-c", wait]) as client, open_netlink() as netlink:
+                listener.settimeout(10)
+                ours, _ = listener.accept()
+                ends = ours.getsockname(), ours.getpeername()
+                assert Kernel(netlink).peer_of(*ends) == ELSEWHERE
+                ours.close()
+                client.wait(10)
+        finally:
+            elsewhere.kill()
 
 
 def test_a_kernel_that_does_not_answer_lets_nobody_in(pair: tuple[socket.socket, socket.socket]) -> None:
