@@ -17,6 +17,7 @@ from notebookd.errors import Conflict, DirectoryUnavailable, Forbidden, NotFound
 from notebookd.ports.clock import Clock
 from notebookd.ports.directory import Directory, Person
 from notebookd.ports.store import Entry, NotebookFilter, Store, Transaction
+from notebookd.service.names import names_of_given
 from notebookd.service.notebooks import STOPPED, entry_state
 from notebookd.service.tokens import Tokens
 
@@ -80,8 +81,9 @@ class Accounts:
 
     async def hand_over(self, actor: Actor, old: str, new: str) -> Handover:
         """Give the notebooks of one owner to another, who must have an account. All must be stopped. Tokens end: their
-        values are known to who had them. What was used until now stays on the bill of who used it. With ``old`` equal
-        to ``new`` the name's present account gets what the earlier one left."""
+        values are known to who had them. What was used until now stays on the bill of who used it. A notebook whose name the new
+        owner has already gets a number. With ``old`` equal to ``new`` the name's present account gets what the earlier
+        one left."""
         what = f"give what is {old}'s to {new}"
         person = await self._directory.person(new)
         if person is None:
@@ -101,8 +103,11 @@ class Accounts:
             _require_stopped(what, entries)
             now = self._clock.now()
             await self._record(tx, person, known)
-            for entry in entries:
-                await self._give(tx, entry, person.name, actor, now)
+            names = [entry.notebook.spec.name for entry in entries]
+            if old != new:
+                names = names_of_given(self._store, person.name, names)
+            for entry, name in zip(entries, names, strict=True):
+                await self._give(tx, entry, person.name, name, actor, now)
             ended = await self._tokens.end_all(tx, actor, old, now)
         self._tokens.cut_off(ended)
         return Handover(old=old, new=new, uid=person.uid, notebooks=len(entries), tokens=len(ended))
@@ -117,11 +122,13 @@ class Accounts:
             await tx.retire(person.name, earlier)
         await tx.put_account(person.name, person.uid, now)
 
-    async def _give(self, tx: Transaction, entry: Entry, new: str, actor: Actor, now: datetime) -> None:
+    async def _give(self, tx: Transaction, entry: Entry, new: str, name: str, actor: Actor, now: datetime) -> None:
         old, notebook = entry.notebook.owner, entry.notebook
+        renamed = {"name": name} if name != notebook.spec.name else {}
         given = replace(
             notebook,
             owner=new,
+            spec=replace(notebook.spec, name=name),
             token=secrets.token_urlsafe(32),
             session_secret=secrets.token_urlsafe(32),
             updated_at=max(now, notebook.updated_at),
@@ -134,7 +141,7 @@ class Accounts:
                 actor=actor.signature,
                 notebook_id=notebook.id,
                 owner=new,
-                data={"from": old, "to": new},
+                data={"from": old, "to": new, **renamed},
             )
         )
 

@@ -160,7 +160,7 @@ class Notebooks:
             self.allowance.require_another(actor, "create the notebook")
             if not named:
                 spec = replace(spec, name=free_name(self._store, actor.name, spec.name))
-            require_name(self._store, actor.name, spec.name, "create the notebook")
+            require_name(self._store, actor, spec.name, "create the notebook")
             now = self._clock.now()
             notebook = Notebook(
                 id=NotebookId(str(uuid.uuid4())),

@@ -112,6 +112,21 @@ async def test_an_admin_hands_over_and_the_new_owner_has_it_whole(api: Api, peop
     assert (moved.actor, moved.data) == ("root", {"from": people.bob.name, "to": people.alice.name})
 
 
+async def test_what_is_given_keeps_its_name_or_gets_a_number(api: Api, people: People) -> None:
+    kept = [await made(api, people.alice, name=name) for name in ("thesis", "thesis-3")]
+    given = [await made(api, people.bob, name=name) for name in ("thesis", "thesis-2", "notes")]
+    for book in given:
+        await stopped(api, book)
+    assert (await chown(api, people.bob, people.alice)).status == 200
+    mine = (await api.ask_as(people.alice, "GET", "/v1/notebook")).body["items"]
+    names = {each["id"]: each["spec"]["name"] for each in mine}
+    assert [names[book] for book in (*kept, *given)] == ["thesis", "thesis-3", "thesis-4", "thesis-2", "notes"]
+    events = api.house.store.list_events(after=0, limit=100, notebook_id=None, owner=None)
+    moved = {each.notebook_id: each.data for each in events if each.type == "notebook.owner"}
+    assert moved[NotebookId(given[0])] == {"from": people.bob.name, "to": people.alice.name, "name": "thesis-4"}
+    assert "name" not in moved[NotebookId(given[1])]
+
+
 def secret(api: Api, book: str) -> str | None:
     entry = api.house.store.find_entry(NotebookId(book))
     assert entry is not None

@@ -297,6 +297,15 @@ async def test_a_notebook_made_by_a_token_gets_its_label(two: Two) -> None:
     assert (await two.get(f"/v1/notebook/{two.mine}"))["spec"]["labels"] == {"team": "vision"}
 
 
+async def test_a_name_that_another_one_has_does_not_tell_which(two: Two) -> None:
+    for name, told in (("other", False), ("mine", True)):
+        said = await ask(two.api, two.token, "POST", "/v1/notebook", {**SPEC, "name": name})
+        assert said.status == 409
+        assert (said.body.get("details", {}).get("notebook") == two.mine) is told
+        assert two.other not in json.dumps(said.body)
+        assert ("notebookctl start" in said.body["hint"]) is told
+
+
 async def test_the_others_do_not_exist_for_it(two: Two) -> None:
     for method, path, body in (
         ("GET", "", None),
