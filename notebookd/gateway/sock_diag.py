@@ -137,8 +137,8 @@ def _question(sequence: int, local: _End, remote: _End) -> bytes:
 
 
 def _read(answer: bytes, local: _End, remote: _End) -> _Socket | None:
-    """The socket in an answer, if it is this very one. The kernel also finds who listens on the port, and gives a socket
-    that its process has closed to uid 0, with inode 0."""
+    """The socket in an answer, if it is this very one. The kernel also finds who listens on the port, and gives a
+    socket that its process has closed to uid 0, with inode 0."""
     if len(answer) < _ANSWER.size + _SOCKET.size + _SOCKET_REST.size + _ANSWER_REST.size:
         return None
     family, state = _ANSWER.unpack_from(answer)

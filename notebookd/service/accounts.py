@@ -81,9 +81,9 @@ class Accounts:
 
     async def hand_over(self, actor: Actor, old: str, new: str) -> Handover:
         """Give the notebooks of one owner to another, who must have an account. All must be stopped. Tokens end: their
-        values are known to who had them. What was used until now stays on the bill of who used it. A notebook whose name the new
-        owner has already gets a number. With ``old`` equal to ``new`` the name's present account gets what the earlier
-        one left."""
+        values are known to who had them. What was used until now stays on the bill of who used it. A notebook whose
+        name the new owner has already gets a number. With ``old`` equal to ``new`` the name's present account gets what
+        the earlier one left."""
         what = f"give what is {old}'s to {new}"
         person = await self._directory.person(new)
         if person is None:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -190,7 +191,7 @@ def test_an_open_connection_whose_other_end_is_not_here_is_another_machines() ->
     link = f"nb{os.getpid()}"
     with subprocess.Popen(["unshare", "--net", "sleep", "60"]) as elsewhere, socket.socket() as listener:
         try:
-            while os.path.samefile(f"/proc/{elsewhere.pid}/ns/net", "/proc/self/ns/net"):
+            while Path(f"/proc/{elsewhere.pid}/ns/net").samefile("/proc/self/ns/net"):
                 pass
             inside = ["nsenter", f"--net=/proc/{elsewhere.pid}/ns/net"]
             add = ["ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(elsewhere.pid)]
