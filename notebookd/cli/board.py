@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from notebookd import wire
-from notebookd.cli.output import Table, ahead, clean, size
+from notebookd.cli.output import Table, ahead, clean, narrowed, size
 
 __all__ = [
     "UNSEEN",
@@ -186,14 +186,7 @@ def _fitted(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], uuids: Se
     if width is None or _widest(written) <= width:
         return written
     rows = [(row[0], short_uuid(row[1], uuids), *row[2:]) for row in rows]
-    spared: set[str] = set()
-    for column in ("", *_SPARE):
-        spared.add(column)
-        kept = [index for index, name in enumerate(columns) if name not in spared]
-        written = Table([columns[index] for index in kept], [[row[index] for index in kept] for row in rows]).text()
-        if _widest(written) <= width:
-            break
-    return written
+    return narrowed(Table(columns, rows), width, _SPARE)
 
 
 def _widest(lines: str) -> int:

@@ -13,9 +13,11 @@ import click
 from notebookd import wire
 from notebookd.cli.terminal import Terminal
 from notebookd.client import DEFAULT_SOCKET, Client, ClientError
+from notebookd.spelling import did_you_misspell
 
 __all__ = [
     "Declined",
+    "Family",
     "Here",
     "Verb",
     "complete_notebook",
@@ -74,6 +76,22 @@ class Verb(click.Command):
         end = args.index("--") if "--" in args else len(args)
         head = [f"{word}=true" if word in self._equals else word for word in args[:end]]
         return super().parse_args(ctx, head + args[end:])
+
+
+class Family(click.Group):
+    """A group of verbs: to a word that is none of them it says which one was meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click has it, but for the hint."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = did_you_misspell(args[0], self.list_commands(ctx))
+            if near is None:
+                raise
+            raise click.UsageError(f"there is no verb {args[0]!r}: {near}", ctx) from error
 
 
 def _other_socket(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:

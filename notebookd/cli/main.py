@@ -17,7 +17,7 @@ import click
 
 from notebookd import __version__
 from notebookd.cli.guard import guarded
-from notebookd.cli.here import Here
+from notebookd.cli.here import Family, Here
 from notebookd.cli.output import clean
 from notebookd.cli.terminal import Terminal
 from notebookd.cli.waiting import EndedBadly
@@ -68,7 +68,7 @@ _FIELD = re.compile(r"^\$(query)?\.?(?=.)|^\$")
 ALIASES = {"ls": "list"}
 
 
-class Verbs(click.Group):
+class Verbs(Family):
     """The group of verbs, each imported on use, and the one place where errors become exit codes."""
 
     def main(self, *args: Any, **extra: Any) -> Any:

@@ -3,40 +3,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from notebookd import wire
-from notebookd.cli.output import Table, age, clean, size, until
+from notebookd.cli.output import Table, age, clean, seconds, size, until
 from notebookd.cli.transfers import count, reason, remarks, word
 
-__all__ = ["table", "view"]
+__all__ = ["COLUMNS", "EVERY_COLUMN", "SPARE", "table", "view"]
 
 _SYNCS_SHOWN = 3
 COLUMNS = ("ID", "NAME", "STATE", "AGE", "FRAMEWORK", "VERSION", "EDITOR", "GPUS", "DEADLINE", "URL")
+EVERY_COLUMN = (COLUMNS[0], "OWNER", *COLUMNS[1:-1], "CPUS", "FLAVOR", "LABELS", COLUMNS[-1])
+SPARE = ("URL", "VERSION", "EDITOR", "FRAMEWORK", "AGE", "GPUS", "DEADLINE", "ID")
+"""From the first on, what a narrow terminal does without."""
 
 
-def table(notebooks: Iterable[wire.Notebook], now: datetime, *, owners: bool = False) -> Table:
-    """The list; with ``owners`` it says whose each is."""
-    if not owners:
-        return Table(COLUMNS, [_row(each, now) for each in notebooks])
-    rows = [(each.id, each.user, *_row(each, now)[1:]) for each in notebooks]
-    return Table((COLUMNS[0], "OWNER", *COLUMNS[1:]), rows)
+def table(
+    notebooks: Iterable[wire.Notebook],
+    now: datetime,
+    *,
+    columns: Sequence[str] = COLUMNS,
+    short: bool = False,
+    exact: bool = False,
+) -> Table:
+    """The list. With ``short``, ids are as long as tells them apart; with ``exact``, which programs want, an age is
+    seconds and a deadline is RFC 3339."""
+    shown = list(notebooks)
+    length = _telling([each.id for each in shown]) if short else None
+    return Table(EVERY_COLUMN, [_row(each, now, length, exact=exact) for each in shown]).only(columns)
 
 
-def _row(notebook: wire.Notebook, now: datetime) -> tuple[str, ...]:
+def _telling(ids: Sequence[str]) -> int:
+    """How many letters tell the ids apart, 8 at the least."""
+    return next(length for length in range(8, 37) if len({each[:length] for each in ids}) == len(set(ids)))
+
+
+def _row(notebook: wire.Notebook, now: datetime, length: int | None, *, exact: bool) -> tuple[str, ...]:
     spec, status = notebook.spec, notebook.status
     deadline = _deadline(notebook)
     return (
-        notebook.id,
+        notebook.id[:length],
+        notebook.user,
         spec.name,
         status.state,
-        age(notebook.created_at, now),
+        seconds(notebook.created_at, now) if exact else age(notebook.created_at, now),
         spec.env.framework_id,
         spec.env.framework_version or "",
         spec.env.editor_id,
         str(spec.resources.gpu or 0),
-        until(deadline, now) if deadline else "",
+        until(deadline, now) if deadline and not exact else deadline,
+        str(spec.resources.cpu or 0),
+        spec.resources.flavor or "",
+        ",".join(f"{name}={value}" for name, value in (spec.labels or {}).items()),
         status.url,
     )
 

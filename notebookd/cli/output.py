@@ -16,7 +16,20 @@ import msgspec
 from notebookd import wire
 from notebookd.neutral import BIDI
 
-__all__ = ["Table", "age", "ahead", "asked_for", "clean", "counted", "emit", "size", "until", "waits_for"]
+__all__ = [
+    "Table",
+    "age",
+    "ahead",
+    "asked_for",
+    "clean",
+    "counted",
+    "emit",
+    "narrowed",
+    "seconds",
+    "size",
+    "until",
+    "waits_for",
+]
 
 # What moves the cursor, and what turns the direction of writing: both make a line look like another one.
 _CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{BIDI}]")
@@ -42,6 +55,11 @@ class Table:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         )
 
+    def only(self, columns: Sequence[str]) -> Table:
+        """The same with these columns alone, in this order."""
+        places = [self.columns.index(name) for name in columns]
+        return Table(columns, [[row[place] for place in places] for row in self.rows])
+
     def csv(self) -> str:
         """The table as RFC 4180 has it, but with plain line ends. A ``'`` is put before what a spreadsheet would take
         for a formula."""
@@ -55,6 +73,18 @@ class Table:
 def _cell(text: str) -> str:
     """A cell for CSV: what others wrote must not compute where the file is opened."""
     return clean(text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text))
+
+
+def narrowed(table: Table, width: int | None, spare: Sequence[str]) -> str:
+    """The table in ``width`` columns (None: any): too wide a one does without one after the other of the ``spare``."""
+    gone: set[str] = set()
+    written = table.text()
+    for column in spare:
+        if width is None or max(len(line) for line in written.splitlines()) <= width:
+            break
+        gone.add(column)
+        written = table.only([name for name in table.columns if name not in gone]).text()
+    return written
 
 
 def emit(output: str, body: bytes, table: Table, text: str | None = None) -> None:
@@ -85,6 +115,11 @@ def clean(text: str) -> str:
 def age(then: str, now: datetime) -> str:
     """How long ago, in one unit: ``45s``, ``5m``, ``3h``, ``2d``."""
     return _span(now - wire.parse_rfc3339(then), units=1)
+
+
+def seconds(then: str, now: datetime) -> str:
+    """The same for programs: whole seconds."""
+    return str(int((now - wire.parse_rfc3339(then)).total_seconds()))
 
 
 def until(then: str, now: datetime) -> str:

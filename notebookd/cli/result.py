@@ -20,7 +20,7 @@ def show_notebook(here: Here, reply: Reply[wire.Notebook], output: str) -> None:
     """The notebook, whole."""
     now = here.terminal.now()
     notebook = reply.value
-    emit(output, reply.body, notebooks.table([notebook], now), notebooks.view(notebook, now))
+    emit(output, reply.body, notebooks.table([notebook], now, exact=output == "csv"), notebooks.view(notebook, now))
 
 
 def show_entry(here: Here, reply: Reply[wire.Notebook], output: str) -> None:

@@ -12,7 +12,7 @@ import click
 
 from notebookd import wire
 
-__all__ = ["env_vars", "instant", "labels", "public_keys", "resources", "volumes"]
+__all__ = ["env_vars", "instant", "labels", "pairs", "public_keys", "resources", "volumes"]
 
 _SPAN = re.compile(r"([0-9]+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -25,20 +25,19 @@ def _pair(word: str, option: str) -> tuple[str, str]:
     return name, value
 
 
+def pairs(words: Iterable[str], option: str) -> list[tuple[str, str]]:
+    """``NAME=VALUE`` each."""
+    return [_pair(word, option) for word in words]
+
+
 def labels(words: Iterable[str]) -> dict[str, str | None] | wire.UnsetType:
     """Labels, or unset when there are none."""
-    pairs: dict[str, str | None] = {}
-    for word in words:
-        name, value = _pair(word, "--label")
-        pairs[name] = value
-    return pairs or wire.UNSET
+    return dict(pairs(words, "--label")) or wire.UNSET
 
 
 def env_vars(words: Iterable[str]) -> list[wire.EnvVar] | wire.UnsetType:
     """Environment variables, or unset when there are none."""
-    return [
-        wire.EnvVar(name=name, value=value) for name, value in (_pair(word, "--envvar") for word in words)
-    ] or wire.UNSET
+    return [wire.EnvVar(name=name, value=value) for name, value in pairs(words, "--envvar")] or wire.UNSET
 
 
 def public_keys(file: Path | None) -> list[str] | wire.UnsetType:

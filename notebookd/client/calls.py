@@ -37,14 +37,19 @@ class Client(Link):
         states: Sequence[str] = (),
         user: str | None = None,
         labels: Mapping[str, str] | None = None,
+        sort: str | None = None,
+        order: str | None = None,
     ) -> Reply[wire.NotebookList]:
-        """One page of one's own notebooks (an admin's list has everybody's), filtered."""
+        """One page of one's own notebooks (an admin's list has everybody's), filtered; by ``sort``, ``asc`` or
+        ``desc``."""
         query = {
             "page": page,
             "size": size,
             "statusState": list(states),
             "userName": user,
             "labelSelector": [f"{name}={value}" for name, value in (labels or {}).items()],
+            "sort": sort,
+            "order": order,
         }
         return self._get("/v1/notebook", wire.NotebookList, query)
 

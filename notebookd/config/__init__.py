@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from notebookd.config.effective import Setting, settings_of
 from notebookd.config.load import DEFAULT_PATH, load_config, parse_config
-from notebookd.config.reader import Problem, did_you_mean
+from notebookd.config.reader import Problem
 from notebookd.config.shape import (
     Api,
     Billing,
@@ -38,6 +38,7 @@ from notebookd.config.units import (
     parse_size,
     readable_size,
 )
+from notebookd.spelling import did_you_mean
 
 __all__ = [
     "DEFAULT_PATH",

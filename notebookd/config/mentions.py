@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from notebookd.config.reader import did_you_mean
 from notebookd.config.shape import Config, DirectoryDatastore
+from notebookd.spelling import did_you_mean
 
 
 class Kind(StrEnum):

@@ -8,7 +8,6 @@ for are unknown, and are noted when the table is closed.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from notebookd.config.units import parse_duration, parse_size
+from notebookd.spelling import did_you_mean
 
 T = TypeVar("T")
 
@@ -41,18 +41,6 @@ class Problem:
     def __str__(self) -> str:
         where = f"{self.key}: " if self.key else ""
         return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str | None:
-    """A hint naming the nearest of the known words, or listing them when none is near and they are few."""
-    listed = f"known: {', '.join(known)}" if known and len(known) <= 12 else None
-    return did_you_misspell(word, known) or listed
-
-
-def did_you_misspell(word: str, known: Sequence[str]) -> str | None:
-    """A hint naming the nearest of the known words, if one is near."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else None
 
 
 class Table:

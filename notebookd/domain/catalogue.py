@@ -70,6 +70,8 @@ class Catalogue:
 
     def why_missing(self, editor: str, framework: str, version: str | None = None) -> list[NotFound]:
         """What is at fault where there is no such entry, with a hint each: at least one thing."""
+        if self._has(editor=framework, framework=editor):
+            return [_swapped(editor, framework)]
         unknown = [
             _missing(kind, f"there is no {kind} {asked!r}", asked, known)
             for kind, asked, known in (
@@ -87,6 +89,9 @@ class Catalogue:
         versions = [each.version for each in self.versions(framework, editor=editor)]
         cause = f"framework {framework!r} has no version {version!r} with editor {editor!r}"
         return [_missing("version", cause, version or "", versions)]
+
+    def _has(self, *, editor: str, framework: str) -> bool:
+        return any(each.id == editor for each in self.editors) and any(each.id == framework for each in self.frameworks)
 
     def versions(self, framework: str, *, editor: str | None = None) -> tuple[Version, ...]:
         """The versions of a framework on offer, the default first; with ``editor``, those that come with it."""
@@ -142,6 +147,14 @@ class Catalogue:
 
 def _among(items: Iterable[Item], ids: set[str]) -> tuple[Item, ...]:
     return tuple(item for item in items if item.id in ids)
+
+
+def _swapped(editor: str, framework: str) -> NotFound:
+    """What was given for the one is the other."""
+    hint = f"the framework comes first: `notebookctl run {editor} {framework}`"
+    cause = f"{framework!r} is an editor and {editor!r} a framework"
+    details = {"part": "framework", "asked": framework, "known": [editor]}
+    return NotFound(f"cannot find an image: {cause} ({hint})", hint=hint, details=details)
 
 
 def _missing(kind: str, cause: str, asked: str, known: list[str]) -> NotFound:

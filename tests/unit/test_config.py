@@ -28,9 +28,9 @@ from notebookd.config import (
 )
 from notebookd.config import load as loading
 from notebookd.config.effective import keys_of, settings_of
-from notebookd.config.reader import did_you_mean
 from notebookd.errors import ConfigError
 from notebookd.mover.report import readable_size as mover_size
+from notebookd.spelling import did_you_mean
 
 INSTALLED = Path(__file__).parents[2] / "packaging" / "notebookd.toml"
 EVERY_KEY = """

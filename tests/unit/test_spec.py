@@ -239,3 +239,16 @@ def test_a_generated_name_is_a_name() -> None:
 def test_what_is_no_volume_is_told_how_to_write_one(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse_volume(text)
+
+
+def test_framework_and_editor_the_wrong_way_round_are_told() -> None:
+    assert faults_of(SpecWish(editor="conda", framework="jupyterlab")) == {
+        "$.env.frameworkId": (
+            "'jupyterlab' is an editor and 'conda' a framework "
+            "(the framework comes first: `notebookctl run conda jupyterlab`)"
+        )
+    }
+
+
+def test_a_misspelt_framework_is_told_which_is_near() -> None:
+    assert "did you mean 'conda'?" in faults_of(SpecWish(editor="jupyterlab", framework="conad"))["$.env.frameworkId"]

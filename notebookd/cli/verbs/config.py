@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from notebookd.cli.daemon_program import become_daemon_program
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Family, Here, Verb, output_option, pass_here
 from notebookd.cli.output import Table, emit
 
 WIDEST = 60
 
 
-@click.group("config")
+@click.group("config", cls=Family)
 def verb() -> None:
     """Show or check the daemon's configuration."""
 

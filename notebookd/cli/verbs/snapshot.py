@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from notebookd import wire
-from notebookd.cli.here import Declined, Here, Verb, notebook_argument, output_option, pass_here, wait_option
+from notebookd.cli.here import Declined, Family, Here, Verb, notebook_argument, output_option, pass_here, wait_option
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import Table, age, emit, size
 from notebookd.cli.result import show_entry, show_notebook
@@ -16,7 +16,7 @@ from notebookd.client import Refused, Reply
 COLUMNS = ("ID", "TAKEN", "AGE", "FILES", "SIZE")
 
 
-@click.group("snapshot", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("snapshot", cls=Family, context_settings={"help_option_names": ["-h", "--help"]})
 def verb() -> None:
     """List, fork or check snapshots of a workspace.
 
