@@ -99,25 +99,27 @@ def verb(
         limit=limit,
         narrow=bool(states or owner or label),
     )
-    shown = (
-        _columns(columns)
-        or (notebooks.EVERY_COLUMN[:2] if everybody else notebooks.COLUMNS[:1]) + notebooks.COLUMNS[1:]
-    )
+    shown = _columns(columns) or _usual(everybody=everybody)
 
     def show(reply: Reply[wire.NotebookList]) -> None:
         if quiet:
             click.echo("".join(f"{each.id}\n" for each in reply.value.items), nl=False)
             return
-        width = here.terminal.width()
-        people = output == "table" and width is not None
-        now, exact = here.terminal.now(), output == "csv"
-        table = notebooks.table(reply.value.items, now, columns=shown, short=people, exact=exact)
-        text = narrowed(table, width, () if columns else notebooks.SPARE) if output == "table" else None
-        emit(output, reply.body, table, text)
+        _show(here, reply, shown, output, spare=() if columns else notebooks.SPARE)
         if output == "table" and not watch:
             _remark(here, reply.value, wish)
 
     look(here, lambda: _all_pages(here.client, wish), show, watch=watch)
+
+
+def _show(
+    here: Here, reply: Reply[wire.NotebookList], columns: tuple[str, ...], output: str, *, spare: tuple[str, ...]
+) -> None:
+    width = here.terminal.width() if output == "table" else None
+    table = notebooks.table(
+        reply.value.items, here.terminal.now(), columns=columns, short=width is not None, exact=output == "csv"
+    )
+    emit(output, reply.body, table, narrowed(table, width, spare))
 
 
 def _own(here: Here, *, everybody: bool) -> str | None:
@@ -126,6 +128,11 @@ def _own(here: Here, *, everybody: bool) -> str | None:
         return None
     me = here.client.me().value
     return me.name if me.role == "administrator" else None
+
+
+def _usual(*, everybody: bool) -> tuple[str, ...]:
+    """Whose a notebook is stands behind its id, where there are several owners."""
+    return notebooks.EVERY_COLUMN[:2] + notebooks.COLUMNS[1:] if everybody else notebooks.COLUMNS
 
 
 def _columns(text: str | None) -> tuple[str, ...]:
