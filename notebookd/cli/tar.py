@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from notebookd import nofollow
 from notebookd.client import BadAnswer, ClientError
 
 __all__ = ["Incoming", "Tally", "pack", "receive"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK_BYTES = 256 * 1024
 
 Note = Callable[[str], None]
@@ -63,28 +65,59 @@ def _local(verb: str, name: str) -> Iterator[None]:
 
 
 def pack(source: Path, name: str, sink: BinaryIO, tally: Tally) -> None:
-    """Write ``source``, a file or a folder, to ``sink`` by the name ``name``; without one what is in the folder."""
+    """Write ``source``, a file or a folder, to ``sink`` by the name ``name``; without one what is in the folder. A link
+    is followed where it is ``source`` itself, and nowhere below it, whatever is put there meanwhile."""
     with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK_BYTES) as tar:
-        left = [(source, name, True)]
-        while left:
-            path, called, named = left.pop()
-            with _local("read", str(path)):
-                kind = path.stat() if named else path.lstat()
-            if stat.S_ISDIR(kind.st_mode):
-                if called:
-                    tar.addfile(_member(called, kind, tarfile.DIRTYPE))
-                with _local("read", str(path)):
-                    names = sorted((each.name for each in path.iterdir()), reverse=True)
-                left += [(path / each, f"{called}/{each}" if called else each, False) for each in names]
-            elif stat.S_ISREG(kind.st_mode):
-                _pack_file(tar, path, called, tally)
-            elif stat.S_ISLNK(kind.st_mode):
-                with _local("read", str(path)):
-                    member = _member(called, kind, tarfile.SYMTYPE)
-                    member.linkname = str(path.readlink())
-                tar.addfile(member)
-            else:
-                tally.note(f"left out {path}: it is neither a file nor a folder nor a link")
+        with _local("read", str(source)):
+            kind = source.stat()
+        if stat.S_ISREG(kind.st_mode):
+            with _local("read", str(source)):
+                handle = os.open(source, _READ)
+            _pack_file(tar, handle, str(source), name, tally)
+        elif stat.S_ISDIR(kind.st_mode):
+            with _local("read", str(source)):
+                handle = os.open(source, _READ | os.O_DIRECTORY)
+            try:
+                _pack_folder(tar, handle, str(source), name, tally)
+            finally:
+                os.close(handle)
+        else:
+            tally.note(f"left out {source}: it is neither a file nor a folder nor a link")
+
+
+def _pack_folder(tar: tarfile.TarFile, base: int, source: str, name: str, tally: Tally) -> None:
+    left: list[tuple[str, ...]] = [()]
+    while left:
+        parts = left.pop()
+        path, called = "/".join((source, *parts)), "/".join((name, *parts) if name else parts)
+        with _local("read", path):
+            kind = os.stat(base) if not parts else _look(base, parts)
+        if stat.S_ISDIR(kind.st_mode):
+            if called:
+                tar.addfile(_member(called, kind, tarfile.DIRTYPE))
+            with _local("read", path), nofollow.open_directory(base, *parts) as folder:
+                left += [(*parts, each) for each in sorted(os.listdir(folder), reverse=True)]  # noqa: PTH208 - names
+        elif stat.S_ISREG(kind.st_mode):
+            with _local("read", path):
+                handle = _open_file(base, parts)
+            _pack_file(tar, handle, path, called, tally)
+        elif stat.S_ISLNK(kind.st_mode):
+            member = _member(called, kind, tarfile.SYMTYPE)
+            with _local("read", path), nofollow.open_directory(base, *parts[:-1]) as folder:
+                member.linkname = os.readlink(parts[-1], dir_fd=folder)
+            tar.addfile(member)
+        else:
+            tally.note(f"left out {path}: it is neither a file nor a folder nor a link")
+
+
+def _look(base: int, parts: tuple[str, ...]) -> os.stat_result:
+    with nofollow.open_directory(base, *parts[:-1]) as folder:
+        return os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+
+
+def _open_file(base: int, parts: tuple[str, ...]) -> int:
+    with nofollow.open_directory(base, *parts[:-1]) as folder:
+        return os.open(parts[-1], _READ | os.O_NOFOLLOW, dir_fd=folder)
 
 
 def _member(name: str, kind: os.stat_result, type_: bytes) -> tarfile.TarInfo:
@@ -93,16 +126,15 @@ def _member(name: str, kind: os.stat_result, type_: bytes) -> tarfile.TarInfo:
     return member
 
 
-def _pack_file(tar: tarfile.TarFile, path: Path, name: str, tally: Tally) -> None:
-    with _local("read", str(path)):
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+def _pack_file(tar: tarfile.TarFile, handle: int, path: str, name: str, tally: Tally) -> None:
+    """The file of ``handle``, which is closed."""
     with os.fdopen(handle, "rb") as file:
         kind = os.fstat(handle)
         if not stat.S_ISREG(kind.st_mode):
             raise ClientError(f"cannot read {path}: it is no file any more")
         member = _member(name, kind, tarfile.REGTYPE)
         member.size = kind.st_size
-        tar.addfile(member, _Reader(file, str(path), kind.st_size, tally))
+        tar.addfile(member, _Reader(file, path, kind.st_size, tally))
         if file.read(1):
             tally.note(f"{path} became longer meanwhile: its first {kind.st_size} bytes were copied")
     tally.add(0, files=1)

@@ -7,10 +7,13 @@ import io
 import os
 import stat
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from notebookd.cli.tar import Tally, pack
+from notebookd.client import ClientError
 from tests.cli.worlds import A, notebook, page
 
 ARCHIVE = f"/v1/notebook/{A}/archive"
@@ -361,6 +364,48 @@ def test_no_stream_writes_outside_of_the_target_or_links_out_of_it(notebookctl, 
         assert each.resolve().is_relative_to(here)
         assert each.is_symlink() or each.is_dir() or each.is_file()
         assert not each.name.startswith(".notebookctl-")
+
+
+class Swapping(io.BytesIO):
+    """Takes a stream, and has ``swap`` called once ``word`` has come."""
+
+    def __init__(self, word, swap):
+        super().__init__()
+        self.word, self.swap = word, swap
+
+    def write(self, data):
+        written = super().write(data)
+        if self.swap is not None and self.word in self.getvalue():
+            swap, self.swap = self.swap, None
+            swap()
+        return written
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_becomes_a_link_meanwhile_is_not_followed(here, what):
+    """Root copies a folder of somebody who puts links to what is root's into it."""
+    (here / "secret").mkdir()
+    (here / "secret" / "b").write_bytes(b"a secret")
+    inner = here / "tree" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "a").write_bytes(b"first " * 200_000)
+    (inner / "b").write_bytes(b"second")
+
+    def swap():
+        if what == "folder":
+            inner.rename(here / "tree" / "was")
+            inner.symlink_to(here / "secret")
+        else:
+            (inner / "b").unlink()
+            (inner / "b").symlink_to(here / "secret" / "b")
+
+    sink = Swapping(b"first", swap)
+    with pytest.raises(ClientError, match="cannot read .*inner/b") if what == "folder" else nullcontext():
+        pack(here / "tree", "tree", sink, Tally())
+    if what == "file":
+        assert read(sink.getvalue())["tree/inner/b"] == str(here / "secret" / "b"), "the link itself"
+    assert sink.swap is None
+    assert b"a secret" not in sink.getvalue()
 
 
 def test_a_setuid_bit_does_not_come_along(notebookctl, toy, here):
