@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from notebookd import nofollow
 from notebookd.client import BadAnswer, ClientError
 
 __all__ = ["Incoming", "Tally", "pack", "receive"]
@@ -95,7 +94,7 @@ def _pack_folder(tar: tarfile.TarFile, base: int, source: str, name: str, tally:
         if stat.S_ISDIR(kind.st_mode):
             if called:
                 tar.addfile(_member(called, kind, tarfile.DIRTYPE))
-            with _local("read", path), nofollow.open_directory(base, *parts) as folder:
+            with _local("read", path), _inner(base, *parts) as folder:
                 left += [(*parts, each) for each in sorted(os.listdir(folder), reverse=True)]  # noqa: PTH208 - names
         elif stat.S_ISREG(kind.st_mode):
             with _local("read", path):
@@ -103,20 +102,34 @@ def _pack_folder(tar: tarfile.TarFile, base: int, source: str, name: str, tally:
             _pack_file(tar, handle, path, called, tally)
         elif stat.S_ISLNK(kind.st_mode):
             member = _member(called, kind, tarfile.SYMTYPE)
-            with _local("read", path), nofollow.open_directory(base, *parts[:-1]) as folder:
+            with _local("read", path), _inner(base, *parts[:-1]) as folder:
                 member.linkname = os.readlink(parts[-1], dir_fd=folder)
             tar.addfile(member)
         else:
             tally.note(f"left out {path}: it is neither a file nor a folder nor a link")
 
 
+@contextlib.contextmanager
+def _inner(base: int, *parts: str) -> Iterator[int]:
+    """A handle on a folder below the base, to which no link leads."""
+    handle = os.dup(base)
+    try:
+        for part in parts:
+            below = os.open(part, _FOLDER, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def _look(base: int, parts: tuple[str, ...]) -> os.stat_result:
-    with nofollow.open_directory(base, *parts[:-1]) as folder:
+    with _inner(base, *parts[:-1]) as folder:
         return os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
 
 
 def _open_file(base: int, parts: tuple[str, ...]) -> int:
-    with nofollow.open_directory(base, *parts[:-1]) as folder:
+    with _inner(base, *parts[:-1]) as folder:
         return os.open(parts[-1], _READ | os.O_NOFOLLOW, dir_fd=folder)
 
 
