@@ -110,6 +110,8 @@ ROUTES: tuple[Route, ...] = (
           gives=wire.Extended, refuses=(409,), ours=True),
     Route("PUT", "/v1/notebook/{id}/label", _MEMBER, notebooks.label,
           "Set or remove a label", takes=wire.LabelUpdate),
+    Route("PUT", "/v1/notebook/{id}/rename", _MEMBER, notebooks.rename,
+          "Give a notebook another name", takes=wire.Rename, refuses=(409,), ours=True),
     Route("GET", "/v1/notebook/{id}/log", _READER, streams.log,
           "What the editor wrote", gives=_LOG, reads=params.LOG, ours=True),
     Route("GET", "/v1/notebook/{id}/exec", _MEMBER, streams.run_in_notebook,

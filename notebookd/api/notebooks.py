@@ -189,6 +189,15 @@ async def label(call: Call) -> web.Response:
     return done()
 
 
+async def rename(call: Call) -> web.Response:
+    """PUT /v1/notebook/{id}/rename."""
+    raw = await call.body()
+    notebook_id = call.entry("rename").notebook.id
+    body = wishes.require(wire.Rename, raw, f"rename notebook {notebook_id}")
+    await call.services.notebooks.rename(call.actor, notebook_id, body.name)
+    return done()
+
+
 async def command(call: Call) -> web.Response:
     """POST /v1/notebook/command."""
     body, faults = wishes.decode(wire.NotebookSpec, await call.body())

@@ -35,6 +35,7 @@ VERBS = {
     "extend": ("extend", "Let a running notebook run longer."),
     "delete": ("delete", "Delete a notebook and its workspace."),
     "patch": ("patch", "Change a notebook's spec."),
+    "rename": ("rename", "Give a notebook another name."),
     "push-data": ("push_data", "Carry a notebook's changed data back."),
     "pull-data": ("pull_data", "Bring a notebook's data in anew."),
     "cp": ("copy", "Copy files into a notebook's workspace, or out of it."),

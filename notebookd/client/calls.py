@@ -102,6 +102,10 @@ class Client(Link):
         update = wire.LabelUpdate(name=name, value=wire.UNSET if value is None else value)
         self._send("PUT", _notebook(notebook, "/label"), body=wire.encode(update))
 
+    def rename_notebook(self, notebook: str, name: str) -> None:
+        """Give a notebook another name."""
+        self._send("PUT", _notebook(notebook, "/rename"), body=wire.encode(wire.Rename(name=name)))
+
     def access(self, notebook: str) -> Reply[wire.Access]:
         """The URL with its token; for the owner."""
         return self._get(_notebook(notebook, "/access"), wire.Access)

@@ -11,7 +11,7 @@ from notebookd.domain.resources import Flavor
 from notebookd.domain.spec import Fault, SpecWish, choose_resources, common_faults
 from notebookd.domain.volumes import normalised
 
-_ONLY_STOPPED = ("resources", "ssh_public_keys", "unsecure_http", "volumes")
+_ONLY_STOPPED = ("env_vars", "resources", "ssh_public_keys", "unsecure_http", "volumes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,8 @@ def patched(
     spec = stored
     if "labels" in given:
         spec = replace(spec, labels=dict(wish.labels or {}))
+    if "env_vars" in given:
+        spec = replace(spec, env_vars=wish.env_vars or ())
     if "ssh_public_keys" in given:
         spec = replace(spec, ssh_public_keys=wish.ssh_public_keys or ())
     if "timeout_auto_restart" in given:
@@ -52,12 +54,12 @@ def _fixed_faults(stored: NotebookSpec, wish: SpecWish) -> Iterator[Fault]:
         ("$.env.editorId", wish.editor, stored.editor),
         ("$.env.frameworkId", wish.framework, stored.framework),
         ("$.env.frameworkVersion", wish.version, stored.framework_version),
-        ("$.envVars", wish.env_vars, stored.env_vars),
-        ("$.name", wish.name, stored.name),
     )
     for path, wished, value in fixed:
         if wished is not None and wished != value:
             yield Fault(path, "cannot be changed: make another notebook for it")
+    if wish.name not in {None, stored.name}:
+        yield Fault("$.name", "cannot be changed by this: `notebookctl rename` gives another name")
 
 
 def needs_stop(stored: NotebookSpec, wanted: NotebookSpec) -> bool:

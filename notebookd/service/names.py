@@ -13,15 +13,17 @@ from notebookd.errors import Conflict
 from notebookd.ports.store import Reader
 
 
-def require_name(store: Reader, actor: Actor, name: str, what: str) -> None:
-    """Raise Conflict when the actor has a notebook of that name. Which one it is, is told to who may see it."""
-    namesake = store.find_named(actor.name, name)
+def require_name(store: Reader, actor: Actor, name: str, what: str, *, owner: str | None = None) -> None:
+    """Raise Conflict when the owner (the actor, where nobody else is) has a notebook of that name. Which one it is, is
+    told to who may see it."""
+    owner = actor.name if owner is None else owner
+    namesake = store.find_named(owner, name)
     if namesake is None:
         return
     entry = store.find_entry(namesake)
     seen = entry is not None and actor.may_see(entry.notebook.owner, entry.notebook.spec.labels)
     raise Conflict(
-        f"cannot {what}: {actor.name} has a notebook named {name}",
+        f"cannot {what}: {owner} has a notebook named {name}",
         hint="choose another name" + f", or use that one: `notebookctl start {name}`" * seen,
         details={"notebook": namesake} if seen else None,
     )

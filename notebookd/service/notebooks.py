@@ -35,6 +35,7 @@ from notebookd.domain.spec import (
     complete,
     generated_name,
     label_fault,
+    name_faults,
 )
 from notebookd.domain.turns import extended, restart
 from notebookd.errors import (
@@ -350,6 +351,20 @@ class Notebooks:
             await self._change(tx, actor, entry, replace(entry.notebook.spec, labels=labels))
         self._wake(IDLE)
 
+    async def rename(self, actor: Actor, notebook_id: NotebookId, name: str) -> None:
+        """Give a notebook another name, at any time. A container that runs has the old one until the next start."""
+        what = f"rename notebook {notebook_id}"
+        async with self._store.transaction() as tx:
+            entry = self.get(actor, notebook_id, "rename")
+            if faults := list(name_faults(name)):
+                raise invalid(what, faults)
+            if entry_state(entry) is _S.DELETING:
+                _refuse("rename", entry, _S.DELETING)
+            if name != entry.notebook.spec.name:
+                require_name(self._store, actor, name, what, owner=entry.notebook.owner)
+            await self._change(tx, actor, entry, replace(entry.notebook.spec, name=name))
+        self._wake(notebook_id)
+
     async def update(
         self,
         actor: Actor,
@@ -371,7 +386,9 @@ class Notebooks:
             spec = labelled_for(actor, spec, f"change notebook {notebook_id}")
             state = entry_state(entry)
             if state is _S.DELETING or (state not in STOPPED and needs_stop(entry.notebook.spec, spec)):
-                _refuse("change", entry, state, hint="resources, keys and access change only while it is stopped")
+                _refuse(
+                    "change", entry, state, hint="resources, variables, keys and access change only while it is stopped"
+                )
             if spec.volumes != entry.notebook.spec.volumes:
                 if state is _S.SYNC_FAILED:
                     _refuse("change the volumes of", entry, state, hint=_UNPUSHED)

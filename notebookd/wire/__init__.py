@@ -97,7 +97,14 @@ from notebookd.wire.parts import (
     Volume,
     VolumeText,
 )
-from notebookd.wire.requests import DataSyncRequest, ExtendRequest, LabelUpdate, NotebookPatch, NotebookSpec
+from notebookd.wire.requests import (
+    DataSyncRequest,
+    ExtendRequest,
+    LabelUpdate,
+    NotebookPatch,
+    NotebookSpec,
+    Rename,
+)
 from notebookd.wire.tokens import NewToken, Token, TokenList, TokenSpec, TokenStatus
 from notebookd.wire.usage import Ending, Minutes, Price, Receipt, ReceiptGpu, ReceiptStay, Usage, UsageRow
 
@@ -173,6 +180,7 @@ __all__ = [
     "QueueEntry",
     "Quotas",
     "Refusal",
+    "Rename",
     "Request",
     "Resources",
     "ResourcesPerUnit",

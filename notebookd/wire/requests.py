@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from notebookd.wire.base import Request
 from notebookd.wire.parts import EnvVar, NotebookEnv, Resources, Volume, VolumeText
 
-__all__ = ["DataSyncRequest", "ExtendRequest", "LabelUpdate", "NotebookPatch", "NotebookSpec"]
+__all__ = ["DataSyncRequest", "ExtendRequest", "LabelUpdate", "NotebookPatch", "NotebookSpec", "Rename"]
 
 
 LABEL = "^[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?$"
@@ -43,8 +43,8 @@ class NotebookSpec(Request, frozen=True):
 class NotebookPatch(Request, frozen=True):
     """Body of ``PUT /v1/notebook/{id}``. ``UNSET`` leaves a field as it is, ``None`` resets it to its default.
 
-    ``env``, ``envVars`` and ``name`` never change: they are taken when equal to what is stored, so that a spec may be
-    put back whole.
+    ``env`` never changes, and ``name`` by ``rename`` alone: they are taken when equal to what is stored, so that a spec
+    may be put back whole.
     """
 
     env: NotebookEnv | UnsetType | None = UNSET
@@ -63,6 +63,13 @@ class LabelUpdate(Request, frozen=True):
 
     name: LabelName
     value: LabelValue | UnsetType | None = UNSET
+
+
+class Rename(Request, frozen=True):
+    """Body of ``PUT /v1/notebook/{id}/rename``: a name that its owner has not given to another notebook. A notebook
+    that runs has it in its variables and as its host name from its next start on."""
+
+    name: Name
 
 
 class ExtendRequest(Request, frozen=True):

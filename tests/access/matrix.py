@@ -30,6 +30,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/notebook/command"): SPEC,
     ("PUT", "/v1/notebook/{id}"): {"labels": SPEC["labels"]},
     ("PUT", "/v1/notebook/{id}/label"): {"name": "a", "value": "b"},
+    ("PUT", "/v1/notebook/{id}/rename"): {"name": "another-name"},
     ("PUT", "/v1/notebook/{id}/extend"): {"duration": "1h"},
     ("POST", "/v1/notebook/{id}/datasync"): {"direction": "pull"},
     ("POST", "/v1/account/chown"): {"from": "nobody", "to": "nobody"},

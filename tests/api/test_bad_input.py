@@ -120,7 +120,7 @@ async def test_derived_values_are_accepted_as_they_are(api: Api) -> None:
 
 async def test_a_whole_answered_spec_can_be_sent_back(api: Api) -> None:
     spec = (await api.get(await api.create(resources={"gpu": 1}, name="twin")))["spec"]
-    said = await api.call("POST", "/v1/notebook", spec)
+    said = await api.call("POST", "/v1/notebook", {**spec, "name": "another"})
     assert said.status == 200, said.body
     assert said.body["spec"] == spec
 

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.run import NotebookId
 from tests.api.caller import SPEC, Api
+from tests.api.people import People
 
 TABLE: list[tuple[str, dict[str, int]]] = [
     ("STARTING", {"start": 204, "stop": 204, "restart": 409, "delete": 409}),
@@ -473,7 +474,6 @@ async def test_a_spec_is_put_back_whole_with_other_labels(api: Api) -> None:
     ("path", "change"),
     [
         ("$.name", {"name": "another"}),
-        ("$.envVars", {"envVars": []}),
         ("$.env.editorId", {"env": {"editorId": "vscode", "frameworkId": "conda"}}),
         ("$.env.frameworkVersion", {"env": {**SPEC["env"], "frameworkVersion": "py311"}}),
     ],
@@ -506,3 +506,72 @@ async def test_health_is_asked_once_a_second_whoever_asks_and_no_later(api: Api)
     api.world.engine.reachable = True
     await api.house.pass_time(1)
     assert await engine() == "ok"
+
+
+# another name
+
+
+async def rename(api: Api, notebook: str, name: object) -> Any:
+    return await api.call("PUT", f"/v1/notebook/{notebook}/rename", {"name": name})
+
+
+async def test_a_notebook_is_renamed_while_it_runs(api: Api) -> None:
+    notebook = await api.create(name="mine")
+    before = await api.get(notebook)
+    assert (await rename(api, notebook, "better")).status == 204
+    after = await api.get(notebook)
+    assert after["spec"] == {**before["spec"], "name": "better"}
+    assert (after["id"], after["status"]["url"], after["status"]["state"]) == (
+        notebook,
+        before["status"]["url"],
+        "RUNNING",
+    )
+    (container,) = api.world.engine.containers.values()
+    assert container.spec.env["NOTEBOOK_NAME"] == "mine", "until the next start"
+    await api.order(notebook, "stop")
+    await api.order(notebook, "start")
+    (container,) = api.world.engine.containers.values()
+    assert (container.spec.env["NOTEBOOK_NAME"], container.spec.hostname) == ("better", "better")
+    assert (await api.call("POST", "/v1/notebook", {**SPEC, "name": "mine"})).status == 200, "the old name is free"
+
+
+async def test_a_name_that_its_owner_has_given_is_refused(api: Api, people: People) -> None:
+    first, second = await api.create(name="mine"), await api.create(name="other")
+    said = await rename(api, second, "mine")
+    assert (said.status, said.code) == (409, "conflict")
+    assert said.body["message"] == f"cannot rename notebook {second}: root has a notebook named mine"
+    assert said.body["details"]["notebook"] == first
+    assert (await rename(api, second, "other")).status == 204, "its own name is no conflict"
+    theirs = (await api.ask_as(people.alice, "POST", "/v1/notebook", {**SPEC, "name": "theirs"})).body["id"]
+    assert (await rename(api, theirs, "mine")).status == 204, "names are the owner's, whoever renames"
+    assert (await rename(api, first, "theirs")).status == 204
+
+
+@pytest.mark.parametrize("name", ["", "-a", "A", "a b", "n" * 64, None, 1])
+async def test_what_is_no_name_is_refused(api: Api, name: object) -> None:
+    notebook = await api.create(name="mine")
+    said = await rename(api, notebook, name)
+    assert (said.status, list(said.faults)) == (400, ["$.name"])
+    assert (await api.get(notebook))["spec"]["name"] == "mine"
+
+
+async def test_what_is_being_deleted_keeps_its_name(api: Api) -> None:
+    notebook = await brought_to(api, "DELETING")
+    assert (await rename(api, notebook, "better")).status == 409
+
+
+async def test_variables_change_while_it_is_stopped_and_hold_from_the_next_start(api: Api) -> None:
+    notebook = await api.create(envVars=[{"name": "A", "value": "b"}])
+    change = {"envVars": [{"name": "C", "value": "d"}]}
+    said = await api.call("PUT", f"/v1/notebook/{notebook}", change)
+    assert (said.status, said.code) == (409, "conflict")
+    await api.order(notebook, "stop")
+    assert (await api.call("PUT", f"/v1/notebook/{notebook}", {"envVars": [{"name": "1", "value": ""}]})).status == 400
+    assert (await api.call("PUT", f"/v1/notebook/{notebook}", change)).status == 204
+    await api.order(notebook, "start")
+    (container,) = api.world.engine.containers.values()
+    assert container.spec.env["C"] == "d"
+    assert "A" not in container.spec.env
+    await api.order(notebook, "stop")
+    assert (await api.call("PUT", f"/v1/notebook/{notebook}", {"envVars": None})).status == 204
+    assert not (await api.get(notebook))["spec"].get("envVars")

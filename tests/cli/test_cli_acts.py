@@ -268,6 +268,8 @@ class TestPatch:
                 {"timeoutAutoRestart": False, "unsecureHttp": False},
             ),
             (["-l", "a=b"], {"labels": {"a": "b"}}),
+            (["-e", "A=b=c", "-e", "D="], {"envVars": [{"name": "A", "value": "b=c"}, {"name": "D", "value": ""}]}),
+            (["--remove-all-envvars"], {"envVars": None}),
         ],
     )
     def test_options_become_the_patch(self, notebookctl, toy, args, sent):
@@ -291,6 +293,13 @@ class TestPatch:
 def test_labels(notebookctl, toy, words, sent):
     assert notebookctl("label", A, *words).exit_code == 0
     assert [asked.json for asked in toy.asked] == sent
+
+
+def test_a_notebook_is_renamed(notebookctl, toy):
+    toy.on(f"PUT /v1/notebook/{A}/rename", status=204)
+    assert notebookctl("rename", A, "better").exit_code == 0
+    (asked,) = toy.sent(f"PUT /v1/notebook/{A}/rename")
+    assert asked.json == {"name": "better"}
 
 
 @pytest.mark.parametrize("words", [[], ["a"], ["=b"], ["a=b", "c"]])

@@ -96,6 +96,7 @@ def test_list_sends_its_filters(toy, client):
         (lambda c: c.restart_notebook("x"), "PUT /v1/notebook/x/restart", {}, b""),
         (lambda c: c.delete_notebook("x"), "DELETE /v1/notebook/x", {}, b""),
         (lambda c: c.delete_notebook("x", force=True), "DELETE /v1/notebook/x", {"force": ["true"]}, b""),
+        (lambda c: c.rename_notebook("x", "mine"), "PUT /v1/notebook/x/rename", {}, b'{"name":"mine"}'),
         (lambda c: c.label_notebook("x", "a", "b"), "PUT /v1/notebook/x/label", {}, b'{"name":"a","value":"b"}'),
         (lambda c: c.label_notebook("x", "a", None), "PUT /v1/notebook/x/label", {}, b'{"name":"a"}'),
         (

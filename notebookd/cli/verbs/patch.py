@@ -24,6 +24,10 @@ from notebookd.cli.result import show_changed
 @click.option("-l", "--label", "label", multiple=True, metavar="K=V", help="Label; those given replace all.")
 @click.option("--remove-all-labels", is_flag=True, help="Have no labels.")
 @click.option(
+    "-e", "--envvar", "envvar", multiple=True, metavar="K=V", help="Environment variable; those given replace all."
+)
+@click.option("--remove-all-envvars", is_flag=True, help="Have no environment variables.")
+@click.option(
     "-s", "--ssh-public-keys", "keys", type=click.Path(path_type=Path), metavar="FILE", help="SSH public keys."
 )
 @click.option("--remove-all-public-ssh-keys", "remove_all_keys", is_flag=True, help="Have no SSH keys.")
@@ -42,6 +46,8 @@ def verb(
     remove_all_volumes: bool,
     label: tuple[str, ...],
     remove_all_labels: bool,
+    envvar: tuple[str, ...],
+    remove_all_envvars: bool,
     keys: Path | None,
     remove_all_keys: bool,
     unsecure_http: bool | None,
@@ -55,11 +61,13 @@ def verb(
     for given, removed, option in (
         (volume, remove_all_volumes, "--volume"),
         (label, remove_all_labels, "--label"),
+        (envvar, remove_all_envvars, "--envvar"),
         (keys, remove_all_keys, "--ssh-public-keys"),
     ):
         if given and removed:
             raise click.UsageError(f"{option} and its removal exclude each other")
     patch = wire.NotebookPatch(
+        env_vars=None if remove_all_envvars else words.env_vars(envvar),
         labels=None if remove_all_labels else words.labels(label),
         resources=words.resources(gpu, cpu, flavor),
         ssh_public_keys=None if remove_all_keys else words.public_keys(keys),
