@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import json
+import mmap
 import os
 import shutil
 import stat
@@ -189,9 +190,53 @@ touch /tmp/merged/PROGRAM
 """
 """Overlayfs copies a file that is changed to the folder on top, bits included, and asks no filter."""
 
+INT_80 = bytes.fromhex("53 89f8 89f3 4189d0 89ca 4489c1 cd80 5b 4898 c3")
+"""A function of a number and three arguments that asks the kernel as a program of 32 bits does, by ``int 0x80``."""
+NUMBERS_OF_32_BITS = {"open": 5, "creat": 8, "mknod": 14, "chmod": 15, "fchmodat": 306, "fchmodat2": 452}
+X32 = 0x4000_0000
+
+
+def by_32_bits(name: str, *arguments: int | bytes) -> Callable[[Path], None]:
+    """A call with the numbers of i386; bytes are a name in the folder."""
+
+    def attempt(folder: Path) -> None:
+        page = mmap.mmap(-1, 8192, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40, prot=7)  # 0x40: below 2 GiB
+        page.write(INT_80)
+        at = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        passed = [each for each in arguments if isinstance(each, int)]
+        (called,) = [each for each in arguments if isinstance(each, bytes)]
+        if name not in {"open", "creat", "mknod"}:
+            made(folder, called.decode())
+        path = os.fsencode(folder / called.decode()) + b"\0"
+        page[4096 : 4096 + len(path)] = path
+        passed.insert(arguments.index(called), at + 4096)
+        result = ctypes.CFUNCTYPE(*[ctypes.c_long] * 5)(at)(NUMBERS_OF_32_BITS[name], *[*passed, 0, 0][:3])
+        if result < 0:
+            raise OSError(-result, name)
+
+    return attempt
+
+
+def chmod_of_x32(folder: Path) -> None:
+    NUMBERS["chmod of x32"] = X32 | 90
+    call("chmod of x32", os.fsencode(made(folder, "x32")), 0o4755)
+
+
+OF_X86 = {
+    "32 bits: chmod": by_32_bits("chmod", b"i-chmod", 0o4755),
+    "32 bits: chmod, garbage above": by_32_bits("chmod", b"i-chmod-garbage", 0x7FFF_0000 | 0o4755),
+    "32 bits: fchmodat": by_32_bits("fchmodat", AT_FDCWD, b"i-fchmodat", 0o6755),
+    "32 bits: fchmodat2": by_32_bits("fchmodat2", AT_FDCWD, b"i-fchmodat2", 0o4755),
+    "32 bits: creat": by_32_bits("creat", b"i-creat", 0o4755),
+    "32 bits: open O_CREAT": by_32_bits("open", b"i-open", os.O_CREAT | os.O_WRONLY, 0o6755),
+    "32 bits: mknod": by_32_bits("mknod", b"i-mknod", stat.S_IFREG | 0o4755),
+    "x32: chmod": chmod_of_x32,
+} if os.uname().machine == "x86_64" else {}  # fmt: skip
+
 ATTEMPTS: dict[str, Callable[[Path], object]] = {
     **{f"chmod {mode:o}": chmod(mode) for mode in (0o4755, 0o2755, 0o6755, 0o7777, 0o4000)},
     "raw chmod, garbage above": raw_chmod,
+    **OF_X86,
     "fchmod": fchmod,
     "fchmodat": fchmodat,
     "fchmodat2": fchmodat2,
