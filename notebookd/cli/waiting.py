@@ -44,6 +44,14 @@ def _ended_badly(notebook: wire.Notebook) -> EndedBadly:
     return EndedBadly(f"notebook {name} is {status.state}: {reason}", hint)
 
 
+def _took_long(notebook: wire.Notebook, at_most: timedelta) -> EndedBadly:
+    name = notebook.spec.name
+    return EndedBadly(
+        f"notebook {name} is {notebook.status.state} after {at_most.total_seconds():g} s, and is not waited for longer",
+        f"it goes on: notebookctl why {notebook.id} says why, notebookctl stop {notebook.id} ends it",
+    )
+
+
 class _Steps:
     """Turns looks at a notebook into steps with durations. Only what began after the command did is told."""
 
@@ -98,25 +106,32 @@ class _Steps:
         self._screen.done(f"{word} after {(now - self._begun).total_seconds():.1f} s")
 
 
-def wait_until_running(here: Here, notebook: str, begun: datetime) -> Reply[wire.Notebook]:
-    """Wait until it runs. :class:`EndedBadly` when its run ended instead."""
-    return _wait(here, notebook, begun, "RUNNING", FAILED | {"STOPPED"})
+def wait_until_running(
+    here: Here, notebook: str, begun: datetime, *, at_most: timedelta | None = None
+) -> Reply[wire.Notebook]:
+    """Wait until it runs, ``at_most`` so long. :class:`EndedBadly` when its run ended instead, or the time did."""
+    with _going_on(here, f"the notebook goes on starting: notebookctl stop {notebook} ends that"):
+        return _wait(here, notebook, begun, "RUNNING", FAILED | {"STOPPED"}, at_most)
 
 
 def wait_until_stopped(here: Here, notebook: str, begun: datetime) -> Reply[wire.Notebook]:
     """Wait until it is stopped. :class:`EndedBadly` when it failed on the way."""
-    return _wait(here, notebook, begun, "STOPPED", FAILED)
+    with _going_on(here, f"the notebook goes on stopping: notebookctl start {notebook} has it start again after that"):
+        return _wait(here, notebook, begun, "STOPPED", FAILED)
 
 
 def wait_until_deleted(here: Here, notebook: str, begun: datetime) -> None:
     """Wait until there is no trace of it."""
-    with contextlib.suppress(_Gone):
+    with contextlib.suppress(_Gone), _going_on(here, "the notebook goes on being deleted: nothing can end that"):
         _wait(here, notebook, begun, None, frozenset())
 
 
 def wait_for_sync(here: Here, notebook: str, sync: str, begun: datetime) -> wire.DataSync:
     """Wait until a transfer of data is over. :class:`EndedBadly` when it did not succeed."""
-    with screen(here) as shown:
+    with (
+        _going_on(here, f"the transfer goes on: notebookctl get {notebook} shows how far it is"),
+        screen(here) as shown,
+    ):
         transfers = Transfers(begun)
         for reply in _looks(here, notebook, begun):
             status = reply.value.status if reply else None
@@ -140,11 +155,23 @@ def _go_on(notebook: wire.Notebook) -> str:
     return f"what was transferred is kept, the rest is where it was; notebookctl why {notebook.id}"
 
 
+@contextlib.contextmanager
+def _going_on(here: Here, what: str) -> Iterator[None]:
+    """Say at an interrupt that only the waiting ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        here.terminal.note(f"note: {what}")
+        raise
+
+
 class _Gone(Exception):
     """There is no such notebook any more."""
 
 
-def _wait(here: Here, notebook: str, begun: datetime, goal: str | None, bad: frozenset[str]) -> Reply[wire.Notebook]:
+def _wait(
+    here: Here, notebook: str, begun: datetime, goal: str | None, bad: frozenset[str], at_most: timedelta | None = None
+) -> Reply[wire.Notebook]:
     with screen(here) as shown:
         steps = _Steps(shown, here.client, begun)
         for reply in _looks(here, notebook, begun):
@@ -161,6 +188,8 @@ def _wait(here: Here, notebook: str, begun: datetime, goal: str | None, bad: fro
                 return reply
             if found.status.state in bad:
                 raise _ended_badly(found)
+            if at_most is not None and now - begun >= at_most:
+                raise _took_long(found, at_most)
     raise AssertionError("looking never ends by itself")
 
 

@@ -12,10 +12,11 @@ import click
 
 from notebookd import wire
 
-__all__ = ["env_vars", "instant", "labels", "pairs", "public_keys", "resources", "volumes"]
+__all__ = ["env_vars", "instant", "labels", "pairs", "public_keys", "resources", "span", "volumes"]
 
-_SPAN = re.compile(r"([0-9]+)([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_PART = re.compile(r"([0-9]+)([smhdw])")
+_SPAN = re.compile(rf"({_PART.pattern})+")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def _pair(word: str, option: str) -> tuple[str, str]:
@@ -74,11 +75,24 @@ def instant(word: str | None, now: datetime, option: str) -> str | None:
     """An RFC 3339 time, also from a span before now (``10m``)."""
     if word is None:
         return None
-    if span := _SPAN.fullmatch(word):
-        return wire.rfc3339(now - timedelta(seconds=int(span[1]) * _SECONDS[span[2]]))
+    if _SPAN.fullmatch(word):
+        return wire.rfc3339(now - _span(word))
     try:
         return wire.rfc3339(wire.parse_rfc3339(word))
     except ValueError as error:
         raise click.BadParameter(
             f"{word!r} is neither a time (2026-11-22T20:00:00Z) nor a span (10m)", param_hint=option
         ) from error
+
+
+def span(word: str | None, option: str) -> timedelta | None:
+    """A time that passes: ``10m``, ``2h30m``, ``1w``."""
+    if word is None:
+        return None
+    if not _SPAN.fullmatch(word):
+        raise click.BadParameter(f"{word!r} is no span of time such as 10m or 2h30m", param_hint=option)
+    return _span(word)
+
+
+def _span(word: str) -> timedelta:
+    return timedelta(seconds=sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(word)))

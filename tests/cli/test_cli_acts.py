@@ -39,6 +39,13 @@ def world(toy):
     toy.on(f"DELETE /v1/notebook/{A}", status=204)
 
 
+class Impatient(FakeTerminal):
+    """Somebody who presses Ctrl-C while they wait."""
+
+    def sleep(self, seconds):
+        raise KeyboardInterrupt
+
+
 class TestRun:
     """run says what was asked, and nothing else, and gets there."""
 
@@ -103,6 +110,34 @@ class TestRun:
         assert result.exit_code == 0
         assert result.stdout == f"http://{A}.localhost:8421/?token=secret\n"
         golden("run-wait.stderr", result.stderr)
+
+    @pytest.mark.parametrize(("word", "seconds"), [("90s", 90), ("1m30s", 90), ("2h", 7200)])
+    def test_a_wait_has_an_end_and_the_notebook_goes_on(self, notebookctl, toy, word, seconds):
+        toy.on(GET, notebook(state="STARTING"))
+        begun = notebookctl.terminal.now()
+        result = run(notebookctl, "--timeout", word)
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert f"notebook calm is STARTING after {seconds} s" in result.stderr
+        assert f"it goes on: notebookctl why {A} says why, notebookctl stop {A} ends it" in result.stderr
+        assert seconds <= (notebookctl.terminal.now() - begun).total_seconds() < seconds + 2
+
+    def test_a_wait_that_comes_to_its_end_in_time_is_none_that_is_cut(self, notebookctl, toy):
+        toy.on(GET, notebook(state="STARTING"))
+        toy.then(GET, notebook(state="RUNNING"))
+        assert run(notebookctl, "--timeout", "10m").exit_code == 0
+
+    @pytest.mark.parametrize("args", [["--timeout", "soon"], ["--timeout", ""], ["--timeout", "1m", "--no-wait"]])
+    def test_what_is_no_time_to_wait_asks_for_nothing(self, notebookctl, toy, args):
+        assert run(notebookctl, *args).exit_code == 2
+        assert toy.asked == []
+
+    def test_an_interrupt_ends_the_wait_alone_and_says_so(self, notebookctl, toy):
+        notebookctl.terminal = Impatient()
+        toy.on(GET, notebook(state="STARTING"))
+        result = run(notebookctl, "--wait")
+        assert result.exit_code == 130
+        assert f"note: the notebook goes on starting: notebookctl stop {A} ends that" in result.stderr
+        assert not [asked for asked in toy.asked if asked.method != "GET" and asked.path != "/v1/notebook"]
 
     @pytest.mark.parametrize("output", ["json", "yaml"])
     def test_waiting_for_a_program_leaves_only_the_object(self, notebookctl, output):
@@ -293,6 +328,22 @@ class TestPatch:
 def test_labels(notebookctl, toy, words, sent):
     assert notebookctl("label", A, *words).exit_code == 0
     assert [asked.json for asked in toy.asked] == sent
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "said"),
+    [
+        (["stop", A], "STOPPING", "the notebook goes on stopping"),
+        (["delete", A, "--yes"], "DELETING", "the notebook goes on being deleted"),
+        (["start", A], "STARTING", "the notebook goes on starting"),
+    ],
+)
+def test_an_interrupt_of_any_wait_says_what_goes_on(notebookctl, toy, words, state, said):
+    notebookctl.terminal = Impatient()
+    toy.on(GET, notebook(state=state))
+    result = notebookctl(*words, "--wait")
+    assert result.exit_code == 130
+    assert f"note: {said}" in result.stderr
 
 
 def test_a_notebook_is_renamed(notebookctl, toy):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -48,6 +48,7 @@ from notebookd.client import Refused, Reply
 @click.option("--unsecure-http", is_flag=True, help="Let in anybody who reaches the URL.")
 @click.option("--restart-on-timeout", type=bool, default=None, help="Restart when its time is up, instead of stopping.")
 @click.option("--timings", is_flag=True, help="Show where the time went, step by step. Waits.")
+@click.option("--timeout", metavar="SPAN", help="Wait so long at most (10m); then it exits with 4. Waits.")
 @wait_option
 @output_option
 @pass_here
@@ -68,13 +69,16 @@ def verb(
     unsecure_http: bool,
     restart_on_timeout: bool | None,
     timings: bool,
+    timeout: str | None,
     wait: bool | None,
     output: str,
 ) -> None:
     """Create a notebook and start it.
 
-    With --wait its steps are shown, and the last line is the URL to open, its token included.
+    With --wait its steps are shown, and the last line is the URL to open, its token included. Ctrl-C and --timeout end
+    the waiting alone: the notebook goes on, and "stop" ends it.
     """
+    at_most = _patience(timeout, wait=wait)
     spec = wire.NotebookSpec(
         env=wire.NotebookEnv(
             editor_id=editor, framework_id=framework, framework_version=framework_version or wire.UNSET
@@ -92,17 +96,25 @@ def verb(
         here.terminal.note("note: the SSH keys are stored, and not served yet")
     begun = here.terminal.now()
     reply = here.client.create_notebook(spec, idempotency_key=str(uuid.uuid4()))
-    if timings or (wait if wait is not None else here.terminal.watched()):
+    if timings or at_most is not None or (wait if wait is not None else here.terminal.watched()):
         notebook = reply.value
         here.terminal.note(f"notebook {notebook.spec.name} ({notebook.id})")
-        show_entry(here, _running(here, notebook.id, begun, timings=timings), output)
+        show_entry(here, _running(here, notebook.id, begun, timings=timings, at_most=at_most), output)
     else:
         show_notebook(here, reply, output)
 
 
-def _running(here: Here, notebook: str, begun: datetime, *, timings: bool) -> Reply[wire.Notebook]:
+def _patience(timeout: str | None, *, wait: bool | None) -> timedelta | None:
+    if timeout is not None and wait is False:
+        raise click.UsageError("--timeout says how long to wait: it does not go with --no-wait")
+    return words.span(timeout, "--timeout")
+
+
+def _running(
+    here: Here, notebook: str, begun: datetime, *, timings: bool, at_most: timedelta | None
+) -> Reply[wire.Notebook]:
     try:
-        return wait_until_running(here, notebook, begun)
+        return wait_until_running(here, notebook, begun, at_most=at_most)
     finally:  # a start that fails got somewhere, too
         if timings:
             with suppress(Refused):  # it may be gone
