@@ -92,9 +92,10 @@ def ensure_base(suite: str = "bookworm") -> Path:
 class Machine:
     """A machine, booted or not. Its disk lasts as long as this object; see :func:`booted`."""
 
-    def __init__(self, base: Path, scratch: Path) -> None:
+    def __init__(self, base: Path, scratch: Path, *, online: bool = False) -> None:
         self._base = base
         self._scratch = scratch
+        self._online = online
         self._name = scratch.name
         self._process: subprocess.Popen[bytes] | None = None
         self._init = 0
@@ -107,7 +108,7 @@ class Machine:
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
         with (self._scratch / "console.log").open("ab") as console:
             self._process = subprocess.Popen(
-                [*command, str(HERE / "nspawn"), str(self._base), str(self._scratch), self._name],
+                [*command, str(HERE / "nspawn"), str(self._base), str(self._scratch), self._name, *self._network()],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -115,6 +116,11 @@ class Machine:
             )
         self._init = self._await(self._find_init, _BOOT_S, "the machine does not start")
         self._await(self._is_up, _BOOT_S, "the machine does not come up")
+
+    def _network(self) -> Iterator[str]:
+        yield "host" if self._online else "private"
+        if self._online:
+            yield from (f"--bind-ro={path}" for path in _trusted())
 
     def power_off(self) -> None:
         """Shut down as an admin would, and wait for the end of it."""
@@ -166,7 +172,8 @@ class Machine:
 
     def command(self, *argv: str, user: str | None = None) -> list[str]:
         """The argument list that runs a program inside, as root or as a user with their groups."""
-        enter = ["nsenter", "--target", str(self._init), "--all", "env", "-i", "--chdir=/", *ENVIRONMENT]
+        environment = (*ENVIRONMENT, *(_ways_out() if self._online else ()))
+        enter = ["nsenter", "--target", str(self._init), "--all", "env", "-i", "--chdir=/", *environment]
         return [*enter, *(("runuser", "-u", user, "--") if user else ()), *argv]
 
     def run(
@@ -206,19 +213,34 @@ class Machine:
 
 
 @contextmanager
-def booted(suite: str = "bookworm") -> Iterator[Machine]:
-    """A machine that is up; at the end of the block nothing of it is left, however it ended."""
+def booted(suite: str = "bookworm", *, online: bool = False) -> Iterator[Machine]:
+    """A machine that is up; at the end of the block nothing of it is left, however it ended.
+
+    ``online`` gives it the host's network, its proxies and the authorities that the host trusts, so that it can install.
+    """
     base = ensure_base(suite)
     _sweep()
     scratch = Path(tempfile.mkdtemp(prefix="notebookd-machine-", dir=CACHE))
     with _lock(scratch / "lock"):
-        machine = Machine(base, scratch)
+        machine = Machine(base, scratch, online=online)
         try:
             machine.start()
             yield machine
         finally:
             machine.cut_power()
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _ways_out() -> list[str]:
+    """The settings of the host's environment by which programs reach package registries."""
+    names = {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "no_proxy"}
+    return [f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_") or name in names]
+
+
+def _trusted() -> set[str]:
+    """The files of authorities that those settings name."""
+    values = (setting.partition("=")[2] for setting in _ways_out())
+    return {value for value in values if value.startswith("/etc/ssl/") and Path(value).is_file()}
 
 
 def _sweep() -> None:
