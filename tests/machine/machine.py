@@ -233,7 +233,15 @@ def booted(suite: str = "bookworm", *, online: bool = False) -> Iterator[Machine
 
 def _ways_out() -> list[str]:
     """The settings of the host's environment by which programs reach package registries."""
-    names = {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "no_proxy"}
+    names = {
+        "SSL_CERT_FILE",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "GIT_SSL_CAINFO",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+    }
     return [f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_") or name in names]
 
 
