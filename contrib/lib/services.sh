@@ -81,6 +81,7 @@ end_service() {
 engine_child() {
     local child
     for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
-        [[ $(cat "/proc/$child/comm" 2>/dev/null) != podman ]] || { echo "$child"; return 0; }
+        # By its arguments: from Podman 5 on the kernel calls it "exe".
+        [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$child/cmdline") != podman\ system\ service* ]] || { echo "$child"; return 0; }
     done
 }

@@ -58,6 +58,8 @@ def test_error_is_known_by_its_text(text: str, kind: type[EngineError]) -> None:
     [
         "setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=nope",
         "crun: error stat'ing file `/usr/lib/libcuda.so.535.1`: No such file or directory: OCI runtime error",
+        "crun: cannot stat `/usr/lib/libcuda.so.535.1`: No such file or directory: OCI runtime attempted to invoke a "
+        "command that was not found",  # crun 1.21 under Podman 5.4
         'crun: {"msg":"error executing hook `/usr/bin/nvidia-ctk` (exit code: 1)"}: OCI runtime error',
     ],
 )
@@ -143,6 +145,10 @@ def test_info_names_the_controllers_that_are_missing() -> None:
     info = info_of(body, storage_known=False)
     assert info.missing_controllers == {"memory"}
     assert network_command_of(body) == "pasta"
+    body["host"]["slirp4netns"] = {"executable": ""}
+    assert network_command_of(body) == "pasta"
+    body["host"]["slirp4netns"] = {"executable": "/usr/bin/slirp4netns"}
+    assert network_command_of(body) == "slirp4netns"
     body["host"] = {"cgroupControllers": None}
     assert info_of(body, storage_known=False).missing_controllers == {"cpu", "memory", "pids"}
     assert network_command_of(body) == "slirp4netns"

@@ -36,7 +36,7 @@ _CAUSES: tuple[tuple[str, type[EngineError]], ...] = (
 )
 
 # crun's words for a file or a hook that is gone. A CDI spec may have named it; a mount of ours may have, too.
-_GONE = ("error stat'ing file", "error executing hook")
+_GONE = ("error stat'ing file", "cannot stat", "error executing hook")
 
 _BEFORE = frozenset({"configured", "created", "initialized"})
 _AFTER = frozenset({"stopped", "exited", "removing"})
@@ -178,5 +178,12 @@ def info_of(body: Mapping[str, Any], *, storage_known: bool) -> EngineInfo:
 
 
 def network_command_of(body: Mapping[str, Any]) -> str:
-    """The program of rootless networking, from an info answer (engines before 5 have no choice but slirp4netns)."""
-    return "pasta" if body["host"].get("rootlessNetworkCmd") == "pasta" else "slirp4netns"
+    """The program of rootless networking, from an info answer: slirp4netns where the engine has it.
+
+    An engine from 5 on would choose pasta. But pasta reads the host's resolver at its start alone, so names stop
+    resolving in a notebook when the host moves to another network; and it gives a container the host's own address, so
+    that nothing on the host can be reached by it, such as a Git server beside notebookd.
+    """
+    host = body["host"]
+    chosen = host.get("rootlessNetworkCmd") == "pasta" and not (host.get("slirp4netns") or {}).get("executable")
+    return "pasta" if chosen else "slirp4netns"
