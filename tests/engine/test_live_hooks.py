@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator
@@ -53,7 +54,11 @@ HOOK = """
 
 @pytest.fixture
 def asked_for() -> Iterator[Path]:
-    """A folder in which the hook notes, by container, what was asked for."""
+    """A folder in which the hook notes, by container, what was asked for.
+
+    Skips where the engine calls no hooks, as rootless Podman does from 5 on unless ``hooks_dir`` names a folder: there
+    nobody gets a GPU by one.
+    """
     with open_folder() as folder:
         program, notes = folder / "hook", folder / "notes"
         notes.mkdir()
@@ -69,8 +74,23 @@ def asked_for() -> Iterator[Path]:
         file = HOOKS / f"notebookd-test-{uuid.uuid4().hex[:8]}.json"
         root("mkdir", "-p", str(HOOKS))
         root("tee", str(file), text=json.dumps(config))
-        yield notes
-        root("rm", "-f", str(file))
+        try:
+            if not _is_called(notes):
+                pytest.skip("this engine calls no hooks")
+            yield notes
+        finally:
+            root("rm", "-f", str(file))
+
+
+def _is_called(notes: Path) -> bool:
+    """Whether a container of the engine's that has nothing to do with notebookd runs the hook."""
+    engine = f"unix://{os.environ['NOTEBOOKD_ENGINE']}"
+    image = ("--network=none", "localhost/notebookd/jupyterlab:1", "true")
+    root("podman", "--url", engine, "run", "--rm", *image, timeout_s=60)
+    called = any(notes.iterdir())
+    for note in notes.iterdir():
+        note.unlink()
+    return called
 
 
 def test_a_hook_finds_no_gpus_asked_for_whatever_an_image_says(

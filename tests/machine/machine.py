@@ -216,7 +216,7 @@ class Machine:
 def booted(suite: str = "bookworm", *, online: bool = False) -> Iterator[Machine]:
     """A machine that is up; at the end of the block nothing of it is left, however it ended.
 
-    ``online`` gives it the host's network, its proxies and the authorities that the host trusts, so that it can install.
+    ``online`` gives it the host's network, proxies and trusted authorities, so that it can install more.
     """
     base = ensure_base(suite)
     _sweep()

@@ -58,8 +58,7 @@ def test_error_is_known_by_its_text(text: str, kind: type[EngineError]) -> None:
     [
         "setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=nope",
         "crun: error stat'ing file `/usr/lib/libcuda.so.535.1`: No such file or directory: OCI runtime error",
-        "crun: cannot stat `/usr/lib/libcuda.so.535.1`: No such file or directory: OCI runtime attempted to invoke a "
-        "command that was not found",  # crun 1.21 under Podman 5.4
+        "crun: cannot stat `/usr/lib/libcuda.so.535.1`: No such file or directory: OCI runtime attempted to invoke",
         'crun: {"msg":"error executing hook `/usr/bin/nvidia-ctk` (exit code: 1)"}: OCI runtime error',
     ],
 )
