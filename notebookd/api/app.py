@@ -73,7 +73,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/gpu", _READER, machine.board,
           "The board: every GPU, its lease, its processes", gives=wire.GpuList, ours=True),
     Route("PUT", "/v1/gpu/{uuid}/drain", _ADMIN, machine.drain,
-          "Grant no new lease of a GPU", ours=True),
+          "Grant no new lease of a GPU", reads=params.DRAIN, ours=True),
     Route("PUT", "/v1/gpu/{uuid}/undrain", _ADMIN, machine.undrain,
           "Lease a drained GPU out again", ours=True),
     Route("PUT", "/v1/gpu/{uuid}/clear", _ADMIN, machine.clear,

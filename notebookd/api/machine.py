@@ -9,7 +9,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from notebookd import wire
-from notebookd.api import shapes
+from notebookd.api import shapes, wishes
 from notebookd.api.call import Call, answer, done
 from notebookd.errors import NotFound
 
@@ -110,7 +110,10 @@ async def board(call: Call) -> web.Response:
 
 async def drain(call: Call) -> web.Response:
     """PUT /v1/gpu/{uuid}/drain."""
-    await call.services.gpus.drain(call.actor, call.request.match_info["uuid"], drained=True)
+    query = wishes.Query(call.request.query, "drain the GPU")
+    reason = " ".join(query.every("reason"))
+    query.done()
+    await call.services.gpus.drain(call.actor, call.request.match_info["uuid"], drained=True, reason=reason.strip())
     return done()
 
 

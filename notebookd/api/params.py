@@ -102,6 +102,7 @@ ARCHIVE = (Param("path", _Path, "below `/workspace`, or absolute, there or in a 
 ARCHIVE_INTO = (Param("path", _Target, "below `/workspace`; all of it without"),)
 ARCHIVE_WITHOUT = (Param("path", _Target, "what goes, below `/workspace`"),)
 OBJECTS = (Param("prefix", str, "what the objects' paths begin with, the container first"),)
+DRAIN = (Param("reason", str, "why, in one line, for everybody to read"),)
 DISCARD = (Param("discard", _Flag, "give up local copies that could not be carried back, or brought up to date"),)
 NOW = (Param("now", _Flag, "wait for no data: no snapshot, and what was not carried back stays here"),)
 FRAMEWORK = (Param("compatibleWithFramework", str, "that go with this framework"),)

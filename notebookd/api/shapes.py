@@ -226,6 +226,7 @@ def board_row(row: BoardRow, *, named: bool) -> wire.Gpu:
         power=sample.power_w if sample else None,
         state=row.state,
         drained=unit.drained,
+        drain_reason=unit.drain_reason or UNSET,
         foreign=unit.foreign,
         lease=lease,
         processes=[

@@ -201,6 +201,8 @@ def _remarks(board: wire.GpuList, known: Mapping[str, str], now: datetime) -> It
             yield f"GPU {gpu.index}: stranger {stranger(each)}"
         if sick := ailment(gpu, known, now):
             yield f"GPU {gpu.index}: {sick}"
+        if gpu.drain_reason:
+            yield f"GPU {gpu.index}: drained: {gpu.drain_reason}"
         if words := leftover(gpu):
             yield f"GPU {gpu.index}: {words}"
         if gpu.health.throttle:

@@ -291,9 +291,10 @@ class Client(Link):
         """The board."""
         return self._get("/v1/gpu", wire.GpuList)
 
-    def drain_gpu(self, uuid: str) -> None:
-        """Grant no new lease of a GPU; a running one goes on. For admins, as the four below."""
-        self._send("PUT", _gpu(uuid, "/drain"))
+    def drain_gpu(self, uuid: str, *, reason: str | None = None) -> None:
+        """Grant no new lease of a GPU, for a reason that all may read; a running one goes on. For admins, as the four
+        below."""
+        self._send("PUT", _gpu(uuid, "/drain"), {"reason": reason} if reason else {})
 
     def undrain_gpu(self, uuid: str) -> None:
         """Lease a drained GPU out again."""

@@ -77,9 +77,10 @@ class Quarantine:
 class GpuMarks:
     """What is remembered of a GPU over every restart. ``forgiven_ecc`` is the count of memory errors that an admin has
     cleared; ``foreign`` whether strangers were on it when somebody last looked, and ``mig`` whether it was in MIG
-    mode."""
+    mode. ``drain_reason`` is what the admin who drained it said of that."""
 
     drained: bool = False
+    drain_reason: str = ""
     quarantine: Quarantine | None = None
     forgiven_ecc: int = 0
     foreign: bool = False
@@ -117,6 +118,7 @@ class GpuUnit:
     memory_bytes: int
     pci_bus_id: str = ""
     drained: bool = False
+    drain_reason: str = ""
     quarantined: bool = False
     foreign: bool = False
     lost: bool = False

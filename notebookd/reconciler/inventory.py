@@ -107,6 +107,7 @@ class Inventory:
             memory_bytes=gpu.memory_total_bytes,
             pci_bus_id=gpu.pci_bus_id,
             drained=marks.drained,
+            drain_reason=marks.drain_reason,
             quarantined=marks.quarantine is not None or (sick and health.fault in {None, "ecc", "reset-required"}),
             foreign=bool(strangers(occupants, lease.run_id if lease else None, self.rule)),
             lost=health.fault == "lost",

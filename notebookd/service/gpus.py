@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from notebookd.domain.actor import Actor
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import UNMARKED, GpuMarks, GpuUnit, Lease, Quarantine, gpu_state
 from notebookd.domain.observed import Unknown
-from notebookd.errors import Conflict, Forbidden, GpusUnavailable, NotFound
+from notebookd.errors import Conflict, Forbidden, GpusUnavailable, InvalidRequest, NotFound
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus, GpuSample
 from notebookd.ports.store import Entry, Store
 from notebookd.reconciler.gpu_watch import RELEASED, GpuWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.reconciler import ALLOCATION, GPUS
+
+LONGEST_REASON = 200
+"""Characters of what is said of a GPU that is drained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +98,21 @@ class GpuBoard:
             )
         return Board(rows=tuple(rows), trouble=seen.reason if isinstance(seen, Unknown) else None)
 
-    async def drain(self, actor: Actor, gpu_uuid: str, *, drained: bool) -> None:
-        """Take a GPU out of leasing, or back in; an admin's."""
+    async def drain(self, actor: Actor, gpu_uuid: str, *, drained: bool, reason: str = "") -> None:
+        """Take a GPU out of leasing, or back in; an admin's. The ``reason`` is told to everybody."""
         verb = "drain" if drained else "undrain"
         self._require_admin(actor, f"{verb} GPU {gpu_uuid}")
         self._find(gpu_uuid, verb)
-        await self._mark(actor, gpu_uuid, f"gpu.{verb}ed", lambda marks: replace(marks, drained=drained))
+        if len(reason) > LONGEST_REASON or not reason.isprintable():
+            words = f"the reason must be one line of at most {LONGEST_REASON} characters"
+            raise InvalidRequest(f"cannot {verb} GPU {gpu_uuid}: {words}")
+        await self._mark(
+            actor,
+            gpu_uuid,
+            f"gpu.{verb}ed",
+            lambda marks: replace(marks, drained=drained, drain_reason=reason),
+            {"reason": reason} if reason else {},
+        )
 
     async def clear(self, actor: Actor, gpu_uuid: str) -> None:
         """Take a GPU out of quarantine, its memory errors so far forgiven; an admin's. Refused while the driver still
@@ -142,13 +154,22 @@ class GpuBoard:
         if all(unit.uuid != gpu_uuid for unit in self._inventory.units):
             raise NotFound(f"cannot {verb} GPU {gpu_uuid}: there is none of that uuid")
 
-    async def _mark(self, actor: Actor, gpu_uuid: str, event: str, change: Callable[[GpuMarks], GpuMarks]) -> None:
+    async def _mark(
+        self,
+        actor: Actor,
+        gpu_uuid: str,
+        event: str,
+        change: Callable[[GpuMarks], GpuMarks],
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         async with self._store.transaction() as tx:
             marks = self._store.list_gpu_marks().get(gpu_uuid, UNMARKED)
             if change(marks) == marks:
                 return
             await tx.put_gpu_marks(gpu_uuid, change(marks))
-            await tx.append(Event(type=event, at=self._clock.now(), actor=actor.name, data={"gpu": gpu_uuid}))
+            await tx.append(
+                Event(type=event, at=self._clock.now(), actor=actor.name, data={"gpu": gpu_uuid, **(more or {})})
+            )
         self._wake(GPUS)
         self._wake(ALLOCATION)
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from notebookd.domain.gpu import GpuUnit
 from notebookd.domain.holding import Holder, OwnHold
 from notebookd.domain.leasing import Wait, WaitReason
 from notebookd.domain.observed import Known, Unknown
@@ -45,6 +46,15 @@ _WAITS_FOR: Mapping[WaitReason, str] = {
 
 
 _BEHIND = ", behind everybody else's: its owner's last starts held compute for long and never answered"
+
+
+def drained_words(units: Sequence[GpuUnit], model: str | None) -> str:
+    """What admins have said of the GPUs of a model that they have drained, for those who wait for one; empty where
+    none is."""
+    drained = [each for each in units if each.drained and each.model == model]
+    reasons = "; ".join(dict.fromkeys(each.drain_reason for each in drained if each.drain_reason))
+    count = f"{len(drained)} {'is' if len(drained) == 1 else 'are'} drained"
+    return f" ({count}{f': {reasons}' if reasons else ''})" if drained else ""
 
 
 class Machine:
@@ -92,7 +102,8 @@ class Machine:
                 entry=entries[wait.run_id],
                 wait=wait,
                 sentence=_WAITS_FOR[wait.reason]
-                + (_BEHIND if entries[wait.run_id].notebook.owner in queue.late else ""),
+                + (_BEHIND if entries[wait.run_id].notebook.owner in queue.late else "")
+                + drained_words(self._inventory.units, entries[wait.run_id].run.resources.gpu_model),
                 latest_start_at=queue.latest_starts.get(wait.run_id),
             )
             for wait in queue.decision.waits

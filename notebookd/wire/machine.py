@@ -168,7 +168,7 @@ class Gpu(Answer, frozen=True):
     """A row of the board. Utilisation in percent, temperature in Celsius, power in watts; null: not readable now.
     ``pci_bus_id`` is where other tools and the kernel's log have it; neither it nor ``index`` is stable over boots.
     ``leftover`` is memory in bytes that no process on it holds: such a GPU is leased last. It is left out where that
-    is no more than ``[gpus] leftover_memory``."""
+    is no more than ``[gpus] leftover_memory``. ``drain_reason`` is what was said when it was drained."""
 
     uuid: str
     index: int
@@ -185,6 +185,7 @@ class Gpu(Answer, frozen=True):
     health: GpuHealth
     pci_bus_id: str | UnsetType = UNSET
     leftover: int | UnsetType = UNSET
+    drain_reason: str | UnsetType = UNSET
 
 
 class GpuList(Answer, frozen=True):

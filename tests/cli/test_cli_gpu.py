@@ -40,6 +40,33 @@ def test_a_gpu_is_named_by_index_or_the_start_of_its_uuid(notebookctl, station, 
     assert len(station.sent(f"PUT /v1/gpu/{ONE}/{action}")) == 1
 
 
+@pytest.mark.parametrize("action", ["drain", "undrain", "clear"])
+def test_several_gpus_and_all_of_them_are_named_at_once(notebookctl, station, action):
+    every = [each["uuid"] for each in json.loads(worlds.STATION)["items"]]
+    for uuid in every:
+        station.on(f"PUT /v1/gpu/{uuid}/{action}", status=204)
+    assert notebookctl("gpu", action, "0", "2", every[0]).exit_code == 0
+    sent = [asked.path for asked in station.asked if asked.method == "PUT"]
+    assert sent == [f"/v1/gpu/{uuid}/{action}" for uuid in (every[0], every[2])]
+    assert notebookctl("gpu", action, "all").exit_code == 0
+    sent = [asked.path for asked in station.asked if asked.method == "PUT"]
+    assert sent[2:] == [f"/v1/gpu/{uuid}/{action}" for uuid in every]
+
+
+def test_one_word_that_is_wrong_leaves_all_as_they_are(notebookctl, station):
+    assert notebookctl("gpu", "drain", "1", "77").exit_code == 1
+    assert [asked for asked in station.asked if asked.method == "PUT"] == []
+
+
+def test_why_a_gpu_is_drained_is_said_and_shown(notebookctl, station, toy):
+    assert notebookctl("gpu", "drain", "1", "--reason", "new fans, back on friday").exit_code == 0
+    (sent,) = station.sent(f"PUT /v1/gpu/{ONE}/drain")
+    assert sent.query == {"reason": ["new fans, back on friday"]}
+    drained = msgspec.structs.replace(worlds.gpu(1, "drained", drained=True), drain_reason="new fans\x1b[2J")
+    toy.on("GET /v1/gpu", board(drained))
+    assert notebookctl("gpu").stdout.splitlines()[-1] == "GPU 1: drained: new fans?[2J"
+
+
 @pytest.mark.parametrize("action", ["release", "acquire"])
 def test_the_driver_is_let_go_and_taken_back(notebookctl, station, action):
     assert notebookctl("gpu", action).exit_code == 0
@@ -74,7 +101,15 @@ def test_an_ambiguous_start_is_a_usage_error_that_names_them(notebookctl, statio
 
 @pytest.mark.parametrize(
     "args",
-    [("drain",), ("clear",), ("list", "1"), ("release", "1"), ("drain", "1", "--watch"), ("burn", "1")],
+    [
+        ("drain",),
+        ("clear",),
+        ("list", "1"),
+        ("release", "1"),
+        ("drain", "1", "--watch"),
+        ("burn", "1"),
+        ("undrain", "1", "--reason", "x"),
+    ],
 )
 def test_what_does_not_go_together_is_a_usage_error(notebookctl, station, args):
     assert notebookctl("gpu", *args).exit_code == 2

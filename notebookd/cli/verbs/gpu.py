@@ -28,37 +28,41 @@ def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> l
         items = client.list_gpus().value.items
     except ClientError:
         return []
-    words = [str(each.index) for each in items] + [each.uuid for each in items]
+    words = [*(str(each.index) for each in items), *(each.uuid for each in items), "all"]
     return [word for word in words if word.startswith(incomplete)]
 
 
 @click.command("gpu", cls=Verb)
 @click.argument("action", type=click.Choice(["list", *ABOUT_ONE, *ABOUT_ALL]), default="list")
-@click.argument("gpu", required=False, shell_complete=_complete)
+@click.argument("gpus", metavar="[GPU...|all]", nargs=-1, shell_complete=_complete)
+@click.option("--reason", metavar="TEXT", help="With drain: why, for everybody to read, those who wait first.")
 @watch_option
 @output_option
 @pass_here
-def verb(here: Here, *, action: str, gpu: str | None, watch: bool, output: str) -> None:
+def verb(here: Here, *, action: str, gpus: tuple[str, ...], reason: str | None, watch: bool, output: str) -> None:
     """Show the GPUs: who holds them, what runs on them.
 
     \b
-    list         every GPU: state, use, holder, strangers, health
-    drain GPU    lease it to nobody new; who holds it keeps it
-    undrain GPU  lease it out again
-    clear GPU    take it out of quarantine
-    release      let go of the driver, so that it can be reset or upgraded
-    acquire      take the driver again
+    list            every GPU: state, use, holder, strangers, health
+    drain GPU...    lease it to nobody new; who holds it keeps it
+    undrain GPU...  lease it out again
+    clear GPU...    take it out of quarantine
+    release         let go of the driver, so that it can be reset or upgraded
+    acquire         take the driver again
 
-    A GPU is named by its index, its UUID, or a unique start of that. All but list are for admins.
+    A GPU is named by its index, its UUID, or a unique start of that; all is each of them. All verbs but list are for
+    admins.
     """
-    if (action in ABOUT_ONE) != (gpu is not None):
-        raise click.UsageError(f"{action} takes {'the name of a GPU' if action in ABOUT_ONE else 'no GPU'}")
+    if (action in ABOUT_ONE) != bool(gpus):
+        raise click.UsageError(f"{action} takes {'the name of a GPU, or several' if action in ABOUT_ONE else 'no GPU'}")
+    if reason is not None and action != "drain":
+        raise click.UsageError("--reason goes with drain")
     if watch and action != "list":
         raise click.UsageError("--watch goes with list")
     if action == "list":
         look(here, here.client.list_gpus, lambda reply: _show(here, reply, output), watch=watch)
         return
-    _act(here, action, gpu or "")
+    _act(here, action, gpus, reason)
     if output != "table":
         _show(here, here.client.list_gpus(), output)
 
@@ -71,18 +75,26 @@ def _show(here: Here, reply: Reply[wire.GpuList], output: str) -> None:
         here.terminal.note(f"note: {board.UNSEEN}: {clean(found.trouble)}")
 
 
-def _act(here: Here, action: str, word: str) -> None:
-    match action:
-        case "drain":
-            here.client.drain_gpu(gpu_uuid(here, word))
-        case "undrain":
-            here.client.undrain_gpu(gpu_uuid(here, word))
-        case "clear":
-            here.client.clear_gpu(gpu_uuid(here, word))
-        case "release":
-            here.client.release_gpus()
-        case _:
-            here.client.acquire_gpus()
+def _act(here: Here, action: str, gpus: tuple[str, ...], reason: str | None) -> None:
+    client = here.client
+    if action in ABOUT_ALL:
+        return client.release_gpus() if action == "release" else client.acquire_gpus()
+    for uuid in _uuids(here, gpus):
+        match action:
+            case "drain":
+                client.drain_gpu(uuid, reason=reason)
+            case "undrain":
+                client.undrain_gpu(uuid)
+            case _:
+                client.clear_gpu(uuid)
+    return None
+
+
+def _uuids(here: Here, gpus: tuple[str, ...]) -> list[str]:
+    """The UUIDs that the words mean, each once. All are looked up before one is touched."""
+    if gpus == ("all",):
+        return [each.uuid for each in here.client.list_gpus().value.items]
+    return list(dict.fromkeys(gpu_uuid(here, word) for word in gpus))
 
 
 def gpu_uuid(here: Here, word: str) -> str:
