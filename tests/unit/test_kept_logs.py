@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -43,12 +45,16 @@ class Shown:
     async def lines(self, *, tail: int | None = None, since: datetime | None = None) -> list[str]:
         async def read(*, follow: bool) -> AsyncIterator[LogLine]:
             assert not follow
-            lines = [line for line in read_lines(self.log.read_bytes()) if since is None or line.at >= since]
+            lines = [
+                line
+                for line in read_lines(self.log.read_bytes().splitlines(keepends=True))
+                if since is None or line.at >= since
+            ]
             for line in lines if tail is None else lines[max(0, len(lines) - tail) :]:
                 yield line
 
-        earlier = await self.kept.earlier(NAME, read, tail=tail, since=since)
-        return [line.content for line in earlier] + [line.content async for line in read(follow=False)]
+        earlier = [line.content async for line in self.kept.earlier(NAME, read, tail=tail, since=since)]
+        return earlier + [line.content async for line in read(follow=False)]
 
 
 @pytest.fixture
@@ -126,7 +132,30 @@ async def test_all_goes_with_the_container(kept: Logs, conmon: Conmon) -> None:
 async def test_pieces_of_a_line_are_one(tmp_path: Path) -> None:
     stamp = b"2026-12-01T05:00:00.5+00:00"
     rows = [stamp + b" stdout P \xe6\xbc", stamp + b" stderr F other", stamp + b" stdout F \xa2!", b"", b"half a row"]
-    assert [(each.stream, each.content) for each in read_lines(b"\n".join(rows))] == [
+    assert [(each.stream, each.content) for each in read_lines(rows)] == [
         ("stderr", "other"),
         ("stdout", "漢!"),
     ]
+
+
+async def test_many_who_take_no_more_hold_little_of_a_log_in_memory(kept: Logs) -> None:
+    async def nothing(*, follow: bool) -> AsyncIterator[LogLine]:
+        for line in list[LogLine]():
+            yield line
+
+    log = Path(kept.place(NAME)["path"])
+    log.touch()
+    row = "2026-12-01T05:00:00.123456789+00:00 stdout F x\n"
+    log.with_suffix(".before").write_text(row * 10_000)
+    async with AsyncExitStack() as readers:
+        tracemalloc.start()
+        try:
+            for tail in [None] * 8 + [20_000] * 2:
+                lines = await readers.enter_async_context(aclosing(kept.earlier(NAME, nothing, tail=tail)))
+                assert (await anext(lines)).content == "x"
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < 8_000_000
+    assert [line.content async for line in kept.earlier(NAME, nothing, tail=3)] == ["x"] * 3
+    assert len([line async for line in kept.earlier(NAME, nothing)]) == 10_000

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -243,8 +243,9 @@ class PodmanEngine:
         """See :meth:`Engine.logs`."""
         container_id = await self._calls.run(lambda s: self._ours(s, name, f"read logs of container {name}"))
         read = partial(self._streams.logs, container_id, since=since, tail=tail)
-        for line in await self._logs.earlier(name, read, since=since, tail=tail):
-            yield line
+        async with aclosing(self._logs.earlier(name, read, since=since, tail=tail)) as earlier:
+            async for line in earlier:
+                yield line
         async for line in read(follow=follow):
             yield line
 

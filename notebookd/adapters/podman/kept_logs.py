@@ -9,20 +9,24 @@ the one before that goes. Where nobody looked in time a part is missing, and tha
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from notebookd.adapters.podman.streams import LineJoiner
 from notebookd.ports.engine import LogLine
 
 LOOK_LATE_S = 10.0
 """Who has not looked for so long may have missed a file."""
+_AT_ONCE = 1000
+"""Lines that are read in one piece."""
 STALE_LOOKS = 300
 """A log without a container is removed when so many looks found none."""
 _LOG, _HELD, _BEFORE, _CUT, _MISSED = ".log", ".held", ".before", ".cut", ".missed"
@@ -37,6 +41,31 @@ class Read(Protocol):
     def __call__(self, *, follow: bool) -> AsyncIterator[LogLine]:
         """Its lines, oldest first."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Before:
+    """The file before a container's present one: whether something came before it, and may be missing behind it."""
+
+    file: BinaryIO
+    cut: bool
+    missed: bool
+
+    def lines(self) -> Iterator[LogLine]:
+        """What to show of it, from its beginning."""
+        self.file.seek(0)
+        last = None
+        for line in read_lines(self.file):
+            if last is None and self.cut:
+                yield LogLine(at=line.at, stream="stderr", content=_OLDER)
+            last = line
+            yield line
+        if last is not None and self.missed:
+            yield LogLine(at=last.at, stream="stderr", content=_HOLE)
+
+    def count(self) -> int:
+        """How many lines that is."""
+        return sum(1 for _ in self.lines())
 
 
 class Logs:
@@ -64,14 +93,23 @@ class Logs:
 
     async def earlier(
         self, name: str, read: Read, *, since: datetime | None = None, tail: int | None = None
-    ) -> list[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         """What is kept of a container from before its present file, oldest first, that belongs before what ``read``
-        gives; empty as long as that is all."""
-        lines = await asyncio.to_thread(self._earlier, name)
-        if lines and tail is not None:
-            wanted = tail - len([line async for line in read(follow=False)])
-            lines = lines[-wanted:] if wanted > 0 else []
-        return lines if since is None else [line for line in lines if line.at >= since.replace(microsecond=0)]
+        gives; nothing as long as that is all. However much that is, little of it is in memory, also for who takes no
+        more."""
+        before = await asyncio.to_thread(self._open_before, name)
+        if before is None:
+            return
+        with before.file:
+            lines, wanted = before.lines(), None if tail is None else tail - await _count(read(follow=False))
+            if wanted is not None:
+                total = await asyncio.to_thread(before.count)
+                lines = itertools.islice(lines, max(0, total - max(0, wanted)), None)
+            from_second = None if since is None else since.replace(microsecond=0)
+            while batch := await asyncio.to_thread(lambda: list(itertools.islice(lines, _AT_ONCE))):
+                for line in batch:
+                    if from_second is None or line.at >= from_second:
+                        yield line
 
     def remove(self, name: str) -> None:
         """Remove all that is kept of a container. Idempotent."""
@@ -89,16 +127,13 @@ class Logs:
         for name in self._names():
             self._hold(name, late=late)
 
-    def _earlier(self, name: str) -> list[LogLine]:
+    def _open_before(self, name: str) -> _Before | None:
         self._hold(name, late=False)
-        if not (before := self._file(name, _BEFORE)).exists():
-            return []
-        lines = list(read_lines(before.read_bytes()))
-        if lines and self._file(name, _CUT).exists():
-            lines.insert(0, LogLine(at=lines[0].at, stream="stderr", content=_OLDER))
-        if lines and self._file(name, _MISSED).exists():
-            lines.append(LogLine(at=lines[-1].at, stream="stderr", content=_HOLE))
-        return lines
+        try:
+            file = self._file(name, _BEFORE).open("rb")
+        except FileNotFoundError:
+            return None
+        return _Before(file=file, cut=self._file(name, _CUT).exists(), missed=self._file(name, _MISSED).exists())
 
     def _names(self) -> list[str]:
         with suppress(OSError):
@@ -124,12 +159,19 @@ class Logs:
         return self._folder / f"{name}{kind}"
 
 
-def read_lines(log: bytes) -> Iterator[LogLine]:
-    """The lines of a file as conmon writes it: time, stream, ``F`` (or ``P`` of a piece), and the output. Times are cut
-    to the second, as Podman's answers are."""
+async def _count(lines: AsyncIterator[LogLine]) -> int:
+    count = 0
+    async for _ in lines:
+        count += 1
+    return count
+
+
+def read_lines(rows: Iterable[bytes]) -> Iterator[LogLine]:
+    """The lines of a file as conmon writes it, of its rows: time, stream, ``F`` (or ``P`` of a piece), and the output.
+    Times are cut to the second, as Podman's answers are."""
     joiner = LineJoiner()
-    for row in log.split(b"\n"):
-        stamp, _, rest = row.partition(b" ")
+    for row in rows:
+        stamp, _, rest = row.removesuffix(b"\n").partition(b" ")
         stream, _, tagged = rest.partition(b" ")
         tag, _, output = tagged.partition(b" ")
         if tag not in {b"F", b"P"}:
