@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from notebookd import nofollow
 from notebookd.adapters.trust import lay_bundle
@@ -30,8 +31,12 @@ from notebookd.ports.files import MARKER, NotebookFolders, Usage
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 NOTICES = {reason: f"NOTICE.notebookd.{reason}.txt" for reason in (Reason.TIMEOUT, Reason.IDLE_STOP)}
 _OWN_LINK = re.compile(r"/.*/\.", re.DOTALL)
+_LINES_AT_ONCE = 1000
+"""Of a log, that are written or read in one piece."""
 _EDITOR_MODE = 0o2770  # setgid: what the editor makes belongs to the gateway's group
 
 
@@ -119,34 +124,47 @@ class LocalFiles:
         await _in_thread(f"link volumes in {workspace}", _link, workspace, workspace_links(mount_paths))
 
     async def keep_log(self, notebook_id: NotebookId, run_id: RunId, lines: AsyncIterator[LogLine]) -> None:
-        """Keep a container's output; a log kept already stays."""
+        """Keep a container's output; a log kept already stays. Little of it is in memory at once."""
         path = self._log_path(notebook_id, run_id)
         if path.exists():
             return
-        kept = [f"{line.at.isoformat()} {line.stream} {line.content}\n" async for line in lines]
-        await _in_thread(f"keep the log {path}", self._write_log, path, kept)
-
-    def _write_log(self, path: Path, lines: list[str]) -> None:
+        what, half, size, piece = f"keep the log {path}", path.with_suffix(".part"), 0, list[str]()
         try:
-            _write_log(path, lines)
+            async for line in lines:
+                piece.append(f"{line.at.isoformat()} {line.stream} {line.content}\n")
+                if len(piece) == _LINES_AT_ONCE:
+                    size += await _in_thread(what, self._write, half, size, piece)
+                    piece.clear()
+            await _in_thread(what, self._write, half, size, piece)
+            await _in_thread(what, half.rename, path)
+        finally:
+            with suppress(OSError):
+                half.unlink(missing_ok=True)
+
+    def _write(self, half: Path, size: int, lines: list[str]) -> int:
+        """Write lines behind the first ``size`` bytes; how many bytes they are."""
+        text = "".join(lines).encode("utf-8", errors="replace")
+        try:
+            _write_at(half, size, text)
         except OSError as fault:
             if fault.errno != errno.ENOSPC or not self._give_up_reserve():
                 raise
-            _write_log(path, lines)
+            _write_at(half, size, text)
+        return len(text)
 
-    async def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
+    async def read_log(self, notebook_id: NotebookId, run_id: RunId) -> AsyncGenerator[LogLine, None]:
         """The kept output."""
-        return await asyncio.to_thread(self._read_log, notebook_id, run_id)
-
-    def _read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
         try:
-            text = self._log_path(notebook_id, run_id).read_bytes().decode("utf-8", errors="replace")
+            file = await asyncio.to_thread(self._log_path(notebook_id, run_id).open, "rb")
         except FileNotFoundError:
-            return []
+            return
         except OSError as fault:
             raise WorkspaceFault(f"cannot read the log of run {run_id}: {fault.strerror}") from fault
-        parts = [line.split(" ", 2) for line in text.split("\n") if line]
-        return [LogLine(at=datetime.fromisoformat(at), stream=stream, content=content) for at, stream, content in parts]
+        with file:
+            while rows := await asyncio.to_thread(lambda: list(itertools.islice(file, _LINES_AT_ONCE))):
+                for row in rows:
+                    at, stream, content = row.decode("utf-8", errors="replace").removesuffix("\n").split(" ", 2)
+                    yield LogLine(at=datetime.fromisoformat(at), stream=stream, content=content)
 
     def _log_path(self, notebook_id: NotebookId, run_id: RunId) -> Path:
         return self._paths.logs / notebook_id / f"{run_id}.log"
@@ -187,9 +205,9 @@ _UNREMOVED: dict[int, tuple[str, str | None]] = {
 }
 
 
-async def _in_thread(what: str, work: Callable[..., None], *args: Any) -> None:
+async def _in_thread(what: str, work: Callable[..., T], *args: Any) -> T:
     try:
-        await asyncio.to_thread(work, *args)
+        return await asyncio.to_thread(work, *args)
     except OSError as fault:
         raise WorkspaceFault(f"cannot {what}: {fault.strerror or fault}") from fault
 
@@ -261,12 +279,12 @@ def _let_be(work: Callable[..., None], *args: Any, dir_fd: int) -> bool:
     return True
 
 
-def _write_log(path: Path, lines: list[str]) -> None:
+def _write_at(path: Path, size: int, text: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    half = path.with_suffix(".part")
-    with half.open("w", encoding="utf-8", errors="replace") as sink:
-        sink.writelines(lines)
-    half.rename(path)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as sink:
+        sink.truncate(size)
+        sink.seek(size)
+        sink.write(text)
 
 
 def _empty(folder: Path) -> None:

@@ -87,10 +87,25 @@ async def _output(
             return
         except ContainerMissing:
             pass
-    kept = await services.files.read_log(entry.notebook.id, entry.run.id)
-    kept = [line for line in kept if since is None or line.at >= since]
-    for line in kept[len(kept) - tail :] if tail is not None and tail < len(kept) else kept:
-        yield line
+    skipped = 0 if tail is None else await _count(_kept(call, entry, since)) - tail
+    async for line in _kept(call, entry, since):
+        skipped -= 1
+        if skipped < 0:
+            yield line
+
+
+async def _kept(call: Call, entry: Entry, since: datetime | None) -> AsyncIterator[LogLine]:
+    async with aclosing(call.services.files.read_log(entry.notebook.id, entry.run.id)) as lines:
+        async for line in lines:
+            if since is None or line.at >= since:
+                yield line
+
+
+async def _count(lines: AsyncIterator[LogLine]) -> int:
+    count = 0
+    async for _ in lines:
+        count += 1
+    return count
 
 
 async def events(call: Call) -> web.StreamResponse:

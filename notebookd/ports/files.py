@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -85,8 +85,8 @@ class Files(Protocol):
         """Keep a container's output beyond the container."""
         ...
 
-    async def read_log(self, notebook_id: NotebookId, run_id: RunId) -> list[LogLine]:
-        """The kept output, oldest first; empty when none was kept."""
+    def read_log(self, notebook_id: NotebookId, run_id: RunId) -> AsyncGenerator[LogLine, None]:
+        """The kept output, oldest first; nothing when none was kept."""
         ...
 
     async def usage(self, notebooks: Collection[NotebookId]) -> Mapping[NotebookId, Usage]:

@@ -322,7 +322,7 @@ async def test_the_log_outlives_the_container(world: World) -> None:
         world.engine.say(container_of(world, notebook).spec.name, "it begins\nit ends")
         await house.notebooks.stop(ALICE, notebook)
         await house.quiet()
-        kept = await house.services.files.read_log(notebook, run_of(house, notebook).id)
+        kept = [line async for line in house.services.files.read_log(notebook, run_of(house, notebook).id)]
         assert [line.content for line in kept] == ["it begins", "it ends"]
 
 

@@ -122,7 +122,7 @@ async def test_the_last_log_is_kept_in_what_the_reserve_held(few_inodes: Path) -
         yield LogLine(at=NOW, stream="stdout", content="last words")
 
     await files.keep_log(NOTEBOOK_ID, RunId("r1"), lines())
-    assert [each.content for each in await files.read_log(NOTEBOOK_ID, RunId("r1"))] == ["last words"]
+    assert [each.content async for each in files.read_log(NOTEBOOK_ID, RunId("r1"))] == ["last words"]
 
 
 @pytest.mark.parametrize("lack", ["inodes", "bytes"])

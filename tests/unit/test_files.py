@@ -7,7 +7,9 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -146,7 +148,7 @@ async def test_removing_takes_everything_and_nothing_beyond_links(files: LocalFi
         await files.remove(NOTEBOOK_ID)
         assert not folders.workspace.exists()
         assert not folders.editor.exists()
-        assert await files.read_log(NOTEBOOK_ID, RUN_ID) == []
+        assert [line async for line in files.read_log(NOTEBOOK_ID, RUN_ID)] == []
         assert (outside / "kept").exists()
     assert await files.usage([NOTEBOOK_ID]) == {}
 
@@ -237,15 +239,33 @@ async def test_a_log_is_kept_once_and_comes_back(files: LocalFiles) -> None:
     said = ("hello", "", "two  words ", "ünï", "tab\tand\x0bmore\x85\u2028")
     await files.keep_log(NOTEBOOK_ID, RUN_ID, lines(*said))
     await files.keep_log(NOTEBOOK_ID, RUN_ID, lines("later"))
-    kept = await files.read_log(NOTEBOOK_ID, RUN_ID)
+    kept = [line async for line in files.read_log(NOTEBOOK_ID, RUN_ID)]
     assert tuple(line.content for line in kept) == said
     assert [(line.at, line.stream) for line in kept][:2] == [(after(0), "stdout"), (after(1), "stderr")]
+
+
+async def test_a_long_log_is_never_in_memory_as_a_whole(files: LocalFiles) -> None:
+    async def many() -> AsyncIterator[LogLine]:
+        for number in range(20_500):
+            yield LogLine(at=after(0), stream="stdout", content=str(number))
+
+    tracemalloc.start()
+    try:
+        await files.keep_log(NOTEBOOK_ID, RUN_ID, many())
+        async with aclosing(files.read_log(NOTEBOOK_ID, RUN_ID)) as begun:
+            assert (await anext(begun)).content == "0"
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2_000_000
+    kept = [line.content async for line in files.read_log(NOTEBOOK_ID, RUN_ID)]
+    assert kept == [str(number) for number in range(20_500)]
 
 
 @pytest.mark.parametrize("content", ["10%\r20%\r100%", "done\r", "\r"])
 async def test_a_progress_bar_comes_back_as_one_line(files: LocalFiles, content: str) -> None:
     await files.keep_log(NOTEBOOK_ID, RUN_ID, lines("before", content, "after"))
-    assert [line.content for line in await files.read_log(NOTEBOOK_ID, RUN_ID)] == ["before", content, "after"]
+    assert [line.content async for line in files.read_log(NOTEBOOK_ID, RUN_ID)] == ["before", content, "after"]
 
 
 async def test_a_log_that_broke_off_is_not_kept(files: LocalFiles) -> None:
@@ -255,13 +275,13 @@ async def test_a_log_that_broke_off_is_not_kept(files: LocalFiles) -> None:
 
     with pytest.raises(ConnectionError):
         await files.keep_log(NOTEBOOK_ID, RUN_ID, breaks())
-    assert await files.read_log(NOTEBOOK_ID, RUN_ID) == []
+    assert [line async for line in files.read_log(NOTEBOOK_ID, RUN_ID)] == []
     await files.keep_log(NOTEBOOK_ID, RUN_ID, lines("whole"))
-    assert [line.content for line in await files.read_log(NOTEBOOK_ID, RUN_ID)] == ["whole"]
+    assert [line.content async for line in files.read_log(NOTEBOOK_ID, RUN_ID)] == ["whole"]
 
 
 async def test_there_is_no_log_before_one_was_kept(files: LocalFiles) -> None:
-    assert await files.read_log(NOTEBOOK_ID, RunId("none")) == []
+    assert [line async for line in files.read_log(NOTEBOOK_ID, RunId("none"))] == []
 
 
 async def test_free_space_is_known_of_a_workspace(files: LocalFiles) -> None:
