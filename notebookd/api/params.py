@@ -68,6 +68,8 @@ LOG = (
 )
 EXEC = (
     Param("command", list[str], "the words of the command", required=True),
+    Param("env", list[str], "a variable for it, `K=V`; with several, all of them"),
+    Param("workingDir", str, "the folder that it runs in, an absolute path"),
     Param("stdin", _Flag, "whether there is input"),
     Param("stdout", str, "accepted: output is always sent"),
     Param("stderr", str, "accepted: output is always sent"),

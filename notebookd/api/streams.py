@@ -246,6 +246,7 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
     query = wishes.Query(call.request.query, "run a command")
     command = tuple(query.every("command"))
     stdin, tty = query.flag("stdin"), query.flag("tty")
+    env, folder = query.pairs("env"), query.folder("workingDir")
     query.done()
     if not command:
         raise InvalidRequest("cannot run a command: there is no `command` in the query")
@@ -259,7 +260,8 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
     name = container_name(entry.run)
     await record_command(call.services.store, call.services.clock.now(), call.actor, entry, command)
     async with AsyncExitStack() as stack:
-        session = await _begin(call, stack, name, call.services.engine.exec(name, command, tty=tty, stdin=stdin))
+        begun = call.services.engine.exec(name, command, tty=tty, stdin=stdin, env=env, folder=folder)
+        session = await _begin(call, stack, name, begun)
         await socket.prepare(call.request)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -15,7 +15,7 @@ from notebookd.api.volume_wishes import read_volumes
 from notebookd.config import parse_duration
 from notebookd.domain.patch import Patch
 from notebookd.domain.run import NotebookState
-from notebookd.domain.spec import Fault, ResourceWish, SpecWish
+from notebookd.domain.spec import Fault, ResourceWish, SpecWish, env_faults
 from notebookd.errors import InvalidRequest
 from notebookd.ports.store import NotebookFilter
 from notebookd.service.faults import invalid
@@ -201,6 +201,20 @@ class Query:
     def every(self, name: str) -> list[str]:
         """All values of a repeatable field."""
         return list(self._values.getall(name, []))
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """The environment variables of a repeatable field, ``K=V`` each."""
+        pairs = [(key, value) for key, _, value in (word.partition("=") for word in self.every(name))]
+        if faults := list(env_faults(pairs, f"$query.{name}")):
+            self.faults += faults
+        return dict(pairs)
+
+    def folder(self, name: str) -> str:
+        """A folder of a notebook, by its absolute path; empty without."""
+        text = (self.every(name) or [""])[-1]
+        if text and (not text.startswith("/") or "\0" in text):
+            self.faults.append(Fault(f"$query.{name}", "must be an absolute path"))
+        return text
 
     def page(self) -> tuple[int, int]:
         """Which page of a list, from 1, and how many things are on one."""

@@ -175,9 +175,27 @@ class Client(Link):
         query = {"since": since, "tail": tail, "follow": True}
         return self._lines(_notebook(notebook, "/log"), query, wire.LogLine)
 
-    def exec_target(self, notebook: str, command: Sequence[str], *, stdin: bool, tty: bool) -> str:
-        """The path and query to open a websocket at, on this client's socket, to run a command in the notebook."""
-        query = {"command": list(command), "stdin": stdin, "stdout": True, "stderr": True, "tty": tty}
+    def exec_target(
+        self,
+        notebook: str,
+        command: Sequence[str],
+        *,
+        stdin: bool,
+        tty: bool,
+        env: Mapping[str, str] | None = None,
+        folder: str | None = None,
+    ) -> str:
+        """The path and query to open a websocket at, on this client's socket, to run a command in the notebook, with
+        more variables, and in a folder (absolute)."""
+        query = {
+            "command": list(command),
+            "env": [f"{name}={value}" for name, value in (env or {}).items()],
+            "workingDir": folder,
+            "stdin": stdin,
+            "stdout": True,
+            "stderr": True,
+            "tty": tty,
+        }
         return target_of(_notebook(notebook, "/exec"), query)
 
     def exec_refusal(self, target: str) -> ClientError | None:

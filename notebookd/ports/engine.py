@@ -232,8 +232,16 @@ class Engine(Protocol):
         ...
 
     def exec(
-        self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        tty: bool,
+        stdin: bool,
+        env: Mapping[str, str] | None = None,
+        folder: str = "",
     ) -> AbstractAsyncContextManager[ExecSession]:
-        """Run a command in a running container; leaving the context hangs it up. A command that is not found in
-        the container ends with 127 and says so on stderr. Raises ContainerMissing, EngineError."""
+        """Run a command in a running container; leaving the context hangs it up. ``env`` comes on top of the
+        container's variables, and ``folder`` (absolute) is where it runs instead of the container's own. A command
+        that is not found in the container ends with 127 and says so on stderr. Raises ContainerMissing, EngineError."""
         ...

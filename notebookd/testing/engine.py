@@ -13,7 +13,7 @@ Faults: ``world.reachable = False``; ``world.fail("create", error, after=True)``
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
@@ -152,18 +152,35 @@ class FakeEngine:
         """See :meth:`Engine.hold_logs`: nothing is thrown away here."""
 
     def exec(
-        self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        tty: bool,
+        stdin: bool,
+        env: Mapping[str, str] | None = None,
+        folder: str = "",
     ) -> AbstractAsyncContextManager[ExecSession]:
         """See :meth:`Engine.exec`."""
-        return self._exec(name, command, tty=tty, stdin=stdin)
+        return self._exec(name, command, tty=tty, stdin=stdin, env=env or {}, folder=folder)
 
     @asynccontextmanager
-    async def _exec(self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool) -> AsyncIterator[FakeExec]:
+    async def _exec(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        tty: bool,
+        stdin: bool,
+        env: Mapping[str, str],
+        folder: str,
+    ) -> AsyncIterator[FakeExec]:
         async with self.world.call("exec", name):
             container = self._must_get(name, "run a command in")
             if container.status is not ContainerStatus.RUNNING:
                 raise EngineError(f"cannot run a command in container {name}: it is not running")
-        running = FakeExec(steps_of(command, container.spec.env, editor=False), tty=tty, stdin=stdin)
+        variables = {**container.spec.env, **env, "PWD": folder or "/"}
+        running = FakeExec(steps_of(command, variables, editor=False), tty=tty, stdin=stdin)
         yield running
 
     def _get(self, name: str) -> FakeContainer | None:

@@ -102,6 +102,8 @@ def _step(words: tuple[str, ...], env: Mapping[str, str]) -> Step | None:
             stream = 2 if rest[-1:] == [">&2"] else 1
             said = [Template(word).safe_substitute(env) for word in rest if word != ">&2"]
             return Say(" ".join(said) + ("\n" if verb == "echo" else ""), stream)
+        case ("pwd",):
+            return Say(env.get("PWD", "/") + "\n", 1)
         case ("exit", code):
             return Exit(int(code))
         case ("true",) | ("ls", *_):

@@ -455,12 +455,35 @@ class _Forgotten:
         raise EngineError("cannot look at a command: the engine has forgotten it")
 
 
+async def test_a_command_has_more_variables_and_a_folder(api: Api) -> None:
+    notebook = await api.create()
+    more = {"env": "GREETING=good=morning", "workingDir": "/workspace/data"}
+    async with command(api, notebook, "sh", "-c", "echo $GREETING; pwd", **more) as socket:
+        assert await frames(socket) == ({1: b"good=morning\n/workspace/data\n"}, 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("env=1A=b", "$query.env[0].name"),
+        ("env=A=b&env=A=c", "$query.env[1].name"),
+        ("env=A=%00", "$query.env[0].value"),
+        ("workingDir=data", "$query.workingDir"),
+        ("workingDir=/a%00b", "$query.workingDir"),
+    ],
+)
+async def test_what_is_no_variable_or_folder_runs_nothing(api: Api, query: str, path: str) -> None:
+    notebook = await api.create()
+    said = await api.call("GET", f"/v1/notebook/{notebook}/exec?command=true&{query}")
+    assert (said.status, list(said.faults)) == (400, [path])
+
+
 class Forgetful(FakeEngine):
     """An engine that knows nothing of a command once it has ended."""
 
     @asynccontextmanager
-    async def exec(self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool) -> AsyncIterator[ExecSession]:
-        async with super().exec(name, command, tty=tty, stdin=stdin) as session:
+    async def exec(self, name: str, command: tuple[str, ...], **more: Any) -> AsyncIterator[ExecSession]:
+        async with super().exec(name, command, **more) as session:
             yield _Forgotten(session)  # type: ignore[misc]
 
 

@@ -174,6 +174,27 @@ def exec_program(path, *args, keys=b""):
     )
 
 
+def test_exec_asks_for_variables_and_a_folder(tmp_path):
+    asked = []
+
+    async def answer(request):
+        asked.append(dict(request.query))
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_bytes(b'\x03{"exitCode":0}')
+        return socket
+
+    with exec_server(tmp_path / "api.sock", answer):
+        for folder in ("data/a", "/tmp"):
+            done = exec_program(tmp_path / "api.sock", "-e", "A=b", "-w", folder, "--", "true")
+            assert done.returncode == 0, done.stderr
+        assert exec_program(tmp_path / "api.sock", "-e", "A", "--", "true").returncode == 2
+    assert [(each["env"], each["workingDir"]) for each in asked] == [
+        ("A=b", "/workspace/data/a"),
+        ("A=b", "/tmp"),
+    ]
+
+
 def test_exec_carries_streams_and_the_status(tmp_path):
     seen = []
 

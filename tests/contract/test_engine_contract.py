@@ -499,6 +499,17 @@ async def test_command_inside_says_and_exits(world: EngineWorld) -> None:
         assert await session.exit_code() == 7
 
 
+async def test_command_inside_has_more_variables_and_a_folder(world: EngineWorld) -> None:
+    container = await begun(world, *IMMORTAL)
+    script = ("sh", "-c", "echo $GREETING; pwd")
+    more = world.engine.exec(
+        container.name, script, tty=False, stdin=False, env={"GREETING": "good morning"}, folder="/tmp"
+    )
+    async with asyncio.timeout(15), more as session:
+        assert await said(session) == (b"good morning\n/tmp\n", b"")
+        assert await session.exit_code() == 0
+
+
 async def test_command_inside_reads_its_stdin_to_the_end(world: EngineWorld) -> None:
     container = await begun(world, *IMMORTAL)
     async with asyncio.timeout(15), world.engine.exec(container.name, ("cat",), tty=False, stdin=True) as session:

@@ -96,6 +96,15 @@ async def test_broken_streams_are_unavailable(podman: PodmanWorld, proxy: Proxy)
         assert await engine.find(running.name) == running  # the calls have another connection, and get a new one
 
 
+async def test_a_command_in_a_folder_that_is_not_there_says_so(podman: PodmanWorld) -> None:
+    running = await begun(podman, "exec sleep 300")
+    more = podman.engine.exec(running.name, ("true",), tty=False, stdin=False, folder="/no/such")
+    async with asyncio.timeout(15), more as session:
+        written = b"".join([piece.data async for piece in session.output()])
+        assert b"/no/such" in written
+        assert await session.exit_code() in {126, 127}
+
+
 async def test_broken_exec_is_unavailable(podman: PodmanWorld, proxy: Proxy) -> None:
     running = await begun(podman, "exec sleep 300")
     async with PodmanEngine.open(proxy.path, podman.instance, profile=podman.profile) as engine, asyncio.timeout(15):

@@ -161,6 +161,11 @@ def test_exec_target_repeats_the_command():
     )
 
 
+def test_exec_target_has_variables_and_a_folder():
+    target = Client("/nowhere").exec_target("x", ["ls"], stdin=False, tty=False, env={"A": "b=c"}, folder="/tmp")
+    assert target.startswith("/v1/notebook/x/exec?command=ls&env=A%3Db%3Dc&workingDir=%2Ftmp&stdin=false")
+
+
 def test_a_refusal_bears_all_that_the_daemon_said(toy, client):
     toy.on("PUT /v1/notebook/x/stop", REFUSED, status=409)
     with pytest.raises(Refused) as caught:

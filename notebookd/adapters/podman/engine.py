@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,7 @@ from notebookd.adapters.podman.archive import only_file
 from notebookd.adapters.podman.beginning import await_command, await_reason
 from notebookd.adapters.podman.calls import Calls, Session
 from notebookd.adapters.podman.creation import create_container
-from notebookd.adapters.podman.execution import PodmanExec, open_exec
+from notebookd.adapters.podman.execution import PodmanExec, exec_body, open_exec
 from notebookd.adapters.podman.farewell import say_farewell
 from notebookd.adapters.podman.kept_logs import Logs
 from notebookd.adapters.podman.liveness import Liveness, kill_process
@@ -254,15 +254,32 @@ class PodmanEngine:
         await self._logs.hold()
 
     def exec(
-        self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        tty: bool,
+        stdin: bool,
+        env: Mapping[str, str] | None = None,
+        folder: str = "",
     ) -> AbstractAsyncContextManager[ExecSession]:
         """See :meth:`Engine.exec`."""
-        return self._exec(name, command, tty=tty, stdin=stdin)
+        return self._exec(name, command, tty=tty, stdin=stdin, env=env or {}, folder=folder)
 
     @asynccontextmanager
-    async def _exec(self, name: str, command: tuple[str, ...], *, tty: bool, stdin: bool) -> AsyncIterator[PodmanExec]:
+    async def _exec(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        tty: bool,
+        stdin: bool,
+        env: Mapping[str, str],
+        folder: str,
+    ) -> AsyncIterator[PodmanExec]:
         container_id = await self._calls.run(lambda s: self._ours(s, name, f"run a command in container {name}"))
-        async with open_exec(self._calls, self._socket, container_id, command, tty=tty, stdin=stdin) as running:
+        body = exec_body(command, tty=tty, stdin=stdin, env=env, folder=folder)
+        async with open_exec(self._calls, self._socket, container_id, body) as running:
             yield running
 
     async def _say_farewell(self, found: Inspected, grace_s: float) -> int:

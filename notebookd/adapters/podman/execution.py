@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -108,11 +108,11 @@ class PodmanExec:
         return dict(state)
 
 
-@asynccontextmanager
-async def open_exec(
-    calls: Calls, socket: Path, container_id: str, command: tuple[str, ...], *, tty: bool, stdin: bool
-) -> AsyncIterator[PodmanExec]:
-    """Create the command and start it on a connection of its own."""
+def exec_body(
+    command: tuple[str, ...], *, tty: bool, stdin: bool, env: Mapping[str, str], folder: str
+) -> dict[str, Any]:
+    """What the engine is asked to run."""
+    variables = {**({"TERM": "xterm-256color"} if tty else {}), **env}
     body = {
         "Cmd": list(command),
         "AttachStdin": stdin,
@@ -120,8 +120,17 @@ async def open_exec(
         "AttachStderr": True,
         "Tty": tty,
         "DetachKeys": "",
-        "Env": ["TERM=xterm-256color"] if tty else [],
+        "Env": [f"{name}={value}" for name, value in variables.items()],
     }
+    return {**body, "WorkingDir": folder} if folder else body
+
+
+@asynccontextmanager
+async def open_exec(
+    calls: Calls, socket: Path, container_id: str, body: Mapping[str, Any]
+) -> AsyncIterator[PodmanExec]:
+    """Create the command and start it on a connection of its own."""
+    tty = bool(body["Tty"])
 
     def create(session: Session) -> str:
         return str(session.post(f"/containers/{container_id}/exec", "run a command", body=body)["Id"])

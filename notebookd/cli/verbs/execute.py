@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import posixpath
 import shutil
 import signal
 import sys
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from notebookd.cli import words
 from notebookd.cli.guard import Unwritten, raw_bytes
 from notebookd.cli.here import Here, Verb, notebook_argument, pass_here
 from notebookd.cli.naming import notebook_id
@@ -37,15 +39,28 @@ STDIN, STDOUT, STDERR, END, SIZE = range(5)
 @notebook_argument
 @click.option("-i", "--stdin", "interactive", is_flag=True, help="Give it this command's input.")
 @click.option("-t", "--tty", "terminal", is_flag=True, help="Give it a terminal.")
+@click.option("-e", "--env", "env", multiple=True, metavar="K=V", help="Environment variable for it.")
+@click.option("-w", "--workdir", "folder", metavar="PATH", help="Folder that it runs in, below /workspace or absolute.")
 @click.argument("command", nargs=-1, required=True, metavar="-- CMD...", type=click.UNPROCESSED)
 @pass_here
-def verb(here: Here, *, notebook: str, interactive: bool, terminal: bool, command: tuple[str, ...]) -> None:
+def verb(
+    here: Here,
+    *,
+    notebook: str,
+    interactive: bool,
+    terminal: bool,
+    env: tuple[str, ...],
+    folder: str | None,
+    command: tuple[str, ...],
+) -> None:
     """Run a command in a notebook.
 
     It exits with the command's status. No shell is in between: for one, -- sh -c "...".
     """
+    variables = dict(words.pairs(env, "--env"))
+    place = posixpath.join("/workspace", folder) if folder else None
     identity = notebook_id(here, notebook)
-    target = here.client.exec_target(identity, command, stdin=interactive, tty=terminal)
+    target = here.client.exec_target(identity, command, stdin=interactive, tty=terminal, env=variables, folder=place)
     with _raw_terminal() if terminal and interactive else contextlib.nullcontext():
         status = asyncio.run(_converse(here.client, target, interactive=interactive, terminal=terminal))
     sys.exit(status)
