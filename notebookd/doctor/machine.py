@@ -14,6 +14,7 @@ import os
 import pwd
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -146,6 +147,21 @@ def _has_account(name: str) -> bool:
     return True
 
 
+def _root_of_server(socket_path: Path) -> Path | None:
+    """The root folder as the process sees it that listens on a socket; None where that cannot be told. An engine may
+    live in a mount namespace of its own, with devices of its own."""
+    connection = SocketConnection(socket_path)
+    try:
+        connection.connect()
+        credentials = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        root = Path(f"/proc/{struct.unpack('3i', credentials)[0]}/root")
+        return root if (root / "dev").is_dir() else None
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
 def _is_nosuid(path: Path) -> bool:
     """Whether set-user-ID bits count for nothing where a path lies."""
     return bool(os.statvfs(path).f_flag & os.ST_NOSUID)
@@ -168,6 +184,7 @@ class Machine:
     group_members: Callable[[str], frozenset[str] | None] = _group_members
     has_account: Callable[[str], bool] = _has_account
     is_nosuid: Callable[[Path], bool] = _is_nosuid
+    root_of_server: Callable[[Path], Path | None] = _root_of_server
 
     @property
     def has_package(self) -> bool:

@@ -110,19 +110,23 @@ def check_confinement(patient: Patient) -> Iterator[Finding]:
 
 
 def check_devices(patient: Patient) -> Iterator[Finding]:
-    """The devices that rootless networks and, where it is in use, fuse-overlayfs are made of."""
-    info = patient.engine
+    """The devices that rootless networks and, where it is in use, fuse-overlayfs are made of: those that the engine
+    sees, which may have some of its own."""
+    info, machine = patient.engine, patient.machine
+    root = machine.root_of_server(patient.config.engine.socket) or machine.root
     wants_fuse = not isinstance(info, NotSeen) and "fuse" in str(dig(info, "store", "graphOptions"))
     for path, module, what in (
         ("/dev/net/tun", "tun", "notebooks have no network"),
         *((("/dev/fuse", "fuse", "the engine cannot mount its images"),) if wants_fuse else ()),
     ):
         try:
-            mode = stat.S_IMODE((patient.machine.root / path.lstrip("/")).stat().st_mode)
+            seen = (root / path.lstrip("/")).stat()
         except FileNotFoundError:
             yield fail("devices", f"{path} is absent: {what}", f"modprobe {module}; echo {module} >> /etc/modules")
             continue
-        if mode & 0o006 == 0o006:
+        mode = stat.S_IMODE(seen.st_mode)
+        owned = seen.st_uid == machine.account_uid and mode & 0o600 == 0o600
+        if owned or mode & 0o006 == 0o006:
             yield ok("devices", f"{path} may be used")
         else:
             yield fail("devices", f"{path} is {mode:04o}: {what}", f"chmod 0666 {path}")

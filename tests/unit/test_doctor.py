@@ -67,6 +67,7 @@ class World:
     clock_error_s: float = 0.01
     names: set[str] = field(default_factory=lambda: {"localhost"})
     flavors: list[str] | None = None
+    engine_root: Path | None = None
     silent: set[tuple[str, int]] = field(default_factory=set)
     nosuid: bool = True
     groups: dict[str, set[str]] = field(default_factory=lambda: {MY_GROUP: {ME}, "notebookd-admin": set()})
@@ -97,6 +98,7 @@ class World:
             clock_error_s=lambda: self.clock_error_s,
             http_status=self.http_status,
             is_nosuid=lambda _: self.nosuid,
+            root_of_server=lambda _: self.engine_root,
             addresses_of=self.addresses_of,
             group_members=lambda name: frozenset(self.groups[name]) if name in self.groups else None,
         )

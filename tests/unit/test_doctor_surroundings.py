@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -156,9 +157,41 @@ def test_apparmor_without_a_profile_for_podman_fails(world: World) -> None:
     assert world.trouble() == {}
 
 
+def test_devices_are_those_that_the_engine_sees(world: World, tmp_path: Path) -> None:
+    """It may live in a mount namespace of its own, as under quickstart."""
+    (world.root / "dev/net/tun").chmod(0o600)
+    world.engine_root = tmp_path / "engine-root"
+    own = world.engine_root / "dev/net/tun"
+    own.parent.mkdir(parents=True)
+    own.touch(0o666)
+    own.chmod(0o666)
+    assert "devices" not in world.trouble()
+    own.chmod(0o000)
+    assert "/dev/net/tun is 0000" in only(world, "devices").seen
+    own.unlink()
+    assert "absent" in only(world, "devices").seen
+
+
+def test_a_device_of_the_account_s_own_may_be_used(world: World) -> None:
+    (world.root / "dev/net/tun").chmod(0o600)  # the account of this world is who runs the tests, and made the file
+    assert "devices" not in world.trouble()
+    machine = replace(world.machine, account="nobody-we-know")
+    found = [each for each in examine(world.config, machine) if each.name == "devices"]
+    assert [each.status for each in found] == [Status.FAIL]
+
+
+def test_the_root_of_a_server_is_that_of_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        assert Machine().root_of_server(path) == Path(f"/proc/{os.getpid()}/root")
+    assert Machine().root_of_server(tmp_path / "absent.sock") is None
+
+
 def test_a_tun_device_that_is_gone_or_shut_fails(world: World) -> None:
     tun = world.root / "dev/net/tun"
-    tun.chmod(0o600)
+    tun.chmod(0o000)
     assert only(world, "devices").cure == "chmod 0666 /dev/net/tun"
     tun.unlink()
     assert (only(world, "devices").cure or "").startswith("modprobe tun")

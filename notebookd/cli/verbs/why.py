@@ -44,4 +44,4 @@ def _latest_start(wait: wire.QueueEntry, now: datetime) -> Iterator[str]:
     if wait.latest_start_at:
         yield f"Latest start: {ahead(wait.latest_start_at, now)} ({wait.latest_start_at})."
     elif not wait.waits_for.startswith("quota:"):
-        yield "Latest start: not known: nothing ahead of it has a deadline."
+        yield "Latest start: not known: what it waits for has no end that is known."
