@@ -186,7 +186,7 @@ def _inhabit(crowd: Crowd, instance: str, run: Run) -> None:
 async def serving(crowd: Crowd) -> AsyncIterator[tuple[SqliteStore, Assembly, Start]]:
     """A daemon over the crowd, brought up in the order of :func:`notebookd.daemon.serve`, once it has adopted all."""
     begun, clock, paths = time.perf_counter(), SystemClock(), crowd.config.paths
-    routes = Routes(paths)
+    routes = Routes(paths, uid_of=lambda _: None)
     async with SqliteStore.open(paths.database, clock.now()) as store:
         instance = await instance_of(store)
         files = LocalFiles(paths, keep_workspaces=False)
