@@ -115,3 +115,12 @@ def test_a_verb_that_is_misspelt_is_told(notebookctl, words, meant):
 
 def test_a_word_that_is_near_no_verb_is_no_verb(notebookctl):
     assert "No such command 'zzzzzz'" in notebookctl("zzzzzz").stderr
+
+
+def test_columns_and_orders_are_completed(notebookctl):
+    def completed(words, count):
+        env = {"_NOTEBOOKCTL_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+        return [line.partition(",")[2] for line in notebookctl(env=env).stdout.splitlines()]
+
+    assert completed("notebookctl list --columns NAME,st", 3) == ["NAME,STATE"]
+    assert completed("notebookctl list --sort ", 3) == ["age", "name", "state", "updated"]
