@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from notebookd.adapters.clock import SystemClock
+from notebookd.adapters.directory import SystemDirectory
 from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
@@ -208,6 +209,7 @@ async def serving(crowd: Crowd) -> AsyncIterator[tuple[SqliteStore, Assembly, St
                 movers=FakeMovers(FakeMoversWorld(paths, engine=crowd.engine)),
                 routes=routes,
                 quota=lambda _: UNBOUND,
+                directory=SystemDirectory(clock),
                 host=HostCompute(cpus=2 * RUNNING, memory_bytes=2 * RUNNING * GIB),
                 instance=instance,
                 version="0-bench",
