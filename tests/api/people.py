@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import pwd
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 MEMBERS, ADMINS = "nbdtest-members", "nbdtest-admins"
+LOCK = Path("/run/lock/notebookd-test-accounts")
 
 _CALL = """
 import http.client, json, socket, sys
@@ -95,16 +97,18 @@ def invent_people() -> Iterator[People]:
         "nbdt-nobody": "",
         "nbdt-svc": MEMBERS,
     }
-    _remove(groups)
-    for group in (MEMBERS, ADMINS):
-        _system("groupadd", "--system", group)
-    for name, group in groups.items():
-        _system("useradd", "--system", "--no-create-home", *(["--groups", group] if group else []), name)
-    alice, bob, boss, nobody, service = (Person(name) for name in groups)
-    try:
-        yield People(alice=alice, bob=bob, boss=boss, stranger=nobody, service=service)
-    finally:
+    with LOCK.open("w") as lock:  # another run on this machine would remove them under this one
+        fcntl.flock(lock, fcntl.LOCK_EX)
         _remove(groups)
+        for group in (MEMBERS, ADMINS):
+            _system("groupadd", "--system", group)
+        for name, group in groups.items():
+            _system("useradd", "--system", "--no-create-home", *(["--groups", group] if group else []), name)
+        alice, bob, boss, nobody, service = (Person(name) for name in groups)
+        try:
+            yield People(alice=alice, bob=bob, boss=boss, stranger=nobody, service=service)
+        finally:
+            _remove(groups)
 
 
 def _remove(names: Mapping[str, str]) -> None:
