@@ -24,7 +24,7 @@ from notebookd.adapters.trust import lay_bundle
 from notebookd.config import Paths
 from notebookd.domain.deadlines import Reason
 from notebookd.domain.run import NotebookId, RunId
-from notebookd.domain.volumes import workspace_links
+from notebookd.domain.volumes import mount_path_fault, workspace_links
 from notebookd.errors import Conflict, WorkspaceFault
 from notebookd.ports.engine import LogLine, Mount
 from notebookd.ports.files import MARKER, NotebookFolders, Usage
@@ -251,8 +251,9 @@ def _leave_notice(workspace: Path, name: str, text: str | None) -> None:
 
 
 def _link(workspace: Path, links: Mapping[str, Sequence[str]]) -> None:
-    """A link of ours is known by where it leads: to an absolute path with ``/.`` at its end, which nobody else writes.
-    So it is found again in a workspace that was copied or came back from a snapshot, too."""
+    """A link of ours is known by where it leads: to an absolute path with ``/.`` at its end, which hardly
+    anybody else writes, under a name that such a link gets. So it is found again in a workspace that was copied or came
+    back from a snapshot, too."""
     missing = dict(links)
     with nofollow.open_directory(workspace) as folder:
         for name, path in _own_links(folder):
@@ -268,7 +269,12 @@ def _own_links(folder: int) -> list[tuple[str, str]]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_symlink()]
     found = [(name, os.readlink(name, dir_fd=folder)) for name in names]
-    return [(name, target.removesuffix("/.")) for name, target in found if _OWN_LINK.fullmatch(target)]
+    leading = [(name, target.removesuffix("/.")) for name, target in found if _OWN_LINK.fullmatch(target)]
+    return [(name, path) for name, path in leading if name in _link_names(path)]
+
+
+def _link_names(path: str) -> Sequence[str]:
+    return () if mount_path_fault(path) else workspace_links([path]).get(path, ())
 
 
 def _let_be(work: Callable[..., None], *args: Any, dir_fd: int) -> bool:

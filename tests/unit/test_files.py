@@ -65,6 +65,15 @@ async def test_a_volume_outside_the_workspace_has_a_link_in_it(files: LocalFiles
     assert links(workspace) == {"mine": "/usr/share/data"}
 
 
+async def test_a_persons_own_link_is_not_taken_for_one_to_a_volume(files: LocalFiles) -> None:
+    workspace = (await files.prepare(NOTEBOOK_ID, made=False)).workspace
+    theirs = {"mine": "/usr/share/data/.", "data": "/srv/sets/.", "up": "/.", "here": "/workspace/."}
+    for name, target in theirs.items():
+        (workspace / name).symlink_to(target)
+    await files.link_volumes(NOTEBOOK_ID, [])
+    assert {each.name: os.readlink(each) for each in workspace.iterdir() if each.is_symlink()} == theirs  # noqa: PTH115 - with its /.
+
+
 async def test_a_link_takes_no_name_that_is_in_use(files: LocalFiles) -> None:
     workspace = (await files.prepare(NOTEBOOK_ID, made=False)).workspace
     (workspace / "data").write_text("its user's")
