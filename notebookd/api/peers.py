@@ -95,7 +95,7 @@ class Callers:
 def require(access: Access, actor: Actor, what: str) -> None:
     """Raise Forbidden where the rule does not let the actor in."""
     if access is Access.ADMIN and not actor.admin:
-        raise Forbidden(f"cannot {what}: that is for admins")
+        raise Forbidden(f"cannot {what}: only admins may")
     if access is Access.PERSON and actor.token is not None:
         raise Forbidden(f"cannot {what}: that is for people, not for tokens")
     if access is not Access.READER and actor.reads_only:

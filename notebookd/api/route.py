@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -55,6 +56,14 @@ class Route(NamedTuple):
     ours: bool = False
     tagged: bool = False
     """Whether the answer bears an ETag."""
+    does: str = ""
+    """What whoever is refused may not do, where the summary does not begin with it."""
+
+    @property
+    def deed(self) -> str:
+        """What it does, in words that follow "cannot"."""
+        first = re.split("[,;]", self.summary)[0]
+        return self.does or f"{first[0].lower()}{first[1:]}"
 
     @property
     def success(self) -> int:

@@ -148,7 +148,7 @@ class GpuBoard:
 
     def _require_admin(self, actor: Actor, what: str) -> None:
         if not actor.admin:
-            raise Forbidden(f"cannot {what}: that is for admins")
+            raise Forbidden(f"cannot {what}: only admins may")
 
     def _find(self, gpu_uuid: str, verb: str) -> None:
         if all(unit.uuid != gpu_uuid for unit in self._inventory.units):

@@ -76,11 +76,14 @@ def test_it_is_not_poured_over_a_terminal(notebookctl, toy):
 
 
 def test_a_refusal_leaves_the_file_as_it_was(notebookctl, toy, file):
-    body = {"message": "cannot GET /v1/backup: that is for admins", "code": "forbidden"}
+    body = {"message": "cannot copy the database: only admins may", "code": "forbidden"}
     toy.on("GET /v1/backup", body, 403)
     file.write_bytes(b"precious")
     done = notebookctl("backup", "--force", str(file))
-    assert (done.exit_code, done.stderr) == (1, "notebookctl: cannot GET /v1/backup: that is for admins (forbidden)\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "notebookctl: cannot copy the database: only admins may (forbidden)\n",
+    )
     assert (names(file), file.read_bytes()) == (["notebookd.db"], b"precious")
 
 

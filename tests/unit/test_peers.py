@@ -4,6 +4,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 from pathlib import Path
 
 import aiohttp
@@ -13,8 +14,11 @@ from aiohttp.test_utils import make_mocked_request
 
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.directory import SystemDirectory
-from notebookd.api.peers import PeerPolicy, peer_of, refuse_browsers
+from notebookd.api.app import ROUTES
+from notebookd.api.call import Access
+from notebookd.api.peers import PeerPolicy, peer_of, refuse_browsers, require
 from notebookd.api.peers import actor_of as actor_of_person
+from notebookd.api.route import Route
 from notebookd.domain.actor import Actor, Role
 from notebookd.errors import Forbidden, Unauthenticated
 
@@ -115,3 +119,22 @@ async def test_the_kernel_says_who_is_asking(tmp_path: Path) -> None:
     (actor,) = seen
     assert actor.name == pwd.getpwuid(os.getuid()).pw_name
     assert own_group in actor.groups
+
+
+REFUSED = [route for route in ROUTES if route.access is not Access.READER]
+
+
+@pytest.mark.parametrize("route", REFUSED, ids=lambda route: route.name)
+def test_a_refusal_names_what_was_asked_for_in_plain_words(route: Route) -> None:
+    member = Actor(name="alice", role=Role.OPERATOR)
+    with pytest.raises(Forbidden) as refusal:
+        require(Access.ADMIN, member, route.deed)
+    assert re.fullmatch(r"cannot (?!the |a |an |one|no )[a-z]+,? [a-zA-Z,' ]+: only admins may", str(refusal.value))
+    assert route.method not in str(refusal.value)
+
+
+def test_a_refusal_to_give_notebooks_away_reads_as_a_sentence() -> None:
+    deeds = {route.path: route.deed for route in REFUSED}
+    assert deeds["/v1/account/chown"] == "give notebooks to another account"
+    assert deeds["/v1/gpu/{uuid}/drain"] == "drain a GPU"
+    assert deeds["/v1/notebook/{id}/start"] == "start a notebook"
