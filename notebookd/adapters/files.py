@@ -233,7 +233,13 @@ def _require_marker(workspace: Path) -> None:
     except FileNotFoundError as fault:
         raise WorkspaceFault(
             f"cannot use the workspace {workspace}: its marker {MARKER} is missing",
-            hint="if the workspace's disk is mounted elsewhere, mount it here; nothing was touched",
+            hint="if the workspace's disk is mounted elsewhere, mount it here; if the notebook removed it, make an empty "
+            "file of that name there again, as an admin; nothing was touched",
+        ) from fault
+    except nofollow.UnexpectedKind as fault:
+        raise WorkspaceFault(
+            f"cannot use the workspace {workspace}: its marker {MARKER} is not a regular file",
+            hint="as an admin, put an empty file in its place; nothing was touched",
         ) from fault
 
 

@@ -337,6 +337,7 @@ class TestOutOfTheNotebook:
 
 HOSTILE = {
     "a parent": [("d", None), ("d/../../out", b"x")],
+    "a file that is there": [("d", None), ("d/../../secret", b"x")],
     "an absolute name elsewhere": [("d", None), ("/etc/cron.d/out", b"x")],
     "another tree": [("d", None), ("out", b"x")],
     "a link out": [("d", None), ("d/l", "../../out")],
@@ -360,6 +361,7 @@ def test_no_stream_writes_outside_of_the_target_or_links_out_of_it(notebookctl, 
     assert result.exit_code in {0, 1}
     assert result.exit_code == 1 or "left out" in result.stderr
     assert sorted(each.name for each in tmp_path.iterdir()) == ["api.sock", "here", "secret"]
+    assert (tmp_path / "secret").read_bytes() == b"secret"
     for each in here.rglob("*"):
         assert each.resolve().is_relative_to(here)
         assert each.is_symlink() or each.is_dir() or each.is_file()

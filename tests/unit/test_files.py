@@ -125,8 +125,9 @@ async def test_a_marker_that_a_container_replaced_is_no_marker(files: LocalFiles
     marker = (await files.prepare(NOTEBOOK_ID, made=False)).workspace / MARKER
     marker.unlink()
     marker.symlink_to("/etc/passwd")
-    with pytest.raises(WorkspaceFault, match="not a regular file"):
+    with pytest.raises(WorkspaceFault, match=r"its marker \.workspace\.initialized is not a regular file") as caught:
         await files.prepare(NOTEBOOK_ID, made=True)
+    assert "put an empty file in its place" in (caught.value.hint or "")
     marker.unlink()
     os.mkfifo(marker)
     with pytest.raises(WorkspaceFault, match="not a regular file"):
