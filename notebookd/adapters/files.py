@@ -233,8 +233,8 @@ def _require_marker(workspace: Path) -> None:
     except FileNotFoundError as fault:
         raise WorkspaceFault(
             f"cannot use the workspace {workspace}: its marker {MARKER} is missing",
-            hint="if the workspace's disk is mounted elsewhere, mount it here; if the notebook removed it, make an empty "
-            "file of that name there again, as an admin; nothing was touched",
+            hint="if the workspace's disk is mounted elsewhere, mount it here; if the notebook removed it, make an "
+            "empty file of that name there again, as an admin; nothing was touched",
         ) from fault
     except nofollow.UnexpectedKind as fault:
         raise WorkspaceFault(
