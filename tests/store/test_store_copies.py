@@ -222,6 +222,16 @@ def with_a_trigger(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TRIGGER evil AFTER INSERT ON event BEGIN DELETE FROM lease; END")
 
 
+def without_a_column(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE event RENAME COLUMN owner TO somebody")
+
+
+def with_gpus_leased_twice(connection: sqlite3.Connection) -> None:
+    """The index that keeps a GPU one run's has its name, and keeps nothing."""
+    connection.execute("DROP INDEX lease_active")
+    connection.execute("CREATE INDEX lease_active ON lease (gpu_uuid)")
+
+
 def nobodys(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM meta")
 
@@ -236,6 +246,8 @@ def orphaned(connection: sqlite3.Connection) -> None:
         (newer, rf"written by a newer notebookd \(schema {NEWEST + 1}, this one knows up to {NEWEST}\)"),
         (not_ours, "not a database of notebookd"),
         (with_a_trigger, "not a database of notebookd"),
+        (without_a_column, "not a database of notebookd"),
+        (with_gpus_leased_twice, "not a database of notebookd"),
         (nobodys, "names no instance"),
         (orphaned, "is damaged"),
     ],

@@ -122,7 +122,7 @@ def _examine(connection: sqlite3.Connection) -> CopyFacts:
     return CopyFacts(instance=instance, schema=schema, last_event=_last_event(connection))
 
 
-def _schema_at(version: int) -> frozenset[tuple[str, str]]:
+def _schema_at(version: int) -> frozenset[tuple[str, str, str]]:
     with closing(sqlite3.connect(":memory:")) as empty:
         for script in load_migrations()[:version]:
             empty.executescript(script)

@@ -72,10 +72,11 @@ def migrate(
         connection.execute("COMMIT")
 
 
-def schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
-    """Kind and name of everything that the schema holds."""
-    rows = connection.execute("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
-    return frozenset((str(kind), str(name)) for kind, name in rows)
+def schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]]:
+    """Kind, name and definition of everything that the schema holds, less blanks and quotes, in which versions of
+    SQLite differ."""
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    return frozenset((str(kind), str(name), re.sub(r'["\s]+', "", str(sql))) for kind, name, sql in rows)
 
 
 def _keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
