@@ -322,6 +322,30 @@ def test_a_few_objects_that_name_ten_billion_files_are_refused(cloned: Cloned) -
     assert cloned.pull(max_bytes=10**6).code == "DATASYNC_TOO_LARGE"
 
 
+@pytest.mark.parametrize("name", ["..", ".", "../../out", "/out", ".git", ".GIT", "git~1"])
+@pytest.mark.parametrize("kind", ["file", "folder", "submodule"])
+def test_a_name_that_no_folder_has_is_refused(cloned: Cloned, tmp_path: Path, name: str, kind: str) -> None:
+    """Such a tree is no work of git's: a server sends what it likes."""
+    repository = cloned.repository
+    repository.write(leaf="evil")
+    thing, mode = (
+        repository.git("hash-object", "-w", "leaf"),
+        {"file": "100644", "submodule": "160000"}.get(kind, "40000"),
+    )
+    if kind == "folder":
+        thing = repository.git("mktree", lines=f"100755 blob {thing}\tevil\n")
+    tree = tmp_path / "tree"
+    tree.write_bytes(f"{mode} {name}\0".encode() + bytes.fromhex(thing))
+    root = repository.git("hash-object", "-t", "tree", "--literally", "-w", str(tree))
+    commit = repository.git("commit-tree", root, "-m", "evil")
+    repository.git("push", "-q", "--force", str(repository.bare), f"{commit}:refs/heads/trunk")
+    ending = cloned.pull()
+    assert (ending.ok, ending.code) == (False, "DATASYNC_INVALID_SOURCE"), ending
+    assert name in ending.message
+    assert names(cloned.data) == set()
+    assert [each for each in tmp_path.rglob("*") if each.name in {"out", "evil"}] == []
+
+
 def test_a_server_that_does_not_answer_is_not_waited_for(cloned: Cloned, served: tuple[Path, str]) -> None:
     assert cloned.pull(url=f"{served[1]}{STUCK}", timeout_s=1).code == "DATASYNC_TIMEOUT"
 

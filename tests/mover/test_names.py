@@ -64,3 +64,29 @@ def test_one_object_that_cannot_be_read_does_not_end_a_start(
         assert came(lab, said, cache=cache) == {"open", "d/open"}
         assert "'locked.bin'" in said["message"]
         assert lab.pull(cache=cache)["ok"], "nor the next one, which has nothing else to bring in"
+
+
+LISTED = """<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>false</IsTruncated><Contents>
+<Key>pre fix/{}</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified><ETag>&quot;x&quot;</ETag><Size>4</Size>
+</Contents></ListBucketResult>"""
+
+
+@pytest.mark.parametrize(
+    "key", ["../out", "../../out", "a/../../../out", "..", ".", "/out", "a//out", "a/./out", "x" * 10**6]
+)
+def test_no_name_in_a_listing_leads_out_of_the_volume(remotes: Remotes, make_lab: MakeLab, key: str) -> None:
+    """A server lists what it likes."""
+
+    def verdict(method: str, path: str) -> tuple[int, bytes] | None:
+        if method != "GET":
+            return (404, b"")
+        return (200, LISTED.format(key).encode() if "prefix=" in path else b"evil")
+
+    with judged(remotes.s3_port, verdict) as port:
+        lab = make_lab("s3", config=re.sub(r"127\.0\.0\.1:\d+\nregion", f"127.0.0.1:{port}\nregion", remotes.config))
+        said = lab.pull()
+    came_in = [each for each in lab.folder.rglob("*") if each.is_file() and each.read_bytes() == b"evil"]
+    assert {each.relative_to(lab.folder).parts[0] for each in came_in} <= {"volume"}
+    assert said["message"], "it is said that something did not come"
+    assert len(said["message"]) <= 1000
+    assert not set(lab.local_files()) & {"out", "a/out"}
