@@ -245,7 +245,7 @@ def test_a_swap_of_links_under_a_push_leaks_nothing(disk_lab: Lab) -> None:
     for number in range(50):
         disk_lab.edit(f"d/rclone.conf/{number}", "harmless")
         disk_lab.edit(f"f{number}", "harmless")
-    stop = threading.Event()
+    stop, swaps = threading.Event(), list[int]()
 
     def swap() -> None:
         data, secrets = disk_lab.data, disk_lab.folder / "secrets"
@@ -256,16 +256,20 @@ def test_a_swap_of_links_under_a_push_leaks_nothing(disk_lab: Lab) -> None:
             (data / "f1").symlink_to(secrets / "rclone.conf")
             (data / "d").unlink()
             (data / "aside").rename(data / "d")
+            swaps.append(1)
 
     swapper = threading.Thread(target=swap)
     swapper.start()
     try:
         for round_ in range(3):
             disk_lab.edit("again", str(round_))
+            before = len(swaps)
             disk_lab.push("RWD")
+            assert len(swaps) > before + 10, "it was swapped under the push"
     finally:
         stop.set()
         swapper.join()
+    assert disk_lab.remote_files()["again"] == b"2", "the pushes went on"
     assert not any(b"tell-nobody" in content for content in disk_lab.remote_files().values())
     assert set(disk_lab.remote_files().values()) <= {b"harmless", b"0", b"1", b"2"}
 
