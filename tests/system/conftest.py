@@ -23,7 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.system)
-            item.add_marker(pytest.mark.timeout(600))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(600))
             if not os.environ.get("NOTEBOOKD_MACHINE"):
                 item.add_marker(pytest.mark.skip("boots a machine, minutes of it: asked for by NOTEBOOKD_MACHINE=yes"))
 
