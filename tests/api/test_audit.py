@@ -135,6 +135,7 @@ TOKEN = {"name": "mine", "role": "ai_training_read"}
 PREPARED: Mapping[str, Prepare] = {
     "notebooks.create": on_nothing(SPEC),
     "notebooks.update": on_running({"timeoutAutoRestart": True}),
+    "notebooks.rename": on_running({"name": "another"}),
     "notebooks.delete": on_stopped,
     "notebooks.start": on_stopped,
     "notebooks.stop": on_running(),

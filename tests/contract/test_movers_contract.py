@@ -197,7 +197,8 @@ async def test_snapshot_is_restored_into_another_workspace(world: MoverWorld) ->
     assert report.facts
     snapshot = str(report.facts["snapshot"])
     assert str(report.facts["kept"]).split() == [snapshot]
-    assert (report.facts["files"], report.facts["bytes"]) == (2, 6)
+    assert report.facts["files"] == 2
+    assert int(report.facts["bytes"]) >= 6, "what they take on the disk"
     assert "no errors" in await world.movers.check_snapshots(NOTEBOOK)
     restored = await done(world, RestoreSnapshot(notebook_id=FORK, origin=NOTEBOOK, snapshot=snapshot))
     assert restored.ok

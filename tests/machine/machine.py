@@ -25,8 +25,8 @@ CACHE = Path("/var/cache/notebookd-machine")
 # What the package depends on, so that it installs without a network, and what its tests use.
 PACKAGES = (
     "apt-utils,ca-certificates,catatonit,crun,curl,dbus,dbus-user-session,debconf,git,init-system-helpers,"
-    "libpam-systemd,man-db,nginx,openssh-client,openssh-server,openssl,passt,passwd,podman,procps,python3,rclone,"
-    "restic,slirp4netns,systemd,systemd-sysv,uidmap"
+    "libnss-myhostname,libpam-systemd,man-db,nginx,openssh-client,openssh-server,openssl,passt,passwd,podman,procps,"
+    "python3,rclone,restic,slirp4netns,systemd,systemd-sysv,uidmap"
 )
 ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root")
 _PROGRAMS = ("mmdebstrap", "systemd-nspawn", "unshare", "nsenter", "setpriv")
