@@ -47,11 +47,6 @@ class Seen:
         return f"{len(self.daemons)} times over {LEAST_S * 1000:.0f} ms, {over} over {MOST_S * 1000:.0f} ms{longest}"
 
 
-def _dump(seen):
-    for b in seen.daemons[:40]:
-        print(b.own_s, b.seconds, " < ".join(b.where[:25]))
-
-
 _LOGGED = re.compile(r"(the event loop was held up for (\d+) ms \((\d+) ms for a CPU\).*)")
 
 
