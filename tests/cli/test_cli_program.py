@@ -73,7 +73,9 @@ def test_a_listing_loads_nothing_heavy(notebookctl, toy, verb):
     assert not {name for name in loaded if name.startswith("notebookd.")} - {
         name
         for name in loaded
-        if name.startswith(("notebookd.cli", "notebookd.client", "notebookd.wire", "notebookd.neutral"))
+        if name.startswith(
+            ("notebookd.cli", "notebookd.client", "notebookd.wire", "notebookd.neutral", "notebookd.spelling")
+        )
     }
 
 

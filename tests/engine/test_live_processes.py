@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,18 +22,15 @@ from notebookd.adapters.processes import SystemProcesses
 found = SystemProcesses().look([int(pid) for pid in sys.argv[1:]])
 print(json.dumps([asdict(found[int(pid)]) for pid in sys.argv[1:]]))
 """
-MODULES = ("__init__.py", "adapters/__init__.py", "adapters/processes.py", "ports/__init__.py", "ports/processes.py")
 
 
 def seen_by_the_account(*pids: int) -> list[dict[str, object]]:
     """The facts, looked up by the service's account; it may not be able to enter the checkout."""
     with open_folder() as folder:
-        for name in MODULES:
-            copy = folder / "notebookd" / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes((CHECKOUT / "notebookd" / name).read_bytes())
-            copy.parent.chmod(0o755)
-            copy.chmod(0o644)
+        package = folder / "notebookd"
+        shutil.copytree(CHECKOUT / "notebookd", package, ignore=shutil.ignore_patterns("__pycache__"))
+        for copy in (package, *package.rglob("*")):
+            copy.chmod(0o755 if copy.is_dir() else 0o644)
         program = ("setpriv", "--no-new-privs", "env", f"PYTHONPATH={folder}", "/usr/bin/python3", "-c", LOOK)
         done = as_account(*program, *map(str, pids))
     assert done.returncode == 0, done.stderr

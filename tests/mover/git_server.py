@@ -131,7 +131,9 @@ class Repository:
         who = {
             f"GIT_{role}_{what}": "tests@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }
-        env = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(self.tree), **who}
+        # Debian's git-lfs sets its filter up for the whole machine; here nobody has it who did not ask for it.
+        plain = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.tree), **plain, **who}
         command = ["git", *words]
         said = subprocess.run(command, cwd=self.tree, env=env, input=lines.encode(), check=True, capture_output=True)
         return said.stdout.decode().strip()
