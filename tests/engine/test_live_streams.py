@@ -145,7 +145,7 @@ def test_commands_leave_nothing_behind(live: Machine, failing: int, good: int) -
     assert len(execs_left(live, notebook)) <= failing + good + 1
     if failing > FEW:  # Podman forgets an ended session after five minutes, and its conmon waits for that
         eventually(lambda: execs_left(live, notebook), lambda left: left == set(), within_s=400, what="nothing of any")
-    assert live.execute(notebook, "sh", "-c", "ls -d /proc/[0-9]* | wc -l") == before
+    assert int(live.execute(notebook, "sh", "-c", "ls -d /proc/[0-9]* | wc -l")) <= int(before)
 
 
 def test_a_command_has_streams_status_and_input(live: Machine) -> None:
