@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from notebookd.adapters.podman.kept_logs import STALE_LOOKS, Logs, read_lines
+from notebookd.adapters.podman.kept_logs import STALE_LOOKS, Follower, Logs, read_lines
 from notebookd.ports.engine import LogLine
 
 AT = datetime(2026, 12, 1, 5, 0, tzinfo=UTC)
@@ -159,3 +159,51 @@ async def test_many_who_take_no_more_hold_little_of_a_log_in_memory(kept: Logs) 
     assert most < 8_000_000
     assert [line.content async for line in kept.earlier(NAME, nothing, tail=3)] == ["x"] * 3
     assert len([line async for line in kept.earlier(NAME, nothing)]) == 10_000
+
+
+def followed(follower: Follower) -> list[str]:
+    return [line.content for line in iter_lines(follower)]
+
+
+def iter_lines(follower: Follower) -> Iterator[LogLine]:
+    while lines := follower.read():
+        yield from lines
+
+
+def test_who_follows_reads_the_old_file_to_its_end_before_the_new_one(kept: Logs, conmon: Conmon) -> None:
+    conmon.write(3)
+    follower = kept.follow(NAME)
+    assert follower is not None
+    with closing(follower):
+        seen = followed(follower)
+        for count in (4, 5, 1, 9, 7):
+            conmon.write(count)
+            seen += followed(follower)
+        assert seen == lines(0, 29)
+
+
+async def test_who_follows_is_told_of_a_file_that_came_and_went_unseen(kept: Logs, conmon: Conmon) -> None:
+    conmon.write(3)
+    follower = kept.follow(NAME)
+    assert follower is not None
+    with closing(follower):
+        assert followed(follower) == lines(0, 3)
+        await kept.hold()
+        conmon.write(10)  # a second file
+        await kept.hold()
+        conmon.write(10)  # and a third
+        seen = followed(follower)
+    assert seen[:7] == lines(3, 10)
+    assert "missing" in seen[7]
+    assert seen[8:] == lines(20, 23)
+
+
+def test_the_last_lines_are_those_that_are_there(kept: Logs, conmon: Conmon) -> None:
+    conmon.write(8)
+    follower = kept.follow(NAME)
+    assert follower is not None
+    with closing(follower):
+        assert [line.content for line in follower.last(3)] == lines(5, 8)
+        conmon.write(1)
+        assert followed(follower) == lines(8, 9)
+    assert Logs(None).follow(NAME) is None

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,7 @@ END_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4)
 CLEAR_WITHIN_S, CLEAR_PAUSE_S = 15.0, 0.02
 """For Podman to clear up after a container that ended. It does so in a program of its own, some 0.1 s later."""
 ANSWER_WITHIN_S = 30.0
+_LOOK_FOR_OUTPUT_S = 1.0
 
 
 class PodmanEngine:
@@ -246,8 +248,32 @@ class PodmanEngine:
         async with aclosing(self._logs.earlier(name, read, since=since, tail=tail)) as earlier:
             async for line in earlier:
                 yield line
-        async for line in read(follow=follow):
-            yield line
+        lines = self._followed(container_id, name, since, tail) if follow else read(follow=False)
+        async with aclosing(lines):  # type: ignore[type-var]
+            async for line in lines:
+                yield line
+
+    async def _followed(
+        self, container_id: str, name: str, since: datetime | None, tail: int | None
+    ) -> AsyncIterator[LogLine]:
+        """The lines of a container's present log, and all that come, to its end."""
+        follower = await asyncio.to_thread(self._logs.follow, name)
+        if follower is None:
+            async for line in self._streams.logs(container_id, since=since, tail=tail, follow=True):
+                yield line
+            return
+        floor = since.replace(microsecond=0) if since else None
+        with closing(follower):
+            lines = await asyncio.to_thread(follower.last, tail) if tail is not None else []
+            async with self._streams.output(container_id) as wait:
+                runs = True
+                while lines or runs:
+                    for line in lines:
+                        if floor is None or line.at >= floor:
+                            yield line
+                    if not (lines := await asyncio.to_thread(follower.read)) and runs:
+                        runs = await wait(_LOOK_FOR_OUTPUT_S)
+                        lines = await asyncio.to_thread(follower.read)
 
     async def hold_logs(self) -> None:
         """See :meth:`Engine.hold_logs`."""

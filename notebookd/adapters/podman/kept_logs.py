@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -111,6 +111,24 @@ class Logs:
                     if from_second is None or line.at >= from_second:
                         yield line
 
+    def follow(self, name: str) -> Follower | None:
+        """A reader of a container's log from the beginning of its present file on; None where there is none. Blocks."""
+        if not self._kept:
+            return None
+        self._hold(name, late=False)  # so that what comes next is known to come next
+        try:
+            return Follower(self, name, self._file(name, _LOG))
+        except OSError:
+            return None
+
+    def came_next(self, name: str, inode: int) -> bool:
+        """Whether the present file came right after the one of that inode. Blocks."""
+        self._hold(name, late=False)
+        try:
+            return self._file(name, _BEFORE).stat().st_ino == inode
+        except OSError:
+            return False
+
     def remove(self, name: str) -> None:
         """Remove all that is kept of a container. Idempotent."""
         for kind in _ALL:
@@ -159,6 +177,66 @@ class Logs:
         return self._folder / f"{name}{kind}"
 
 
+class Follower:
+    """Reads a log while conmon writes it. Podman's own following loses what it has not read when conmon puts a new file
+    in the log's place; this one holds the old file open, and reads it to its end before it goes on with the new one.
+    All of it blocks."""
+
+    def __init__(self, logs: Logs, name: str, path: Path) -> None:
+        self._logs = logs
+        self._name = name
+        self._path = path
+        self._file = path.open("rb")
+        self._joiner = LineJoiner()
+        self._half = b""
+        self._last: LogLine | None = None
+
+    def close(self) -> None:
+        """Read no more."""
+        self._file.close()
+
+    def last(self, tail: int) -> list[LogLine]:
+        """The last so many of the lines that are there."""
+        return list(deque(iter(self._next, None), maxlen=tail))
+
+    def read(self) -> list[LogLine]:
+        """The next lines, as many as are read at once; none when there are no more now."""
+        return list(itertools.islice(iter(self._next, None), _AT_ONCE))
+
+    def _next(self) -> LogLine | None:
+        while row := self._file.readline():
+            if not row.endswith(b"\n"):
+                self._half += row
+                continue
+            line = _line_of(self._joiner, self._half + row)
+            self._half = b""
+            if line is not None:
+                self._last = line
+                return line
+        inode = os.fstat(self._file.fileno()).st_ino
+        if not self._moves_on(inode):
+            return None
+        if self._last is not None and not self._logs.came_next(self._name, inode):
+            return LogLine(at=self._last.at, stream="stderr", content=_HOLE)
+        return self._next()
+
+    def _moves_on(self, inode: int) -> bool:
+        """Whether conmon has begun another file, which is then read. It writes no more to the one before."""
+        try:
+            if self._path.stat().st_ino == inode:
+                return False
+            fresh = self._path.open("rb")
+        except OSError:
+            return False
+        if rest := self._file.read():  # came between the last read and the new file
+            self._file.seek(-len(rest), os.SEEK_CUR)
+            fresh.close()
+            return False
+        self._file.close()
+        self._file = fresh
+        return True
+
+
 async def _count(lines: AsyncIterator[LogLine]) -> int:
     count = 0
     async for _ in lines:
@@ -171,12 +249,18 @@ def read_lines(rows: Iterable[bytes]) -> Iterator[LogLine]:
     Times are cut to the second, as Podman's answers are."""
     joiner = LineJoiner()
     for row in rows:
-        stamp, _, rest = row.removesuffix(b"\n").partition(b" ")
-        stream, _, tagged = rest.partition(b" ")
-        tag, _, output = tagged.partition(b" ")
-        if tag not in {b"F", b"P"}:
-            continue
-        ending = b"\n" if tag == b"F" else b""
-        line = joiner.feed(stream.decode("ascii", "replace"), stamp + b" " + output + ending)
-        if line is not None:
-            yield LogLine(at=line.at.replace(microsecond=0), stream=line.stream, content=line.content)
+        if (line := _line_of(joiner, row)) is not None:
+            yield line
+
+
+def _line_of(joiner: LineJoiner, row: bytes) -> LogLine | None:
+    stamp, _, rest = row.removesuffix(b"\n").partition(b" ")
+    stream, _, tagged = rest.partition(b" ")
+    tag, _, output = tagged.partition(b" ")
+    if tag not in {b"F", b"P"}:
+        return None
+    ending = b"\n" if tag == b"F" else b""
+    line = joiner.feed(stream.decode("ascii", "replace"), stamp + b" " + output + ending)
+    return (
+        None if line is None else LogLine(at=line.at.replace(microsecond=0), stream=line.stream, content=line.content)
+    )

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import json
 from codecs import getincrementaldecoder
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,27 @@ class Streams:
                     yield line
             for line in joiner.rest():
                 yield line
+
+    @asynccontextmanager
+    async def output(self, container_id: str) -> AsyncIterator[Callable[[float], Awaitable[bool]]]:
+        """Yields a call that waits until a container wrote something, but so many seconds at most, and returns whether
+        it may still write. Podman begins to answer when there is output: that is waited for in the call, too."""
+        params = {"stdout": "true", "stderr": "true", "follow": "true", "tail": "0"}
+        async with AsyncExitStack() as stack:
+            opening = asyncio.ensure_future(  # noqa: TID251 - it is ended with the stack
+                stack.enter_async_context(self._open(f"/containers/{container_id}/logs", params, "read logs"))
+            )
+            stack.callback(opening.cancel)
+
+            async def wait(seconds: float) -> bool:
+                try:
+                    async with asyncio.timeout(seconds):
+                        response = await asyncio.shield(opening)
+                        return bool(await response.content.readany())
+                except TimeoutError:
+                    return True
+
+            yield wait
 
     async def stop(self, container_id: str, *, grace_s: int, action: str) -> None:
         """Podman's own stop. It answers when the container has ended, so that it must not hold a worker thread, and
