@@ -81,11 +81,13 @@ async def list_all(call: Call) -> web.Response:
         wish, generation = _wish(call), services.store.generation()
         entries, total = services.store.list_entries(wish)
         usage = await services.files.usage([entry.notebook.id for entry in entries])
+        known = memory.find(question)  # before what is remembered is read: a commit may come at any time
         if services.store.generation() != generation:
             entries, total = services.store.list_entries(wish)
-        metadata = page_of(call, wish.page, wish.size, total)
-        page = wire.NotebookList(items=[_shape(call, entry, usage) for entry in entries], metadata=metadata)
-        known = memory.find(question) or memory.keep(question, Remembered(body=wire.encode(page)))
+        if known is None:
+            metadata = page_of(call, wish.page, wish.size, total)
+            page = wire.NotebookList(items=[_shape(call, entry, usage) for entry in entries], metadata=metadata)
+            known = memory.keep(question, Remembered(body=wire.encode(page)))
     return encoded(known.body)
 
 

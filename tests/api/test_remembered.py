@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
+from notebookd.testing.house import World
 from tests.api.caller import SPEC, Api
+from tests.api.fuzzing import BASE_URL, served
 from tests.api.people import People
 
 
@@ -51,3 +56,19 @@ async def test_a_generation_ends_with_every_commit(api: Api) -> None:
     assert store.generation() == before
     await api.call("PUT", f"/v1/gpu/{api.world.gpus.uuids[0]}/drain")
     assert store.generation() != before
+
+
+def test_a_list_that_was_made_while_something_changed_is_not_kept(world: World, public_folder: Path) -> None:
+    """The house has a thread of its own, so that commits come between its steps; its time stands still, so that what is
+    kept wrongly stays wrong."""
+    with served(world, public_folder) as asked:
+        for _ in range(60):
+            for each in asked.ask("GET", "/v1/notebook?size=1000")["items"]:
+                asked.session.delete(f"{BASE_URL}/v1/notebook/{each['id']}?force=true")
+            deadline = time.monotonic() + 20
+            while asked.ask("GET", "/v1/notebook?size=1")["metadata"]["total"]:
+                assert time.monotonic() < deadline, "all were deleted, and the list has one"
+            made = [
+                asked.ask("POST", "/v1/notebook", SPEC | more)["id"] for more in ({}, {"resources": {"gpu": 2}}, {})
+            ]
+            asked.ask("PUT", f"/v1/notebook/{made[2]}/stop")

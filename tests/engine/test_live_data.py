@@ -137,6 +137,7 @@ def test_no_gpu_is_held_while_data_moves(live: Machine, sources: Places) -> None
         return live.state(notebook)
 
     eventually(look, lambda state: state == "RUNNING")
+    look()
     live.execute(notebook, "sh", "-c", "head -c 33554432 /dev/urandom > /big/blob")
     live.client.stop_notebook(notebook)
     eventually(look, lambda state: state == "STOPPED")
