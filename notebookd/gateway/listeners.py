@@ -24,6 +24,7 @@ __all__ = ["BACKLOG", "Sockets", "listening"]
 
 _FIRST_PASSED_FD: Final = 3
 BACKLOG: Final = 512
+_PICKS: Final = 20
 _NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
 _log = logging.getLogger(__name__)
@@ -49,10 +50,7 @@ def listening(host: str, port: int, *, environ: MutableMapping[str, str] = os.en
         ports = [one for one in passed if one.family != socket.AF_NETLINK]
         netlinks = [one for one in passed if one.family == socket.AF_NETLINK]
         if not ports:
-            for address in _addresses(host):
-                if (one_bound := _bind(address, port)) is not None:
-                    ports.append(held.enter_context(one_bound))
-                    port = one_bound.getsockname()[1]
+            ports = [held.enter_context(one) for one in _bound(_addresses(host), port)]
         if not ports:
             raise ConfigError(f"cannot listen on {host}:{port}: this machine has no such address")
         yield Sockets(ports=tuple(ports), netlink=netlinks[0] if netlinks else held.enter_context(_netlink()))
@@ -98,6 +96,25 @@ def _addresses(host: str) -> tuple[str, ...]:
     if host.lower() == "localhost" or host in {"127.0.0.1", "::1"}:
         return ("127.0.0.1", "::1")
     return (host,)
+
+
+def _bound(addresses: tuple[str, ...], port: int) -> list[socket.socket]:
+    """One port of all the addresses. The kernel picks for the first alone: where it is taken at another, pick again."""
+    for tries_left in reversed(range(_PICKS if port == 0 else 1)):
+        with ExitStack() as held:
+            bound: list[socket.socket] = []
+            try:
+                for address in addresses:
+                    picked = bound[0].getsockname()[1] if bound else port
+                    if (one := _bind(address, picked)) is not None:
+                        bound.append(held.enter_context(one))
+            except ConfigError:
+                if not tries_left:
+                    raise
+                continue
+            held.pop_all()
+            return bound
+    raise AssertionError
 
 
 def _bind(address: str, port: int) -> socket.socket | None:

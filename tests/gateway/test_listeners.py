@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from notebookd.errors import ConfigError
+from notebookd.gateway import listeners
 from notebookd.gateway.listeners import listening
 
 
@@ -24,15 +28,54 @@ def test_both_loopbacks_are_held_on_one_port() -> None:
         assert names[0][1] == names[1][1]
 
 
+@contextmanager
+def squatted(family: int, address: str) -> Iterator[int]:
+    """A port taken at this loopback, and free at the other: below those that the kernel gives to connections."""
+    other = socket.AF_INET6 if family == socket.AF_INET else socket.AF_INET
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket(family) as squatter, socket.socket(other) as probe:
+            try:
+                squatter.bind((address, port))
+                probe.bind(("::1" if other == socket.AF_INET6 else "127.0.0.1", port))
+            except OSError:
+                continue
+            probe.close()
+            squatter.listen()
+            yield port
+            return
+    pytest.fail("no port is free at both loopbacks")
+
+
+def test_a_port_that_is_picked_is_free_at_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[socket.socket] = []
+    bind = listeners._bind
+
+    def contested(address: str, port: int) -> socket.socket | None:
+        """Twice, another program takes at ::1 what was picked at 127.0.0.1."""
+        if address == "::1" and len(taken) < 2:
+            squatter = socket.socket(socket.AF_INET6)
+            squatter.bind((address, port))
+            squatter.listen()
+            taken.append(squatter)
+        return bind(address, port)
+
+    monkeypatch.setattr(listeners, "_bind", contested)
+    with listening("localhost", 0, environ={}) as sockets:
+        ports = {one.getsockname()[1] for one in sockets.ports}
+        assert len(sockets.ports) == 2
+    assert len(ports) == 1
+    assert len(taken) == 2
+    for one in taken:
+        assert one.getsockname()[1] not in ports
+        one.close()
+
+
 @pytest.mark.parametrize(
     ("family", "address", "shown"),
     [(socket.AF_INET, "127.0.0.1", "127.0.0.1:"), (socket.AF_INET6, "::1", "[::1]:")],
 )
 def test_either_loopback_taken_is_an_error_that_names_it(family: int, address: str, shown: str) -> None:
-    with socket.socket(family) as squatter:
-        squatter.bind((address, 0))
-        squatter.listen()
-        port = squatter.getsockname()[1]
+    with squatted(family, address) as port:
         with pytest.raises(ConfigError) as refused, listening("127.0.0.1", port, environ={}):
             pass
         assert f"{shown}{port}" in refused.value.message
@@ -125,10 +168,7 @@ async def test_program_serves_on_passed_sockets(tmp_path: Path) -> None:
 
 
 async def test_program_that_cannot_listen_says_where_and_fails(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_INET6) as squatter:
-        squatter.bind(("::1", 0))
-        squatter.listen()
-        port = squatter.getsockname()[1]
+    with squatted(socket.AF_INET6, "::1") as port:
         program = await _program(_config(tmp_path, port))
         async with asyncio.timeout(20):
             _, log = await program.communicate()
