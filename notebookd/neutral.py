@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["BIDI", "neutral", "one_line"]
+__all__ = ["BIDI", "STEERING", "is_one_line", "neutral", "one_line"]
 
-BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+BIDI = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """What turns the direction of writing, so that a line looks like another one."""
-_STEERING = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029{BIDI}]")
+STEERING = rf"\x00-\x1f\x7f-\x9f\u2028\u2029{BIDI}"
+"""What a terminal obeys, or what ends a line, as the inside of a regular expression's set, here or in a JSON schema."""
+_STEERING = re.compile(rf"(?![\t\n])[{STEERING}]")
+_ENDS_OR_STEERS = re.compile(f"[{STEERING}]")
 _LINE_END = re.compile("\r+\n")
 
 
@@ -22,6 +25,11 @@ def neutral(text: str) -> str:
 def one_line(text: str) -> str:
     """The same in one line: a line end is shown as well, so that no text begins a line of its own."""
     return neutral(text).replace("\n", "^J")
+
+
+def is_one_line(text: str) -> bool:
+    """Whether the text can be shown as it is, in a line."""
+    return not _ENDS_OR_STEERS.search(text)
 
 
 def _shown(found: re.Match[str]) -> str:

@@ -11,6 +11,8 @@ from notebookd.api.route import Param
 from notebookd.config.images import LONGEST_REFERENCE, REFERENCE
 from notebookd.domain.run import NotebookState
 from notebookd.domain.usage import GroupKey
+from notebookd.neutral import STEERING
+from notebookd.service.gpus import LONGEST_REASON
 
 _MAX_INT = 2**53
 _Flag = bool | Literal["", "0", "1"]
@@ -26,6 +28,7 @@ _PLAIN = r"(?!([\s\S]*/)?\.\.(/|$))[^\x00]*$"
 _Path = Annotated[str, Meta(max_length=4096, pattern=f"^{_PLAIN}")]
 _Target = Annotated[str, Meta(max_length=4096, pattern=rf"^(?!/(?!(\.?/)*workspace(?![^/]))){_PLAIN}")]
 _Key = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
+_Reason = Annotated[str, Meta(max_length=LONGEST_REASON, pattern=f"^[^{STEERING}]*$")]
 _GROUP = f" *({'|'.join(GroupKey)})? *"
 _Groups = Annotated[str, Meta(pattern=f"^{_GROUP}(,{_GROUP})*$")]
 _Image = Annotated[str, Meta(max_length=LONGEST_REFERENCE, pattern=f"^{REFERENCE}$")]
@@ -104,7 +107,7 @@ ARCHIVE = (Param("path", _Path, "below `/workspace`, or absolute, there or in a 
 ARCHIVE_INTO = (Param("path", _Target, "below `/workspace`; all of it without"),)
 ARCHIVE_WITHOUT = (Param("path", _Target, "what goes, below `/workspace`"),)
 OBJECTS = (Param("prefix", str, "what the objects' paths begin with, the container first"),)
-DRAIN = (Param("reason", str, "why, in one line, for everybody to read"),)
+DRAIN = (Param("reason", _Reason, "why, in one line, for everybody to read"),)
 DISCARD = (Param("discard", _Flag, "give up local copies that could not be carried back, or brought up to date"),)
 NOW = (Param("now", _Flag, "wait for no data: no snapshot, and what was not carried back stays here"),)
 FRAMEWORK = (Param("compatibleWithFramework", str, "that go with this framework"),)

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from notebookd import wire
-from notebookd.neutral import BIDI
+from notebookd.neutral import STEERING
 
 __all__ = [
     "Table",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 # What moves the cursor, and what turns the direction of writing: both make a line look like another one.
-_CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{BIDI}]")
+_CONTROL = re.compile(f"[{STEERING}]")
 
 # What begins a formula where a spreadsheet opens the file, at the start of a cell or behind what parts cells elsewhere.
 # A number may have its sign.

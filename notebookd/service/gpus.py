@@ -11,6 +11,7 @@ from notebookd.domain.event import Event
 from notebookd.domain.gpu import UNMARKED, GpuMarks, GpuUnit, Lease, Quarantine, gpu_state
 from notebookd.domain.observed import Unknown
 from notebookd.errors import Conflict, Forbidden, GpusUnavailable, InvalidRequest, NotFound
+from notebookd.neutral import is_one_line
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus, GpuSample
 from notebookd.ports.store import Entry, Store
@@ -103,7 +104,7 @@ class GpuBoard:
         verb = "drain" if drained else "undrain"
         self._require_admin(actor, f"{verb} GPU {gpu_uuid}")
         self._find(gpu_uuid, verb)
-        if len(reason) > LONGEST_REASON or not reason.isprintable():
+        if len(reason) > LONGEST_REASON or not is_one_line(reason):
             words = f"the reason must be one line of at most {LONGEST_REASON} characters"
             raise InvalidRequest(f"cannot {verb} GPU {gpu_uuid}: {words}")
         await self._mark(
