@@ -22,8 +22,9 @@ check: prepare
 	$(bin)/lint-imports
 	shellcheck --external-sources --exclude=SC2034,SC2154 $(scripts)
 
+# make bench ONLY="one crowd" measures some of it; `.venv/bin/python -m tests.bench --help` lists the parts.
 bench: prepare
-	contrib/quickstart --gpus 10 --image vscode -- $(bin)/python -m tests.bench
+	contrib/quickstart --gpus 10 --image vscode -- $(bin)/python -m tests.bench $(ONLY)
 
 docs: prepare
 	$(bin)/python -m tests.meta.lifecycle_doc

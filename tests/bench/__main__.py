@@ -1,80 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``contrib/quickstart --gpus 10 --image vscode -- .venv/bin/python -m tests.bench [MEASURE ...]``, as root.
+"""``make bench``, or ``make bench ONLY="crowd one"``: how quick notebookd is, beside what does the same without it.
 
-``make bench`` does it. Prints one table. Exit status 1 when a target is missed.
+Prints a table; writes every value as JSON to ``.cache/bench/``. Exit status 1 when a target is missed or a part fails.
+Parts that need no daemon also run by themselves: ``.venv/bin/python -m tests.bench leasing``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
-from collections.abc import Callable
+import time
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
-from tests.bench.asking import measure_questions
-from tests.bench.bare import Bare, options_of
-from tests.bench.crowd import measure_crowd
-from tests.bench.daemon import Daemon
-from tests.bench.figures import Figure, machine, table
-from tests.bench.leasing import measure_leasing
-from tests.bench.polling import measure_polling
-from tests.bench.reporting import measure_reports
-from tests.bench.resting import measure_rest
-from tests.bench.scale import measure_scale
-from tests.bench.scraping import measure_scraping
-from tests.bench.serving import measure_serving
-from tests.bench.starting import measure_many, measure_one, measure_vscode
-from tests.bench.transfers import measure_transfers
+from tests.bench.control import pulse_ms
+from tests.bench.figures import Figure
+from tests.bench.parts import PARTS, Part
+from tests.bench.report import CHECKOUT, Machine, Result, as_json, failed, table
+
+DESCRIPTION = "How quick notebookd is, beside what does the same without it."
 
 
 def main() -> int:
     """Measure what was asked for; everything by default."""
-    if os.geteuid() != 0 or "NOTEBOOKD_RUN" not in os.environ:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=DESCRIPTION,
+        epilog="parts: " + "; ".join(f"{part.name} ({part.about})" for part in PARTS),
+    )
+    parser.add_argument("part", nargs="*", help="some of the parts below, by commas or spaces (all of them)")
+    parser.add_argument("--json", type=Path, help="where the values go (a new file in .cache/bench)")
+    asked = parser.parse_args()
+    names = [name for each in asked.part for name in each.replace(",", " ").split()]
+    if unknown := sorted(set(names) - {part.name for part in PARTS}):
+        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(part.name for part in PARTS)}")
+    return measure_all([part for part in PARTS if not names or part.name in names], asked.json or _new_file())
+
+
+def measure_all(parts: Sequence[Part], file: Path) -> int:
+    """One after the other. A part that fails does not keep the others from being measured."""
+    if any(part.needs_daemon for part in parts) and (os.geteuid() != 0 or "NOTEBOOKD_RUN" not in os.environ):
         sys.exit("cannot measure: run it as root, under contrib/quickstart -- (`sudo make bench` does both)")
-    daemon = Daemon()
+    machine = Machine.look()
+    results: list[Result] = []
+    for part in parts:
+        print(f"measuring: {part.name} ...", file=sys.stderr)
+        results.append(_measured(part))
+    print(f"{machine.line()}\n\n{table(results)}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(as_json(machine, results), encoding="utf-8")
+    print(f"every value: {file}")
+    return 1 if failed(results) else 0
 
-    def beside_podman(measure: Callable[[Daemon, Bare], list[Figure]]) -> list[Figure]:
-        with Bare(options_of(_shm_bytes(daemon))) as bare:
-            return measure(daemon, bare)
 
-    measures: dict[str, Callable[[], list[Figure]]] = {
-        "one": lambda: beside_podman(measure_one),
-        "vscode": lambda: beside_podman(measure_vscode),
-        "many": lambda: beside_podman(measure_many),
-        "questions": lambda: measure_questions(daemon),
-        "rest": lambda: measure_rest(daemon),
-        "leasing": measure_leasing,
-        "scale": measure_scale,
-        "polling": measure_polling,
-        "reports": measure_reports,
-        "transfers": measure_transfers,
-        "serving": measure_serving,
-        "scraping": measure_scraping,
-        "crowd": lambda: measure_crowd(daemon),
-    }
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="How quick notebookd is.")
-    parser.add_argument("measure", nargs="*", help=f"some of: {' '.join(measures)}")
-    wanted = parser.parse_args().measure or list(measures)
-    if unknown := sorted(set(wanted) - set(measures)):
-        parser.error(f"no such measure: {', '.join(unknown)}")
+def _measured(part: Part) -> Result:
     figures: list[Figure] = []
-    heading = machine()
-    for name in wanted:
-        print(f"measuring: {name} ...", file=sys.stderr)
-        figures += measures[name]()
-    print(f"{heading}, {_engine_version()}\n\n{table(figures)}")
-    return 1 if any(each.missed for each in figures) else 0
+    fault = ""
+    before, begun = pulse_ms(), time.monotonic()
+    try:
+        figures = part.measure()
+    except Exception as error:  # noqa: BLE001 - it is told, and the other parts are measured
+        traceback.print_exc()
+        fault = f"{type(error).__name__}: {error}"
+    seconds = time.monotonic() - begun
+    return Result(
+        name=part.name,
+        about=part.about,
+        seconds=seconds,
+        pulses_ms=(before, pulse_ms()),
+        figures=tuple(figures),
+        fault=fault,
+    )
 
 
-def _shm_bytes(daemon: Daemon) -> int:
-    """notebookd gives a container half of its memory as /dev/shm; by hand it shall have as much."""
-    total: int = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return total // len(daemon.gpus()) // 2
-
-
-def _engine_version() -> str:
-    return subprocess.run(["podman", "--version"], check=True, capture_output=True, text=True).stdout.strip()
+def _new_file() -> Path:
+    return CHECKOUT / ".cache" / "bench" / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
 
 
 if __name__ == "__main__":

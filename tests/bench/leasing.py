@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from notebookd.domain.compute import Resources
 from notebookd.domain.forecast import Hold, latest_starts
@@ -16,13 +13,14 @@ from notebookd.domain.leasing import Claim, LeasePolicy, lease
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.resources import HostCompute
 from notebookd.domain.run import RunId
+from tests.bench.control import beside_loop
 from tests.bench.figures import Figure
 
 GPUS = 64
 CLAIMS = 1000
 OWNERS = 20
 ROUNDS = 21
-MOST_MS = 5.0
+MOST_LOOPS = 0.65
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MEMORY = 80 * 2**30
 
@@ -44,23 +42,16 @@ def measure_leasing() -> list[Figure]:
     name = f"{GPUS} GPUs, {CLAIMS:,} claims"
     full = [stay.claim for stay in held]
     unbound = replace(policy, quotas={})
-    return [
-        _figure(f"lease(): {name}, all free", lambda: lease(claims, units, (), (), policy)),
-        _figure(f"lease(): {name}, all leased", lambda: lease(claims, units, leases, full, policy)),
-        _figure(
-            f"latest_starts(): {name}, all leased, no quotas",
-            lambda: latest_starts(claims, units, leases, held, unbound, keeps_for=keeps),
+    works = {
+        f"lease(): {name}, all free: CPU": lambda: lease(claims, units, (), (), policy),
+        f"lease(): {name}, all leased: CPU": lambda: lease(claims, units, leases, full, policy),
+        f"latest_starts(): {name}, all leased, no quotas: CPU": lambda: latest_starts(
+            claims, units, leases, held, unbound, keeps_for=keeps
         ),
+    }
+    return [
+        figure for each, work in works.items() for figure in beside_loop(each, work, rounds=ROUNDS, target=MOST_LOOPS)
     ]
-
-
-def _figure(name: str, work: Callable[[], Any], *, target: float | None = MOST_MS) -> Figure:
-    taken = []
-    for _ in range(ROUNDS):
-        begun = time.perf_counter()
-        work()
-        taken.append((time.perf_counter() - begun) * 1000)
-    return Figure(name=name, values=tuple(taken), unit="ms", digits=2, target=target)
 
 
 def _held(index: int) -> Hold:

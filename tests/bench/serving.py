@@ -11,7 +11,6 @@ import asyncio
 import multiprocessing
 import socket
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,7 +19,8 @@ from aiohttp import web
 
 from notebookd.testing.house import make_world
 from tests.api.caller import SPEC, Api, open_api
-from tests.bench.figures import Figure
+from tests.bench.control import scratch
+from tests.bench.figures import Figure, ratio
 
 NOTEBOOKS = 100
 ROUNDS = 5
@@ -30,8 +30,8 @@ LEAST_ONE, LEAST_PAGE = 0.35, 0.18
 
 def measure_serving(rounds: int = ROUNDS, round_s: float = ROUND_S) -> list[Figure]:
     """Rates, and what part of a bare handler's rate they are."""
-    with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_measure(Path(folder), rounds, round_s))
+    with scratch() as folder:
+        return asyncio.run(_measure(folder, rounds, round_s))
 
 
 async def _measure(folder: Path, rounds: int, round_s: float) -> list[Figure]:
@@ -65,12 +65,9 @@ async def _beside_bare(
     finally:
         await runner.cleanup()
         path.unlink(missing_ok=True)
-    parts = tuple(mine / its for mine, its in zip(ours, bare, strict=True))
-    return [
-        Figure(name=f"API: {name}, by itself", values=tuple(ours), unit="requests/s", digits=0),
-        Figure(name=f"aiohttp: the same {len(body):,} bytes", values=tuple(bare), unit="requests/s", digits=0),
-        Figure(name=f"API: {name}, of that", values=parts, unit="x", target=least, at_least=True, digits=2),
-    ]
+    own = Figure(name=f"API: {name}, by itself", values=tuple(ours), unit="requests/s", digits=0)
+    handler = Figure(name=f"aiohttp: the same {len(body):,} bytes", values=tuple(bare), unit="requests/s", digits=0)
+    return [own, handler, ratio(f"  {name}, of that", own, handler, target=least, at_least=True)]
 
 
 async def _with_time(api: Api, measured: Callable[[], Awaitable[float]]) -> float:
