@@ -113,7 +113,7 @@ async def drain(call: Call) -> web.Response:
     query = wishes.Query(call.request.query, "drain the GPU")
     reason = " ".join(query.every("reason"))
     query.done()
-    await call.services.gpus.drain(call.actor, call.request.match_info["uuid"], drained=True, reason=reason.strip())
+    await call.services.gpus.drain(call.actor, call.request.match_info["uuid"], drained=True, reason=reason.strip(" "))
     return done()
 
 

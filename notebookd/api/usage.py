@@ -47,7 +47,7 @@ async def receipt(call: Call) -> web.Response:
 
 
 def _keys(query: wishes.Query) -> list[GroupKey]:
-    words = [word.strip() for text in query.every("groupBy") for word in text.split(",") if word.strip()]
+    words = [word.strip(" ") for text in query.every("groupBy") for word in text.split(",") if word.strip(" ")]
     known = {str(key) for key in GroupKey}
     query.faults += [
         Fault("$query.groupBy", f"{word!r} is no group; there are {', '.join(GroupKey)}")

@@ -133,7 +133,7 @@ async def test_why_a_gpu_is_drained_is_told_to_those_who_wait(api: Api, people: 
 
 async def test_a_reason_is_one_line_of_text(api: Api, people: People) -> None:
     (uuid, _) = api.world.gpus.uuids
-    for reason in ("a%0Ab", "a%1B[2J", "x" * 201):
+    for reason in ("a%0Ab", "%1Da", "a%1B[2J", "x" * 201):
         said = await api.ask_as(people.boss, "PUT", f"/v1/gpu/{uuid}/drain?reason={reason}")
         assert (said.status, said.code) == (400, "invalid-request")
     assert not (await rows(api))[0]["drained"]
