@@ -62,6 +62,7 @@ def read_transfers(root: Table) -> shape.Transfers:
         return shape.Transfers(
             at_once=table.integer("at_once", 4, at_least=1, at_most=64),
             bandwidth_bytes_s=table.size("bandwidth", "0B") or None,
+            max_files=table.integer("max_files", 1_000_000, at_least=1),
             git_schemes=schemes,
             git_max_bytes=table.size("git_max_size", "2GiB"),
             git_timeout_s=table.duration("git_timeout", "15m", at_least_s=1),

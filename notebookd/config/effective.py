@@ -89,6 +89,7 @@ def _data(config: Config) -> Iterator[tuple[str, Any]]:
     transfers, snapshots, workspace = config.transfers, config.snapshots, config.workspace
     yield "transfers.at_once", transfers.at_once
     yield "transfers.bandwidth", format_size(transfers.bandwidth_bytes_s or 0)
+    yield "transfers.max_files", transfers.max_files
     yield "transfers.git_schemes", list(transfers.git_schemes)
     yield "transfers.git_max_size", format_size(transfers.git_max_bytes)
     yield "transfers.git_timeout", format_duration(transfers.git_timeout_s)

@@ -324,12 +324,13 @@ class Events:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfers:
-    """How data is carried in and out: movers ``at_once``, bytes a second of each (None: as many as there are), what of
-    Git is cloned and up to what size and time, how long shared copies are kept unused, and what files and folders are
-    named that no push carries back (a shell's wildcards count)."""
+    """How data is carried in and out: movers ``at_once``, bytes a second of each (None: as many as there are), how many
+    files may be where a volume comes from, what of Git is cloned and up to what size and time, how long shared copies
+    are kept unused, and what files and folders are named that no push carries back (a shell's wildcards count)."""
 
     at_once: int
     bandwidth_bytes_s: int | None
+    max_files: int
     git_schemes: tuple[str, ...]
     git_max_bytes: int
     git_timeout_s: float

@@ -43,6 +43,7 @@ _UNREACHABLE = (
 )  # fmt: skip
 _CHANGED = (
     "source file is being updated", "sizes differ", "hash(?:es)? differ", "checksums? differ", "corrupted on transfer",
+    "max transfer limit",
 )  # fmt: skip
 _MEANINGS = (
     (Code.INVALID_SOURCE, _CONFIGURED),

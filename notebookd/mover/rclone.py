@@ -23,6 +23,7 @@ from notebookd.mover.job import Job
 from notebookd.mover.manifest import Seen
 from notebookd.mover.names import is_temporary, local_name, remote_name
 from notebookd.mover.report import Code, Fault, Reporter, scrub, shown
+from notebookd.mover.tree import DEEPEST
 
 NOT_FOUND = 3
 """rclone's exit status for a folder that is not there."""
@@ -37,6 +38,10 @@ rclone waits up to 2 s before each try, of all requests together."""
 
 GIVEN_UP_AFTER = 3
 """Files that failed for the network's sake, each after its retries, while not a byte came through."""
+
+SPARE_BYTES = 64 * 1024**2
+"""What comes in is cut off at twice what the listing said, and this: a file that is sent without an end would fill
+the disk."""
 
 QUICK_HASHES = ("md5", "sha1", "sha256")
 KEPT_FAILURES = 10_000
@@ -80,6 +85,7 @@ class Rclone:
         self._reporter = reporter
         bandwidth = job.limit("bandwidth")
         self._tries = job.limit("retries") or TRIES
+        self._max_files = job.limit("max_files")
         self._bandwidth = () if bandwidth is None else (f"--bwlimit={bandwidth}B",)
 
     def where(self, inside: str = "") -> str:
@@ -103,17 +109,23 @@ class Rclone:
 
     def listing(self, abilities: Abilities, inside: str = "") -> tuple[dict[str, Seen], list[str]]:
         """Every file by its local name, and the names of those that no local disk can have. Of a prefix where nothing
-        is: none; of a container that is not there: Fault SOURCE_NOT_FOUND."""
+        is: none; of a container that is not there: Fault SOURCE_NOT_FOUND. A listing that goes on and on is given up:
+        Fault TOO_LARGE."""
         files: dict[str, Seen] = {}
         strange: list[str] = []
+        count = 0
 
         def note(line: bytes) -> None:
+            nonlocal count
             for name, seen, _ in _objects(line, abilities.digest):
+                count += 1
+                deep = name.count("/") >= DEEPEST
+                self._require_end(count, "" if abilities.whole or not deep else name)
                 if is_temporary(name) and not inside:
                     continue
                 if name.endswith("/") and not seen.size:
                     continue  # an empty object that stands for a folder
-                path = local_name(name)
+                path = None if deep else local_name(name)
                 if path is None or seen.size < 0 or path in files:  # some remotes have a name twice
                     strange.append(name)
                 else:
@@ -127,6 +139,22 @@ class Rclone:
         elif ended.status:
             raise _fault(ended.errors, "list what is at the remote")
         return files, strange
+
+    def _require_end(self, count: int, deepest: str) -> None:
+        """Raise Fault TOO_LARGE for more files than may be, or for a name that is deeper than any that is looked at
+        here: then a server, or a link at its end, shows a folder in itself."""
+        if self._max_files is not None and count > self._max_files:
+            raise Fault(
+                Code.TOO_LARGE,
+                f"there are more than {self._max_files:,} files at the remote: name a folder with less in it, "
+                "or have an admin raise max_files of [transfers]",
+            )
+        if deepest:
+            raise Fault(
+                Code.TOO_LARGE,
+                f"the folders at the remote go more than {DEEPEST} deep: does one lead back into itself? "
+                f"{shown(deepest[:60] + '...')}",
+            )
 
     def objects(self, limit: int) -> tuple[list[dict[str, object]], bool]:
         """What is one level below, and whether there is more than ``limit``."""
@@ -171,9 +199,10 @@ class Rclone:
         if ended.status and code_of(_last(ended.errors), Side.REMOTE) is not Code.ACCESS_DENIED:
             raise _fault(ended.errors, "look for the container")
 
-    def fetch(self, paths: Sequence[str], into: Path) -> Outcome:
-        """Copy files in. Each has the remote's time when it is whole, and not before."""
-        return self._bulk("copy", paths, [self.where(), str(into)], ["--no-check-dest"])
+    def fetch(self, paths: Sequence[str], into: Path, listed_bytes: int) -> Outcome:
+        """Copy files in, of ``listed_bytes`` together. Each has the remote's time when it is whole, and not before."""
+        bound = (f"--max-transfer={2 * listed_bytes + SPARE_BYTES}B", "--cutoff-mode=HARD")
+        return self._bulk("copy", paths, [self.where(), str(into)], ["--no-check-dest", *bound])
 
     def send(self, paths: Sequence[str], source: Path, inside: str = "") -> Outcome:
         """Copy files out, over whatever is there."""

@@ -90,8 +90,9 @@ def fetch(rclone: Rclone, tree: Tree, folder: Path, wanted: Mapping[str, Seen], 
     """Bring into ``folder`` what of ``wanted`` is not ``kept`` there. Faults that concern more than single files are
     raised; whatever is whole by then is found again by :func:`sift`, unless it filled the disk."""
     missing = [path for path in wanted if path not in kept]
-    require_room(tree, sum(wanted[path].size for path in missing))
-    outcome = rclone.fetch(missing, folder) if missing else Outcome(status=0)
+    coming = sum(wanted[path].size for path in missing)
+    require_room(tree, coming)
+    outcome = rclone.fetch(missing, folder, coming) if missing else Outcome(status=0)
     found = tree.walk().files if missing else kept
     staged = Staged()
     for path, version in wanted.items():

@@ -87,7 +87,7 @@ class FolderRclone(Rclone):
     def require_container(self) -> None:
         pass
 
-    def fetch(self, paths: Sequence[str], into: Path) -> Outcome:
+    def fetch(self, paths: Sequence[str], into: Path, listed_bytes: int) -> Outcome:
         for name in paths:
             source = self._root / name
             _write_slowly(into / name, source.read_bytes())

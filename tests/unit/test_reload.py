@@ -51,6 +51,7 @@ AT_ONCE: Mapping[str, Any] = {
     "transfers": {
         "at_once": 2,
         "bandwidth": "1MiB",
+        "max_files": 5,
         "git_schemes": ["https", "http"],
         "git_max_size": "1GiB",
         "git_timeout": "1m",

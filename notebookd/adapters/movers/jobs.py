@@ -120,7 +120,7 @@ class Jobs:
             else:
                 store, path = self._store(volume.source)
                 told |= {"task": "pull", "remote": store.remote, "path": path}
-                told |= {"bandwidth": transfers.bandwidth_bytes_s, "max_bytes": None}
+                told |= {"bandwidth": transfers.bandwidth_bytes_s, "max_bytes": None, "max_files": transfers.max_files}
                 network, known = Network.HOST, cut_remote(store.config, store.remote)
             if volume.cache:
                 folder = ask_for(self._paths, volume.source, now=now)
@@ -143,6 +143,7 @@ class Jobs:
             "permission": str(volume.permission),
             "exclude": list(self._config.transfers.push_exclude),
             "bandwidth": self._config.transfers.bandwidth_bytes_s,
+            "max_files": self._config.transfers.max_files,
             "notebook": work.notebook_id,
         }
         mounts = (Mount(source=str(folder), target="/volume"),)
