@@ -7,10 +7,11 @@ import asyncio
 import json
 from codecs import getincrementaldecoder
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -73,6 +74,7 @@ class Streams:
     """Opens streams of the engine at ``socket``."""
 
     def __init__(self, socket: Path, *, timeout_s: float) -> None:
+        self._socket = socket
         self._timeout_s = timeout_s
         self._http = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(str(socket), limit=0, force_close=True),
@@ -116,23 +118,38 @@ class Streams:
     @asynccontextmanager
     async def output(self, container_id: str) -> AsyncIterator[Callable[[float], Awaitable[bool]]]:
         """Yields a call that waits until a container wrote something, but so many seconds at most, and returns whether
-        it may still write. Podman begins to answer when there is output: that is waited for in the call, too."""
-        params = {"stdout": "true", "stderr": "true", "follow": "true", "tail": "0"}
-        async with AsyncExitStack() as stack:
-            opening = asyncio.ensure_future(  # noqa: TID251 - it is ended with the stack
-                stack.enter_async_context(self._open(f"/containers/{container_id}/logs", params, "read logs"))
-            )
-            stack.callback(opening.cancel)
+        it may still write. Podman begins to answer when there is output, so a request is sent here, and its answer is
+        read in the call: of the version of HTTP in which an answer ends with its connection."""
+        action = "read logs"
+        query = "stdout=true&stderr=true&follow=true&tail=0"
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                reader, writer = await asyncio.open_unix_connection(str(self._socket))
+        except (OSError, TimeoutError) as error:
+            raise unavailable(action, error) from error
+        try:
+            path = f"{urlsplit(BASE).path}/containers/{container_id}/logs?{query}"
+            writer.write(f"GET {path} HTTP/1.0\r\nHost: podman\r\n\r\n".encode())
+
+            status = b""
 
             async def wait(seconds: float) -> bool:
+                nonlocal status
                 try:
                     async with asyncio.timeout(seconds):
-                        response = await asyncio.shield(opening)
-                        return bool(await response.content.readany())
+                        status = status or await reader.readline()
+                        data = await reader.read(READ_BUFFER)
                 except TimeoutError:
                     return True
+                except OSError as error:
+                    raise unavailable(action, error) from error
+                if status and b" 200 " not in status:
+                    raise error_of(action, message_of(data.partition(b"\r\n\r\n")[2]))
+                return bool(data)
 
             yield wait
+        finally:
+            writer.close()
 
     async def stop(self, container_id: str, *, grace_s: int, action: str) -> None:
         """Podman's own stop. It answers when the container has ended, so that it must not hold a worker thread, and
