@@ -9,9 +9,10 @@ from typing import Any
 
 from notebookd.domain.compute import Resources
 from notebookd.domain.container import Container, ContainerStatus
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.notebook import Notebook, NotebookSpec, ResourceRequest, Wanted
 from notebookd.domain.resources import GIB
-from notebookd.domain.run import NotebookId, Outcome, Run, RunId, RunState
+from notebookd.domain.run import Outcome, Run, RunState
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BOOT = "00000000-0000-4000-8000-00000000b007"

@@ -11,8 +11,8 @@ from pathlib import Path
 from notebookd import nofollow
 from notebookd.adapters.editor_activity import code_server_heartbeat, jupyter_activity
 from notebookd.domain.activity import ActivityApi, EditorWord
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.run import NotebookId
 from notebookd.ports.editor import Answer
 
 SOCKET = "editor.sock"

@@ -23,7 +23,7 @@ from notebookd import nofollow
 from notebookd.adapters.trust import lay_bundle
 from notebookd.config import Paths
 from notebookd.domain.deadlines import Reason
-from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.volumes import mount_path_fault, workspace_links
 from notebookd.errors import Conflict, WorkspaceFault
 from notebookd.ports.engine import LogLine, Mount

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from notebookd import routes
 from notebookd.domain.activity import GatewayUse
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.run import NotebookId
 
 UNUSED = GatewayUse(connections=0, last_used_at=None)
 

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from notebookd import routes
 from notebookd.config import Paths
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import FINAL, NotebookId, NotebookState, Run, notebook_state
+from notebookd.domain.run import FINAL, NotebookState, Run, notebook_state
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from notebookd.adapters.datastores import Folder, find_folder, find_in_store, in
 from notebookd.config import Config, Paths
 from notebookd.domain.advice import OTHER_VOLUMES
 from notebookd.domain.attached import Attached, Place
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.volumes import WORKSPACE, Source, StoreSource
 from notebookd.errors import VolumeFault
 from notebookd.ports.engine import Mount

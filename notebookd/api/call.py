@@ -15,13 +15,14 @@ from notebookd import wire
 from notebookd.config import Config
 from notebookd.domain.actor import Actor
 from notebookd.domain.catalogue import Catalogue
-from notebookd.domain.run import NotebookId
+from notebookd.domain.entry import Entry
+from notebookd.domain.ids import NotebookId
 from notebookd.errors import NotFound, TooLarge
 from notebookd.ports.clock import Clock
 from notebookd.ports.directory import Directory
 from notebookd.ports.engine import Engine
 from notebookd.ports.files import Files
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.ports.telemetry import Telemetry
 from notebookd.reconciler.allocation import QuotaBook
 from notebookd.service.accounts import Accounts

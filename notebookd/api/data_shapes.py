@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from notebookd import wire
-from notebookd.config import readable_size
 from notebookd.domain.attached import Attached
 from notebookd.domain.datastores import Datastore, DirectoryDatastore
 from notebookd.domain.snapshots import Snapshot, WorkspaceUse
@@ -15,6 +14,7 @@ from notebookd.domain.syncing import Sync, SyncCause, SyncKind, SyncState, Trans
 from notebookd.domain.volumes import WORKSPACE, Permission, ScratchSource, StoreSource, Volume
 from notebookd.ports.files import Usage
 from notebookd.ports.movers import StoredObject
+from notebookd.units import readable_size
 from notebookd.wire import UNSET, UnsetType, answers
 
 _DIRECTIONS = {

@@ -15,12 +15,13 @@ from notebookd.api import data_shapes, shapes, wishes
 from notebookd.api.call import Call, answer, done, encoded, page_of
 from notebookd.api.command import command_line
 from notebookd.api.remembered import MEMORY, Remembered
-from notebookd.domain.run import NotebookId
+from notebookd.domain.entry import Entry
+from notebookd.domain.ids import NotebookId
 from notebookd.errors import Conflict, Forbidden, InvalidRequest
 from notebookd.ports.files import Usage
-from notebookd.ports.store import Entry, NotebookFilter
+from notebookd.ports.store import NotebookFilter
 from notebookd.service.faults import invalid
-from notebookd.service.notebooks import IdempotencyKey, entry_tag
+from notebookd.service.notebooks import IdempotencyKey
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -69,7 +70,7 @@ def _idempotency(call: Call, raw: bytes) -> IdempotencyKey | None:
 
 def tag_of(entry: Entry) -> dict[str, str]:
     """The header that says which version of a notebook it is."""
-    return {"ETag": f'"{entry_tag(entry)}"'}
+    return {"ETag": f'"{entry.tag}"'}
 
 
 async def list_all(call: Call) -> web.Response:

@@ -12,15 +12,14 @@ from notebookd.domain.catalogue import Catalogue, Editor, Framework
 from notebookd.domain.compute import Resources
 from notebookd.domain.deadlines import Deadline
 from notebookd.domain.endings import out_of_memory
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.domain.run import FINAL, Run, RunState, stopped_at
 from notebookd.domain.syncing import Sync
-from notebookd.ports.store import Entry
 from notebookd.service.gpus import BoardRow
 from notebookd.service.machine import QueueRow
-from notebookd.service.notebooks import entry_state
 from notebookd.wire import UNSET, UnsetType, answers
 
 _JOB_MESSAGES = {
@@ -91,7 +90,7 @@ def _status(
     entry: Entry, *, url: str, workspace: wire.Workspace | UnsetType, syncs: Sequence[Sync], running_s: tuple[int, int]
 ) -> wire.NotebookStatus:
     run = entry.run
-    state = entry_state(entry)
+    state = entry.state
     latest_s, total_s = running_s
     if run.outcome is not None and run.state in FINAL:
         info = _outcome(run)

@@ -10,7 +10,8 @@ from aiohttp import web
 from notebookd import wire
 from notebookd.api import wishes
 from notebookd.api.call import Call, answer, done, page_of
-from notebookd.domain.token import Token, TokenId, TokenWish
+from notebookd.domain.ids import TokenId
+from notebookd.domain.token import Token, TokenWish
 from notebookd.errors import NotFound
 from notebookd.service.faults import invalid
 

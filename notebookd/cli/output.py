@@ -15,6 +15,7 @@ import msgspec
 
 from notebookd import wire
 from notebookd.neutral import STEERING
+from notebookd.units import readable_size as size
 
 __all__ = [
     "Table",
@@ -176,13 +177,3 @@ def waits_for(entry: wire.QueueEntry) -> str:
 def counted(count: int, thing: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
-
-
-def size(count: int) -> str:
-    """Bytes for people: ``80.0 GiB``."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"

@@ -30,14 +30,6 @@ from notebookd.config.shape import (
     Store,
     Surroundings,
 )
-from notebookd.config.units import (
-    format_duration,
-    format_size,
-    parse_duration,
-    parse_price,
-    parse_size,
-    readable_size,
-)
 from notebookd.spelling import did_you_mean
 
 __all__ = [
@@ -67,13 +59,7 @@ __all__ = [
     "Store",
     "Surroundings",
     "did_you_mean",
-    "format_duration",
-    "format_size",
     "load_config",
     "parse_config",
-    "parse_duration",
-    "parse_price",
-    "parse_size",
-    "readable_size",
     "settings_of",
 ]

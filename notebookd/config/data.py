@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from notebookd.config import shape
+from notebookd.config.names import ACCOUNT, parse_name
 from notebookd.config.reader import Table
-from notebookd.config.units import ACCOUNT, parse_name
 
 GIT_SCHEMES = ("https", "http", "git")
 

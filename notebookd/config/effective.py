@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from notebookd.config.shape import CatalogueEntry, Config, Datastore, DirectoryDatastore, FlavorOverride, QuotaOverride
-from notebookd.config.units import format_duration, format_size
+from notebookd.units import format_duration, format_size
 
 MICROS = 1_000_000
 

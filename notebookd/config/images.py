@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import cast, get_args
 
+from notebookd.config.names import matching
 from notebookd.config.reader import Table
 from notebookd.config.shape import ActivityApi, CatalogueEntry, Editor, Framework, Images
-from notebookd.config.units import matching
 from notebookd.spelling import did_you_misspell
 
 TABLES = ("editor", "framework", "image")

@@ -23,18 +23,11 @@ from notebookd.config.data import (
 )
 from notebookd.config.effective import keys_of
 from notebookd.config.images import TABLES, read_images
+from notebookd.config.names import ACCOUNT, matching, parse_name
 from notebookd.config.reader import Problem, Table
 from notebookd.config.source import is_absent, read_folder, read_toml
-from notebookd.config.units import (
-    ACCOUNT,
-    format_duration,
-    matching,
-    parse_duration,
-    parse_name,
-    parse_price,
-    parse_size,
-)
 from notebookd.errors import ConfigError
+from notebookd.units import format_duration, parse_duration, parse_price, parse_size
 
 DEFAULT_PATH = Path("/etc/notebookd/notebookd.toml")
 CATALOGUE_FOLDER = "catalogue.d"

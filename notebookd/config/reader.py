@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from notebookd.config.units import parse_duration, parse_size
 from notebookd.spelling import did_you_mean
+from notebookd.units import parse_duration, parse_size
 
 T = TypeVar("T")
 

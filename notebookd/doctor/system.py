@@ -12,9 +12,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from notebookd.config import format_size, readable_size
 from notebookd.doctor.finding import Finding, fail, ok, warn, why
 from notebookd.doctor.machine import Machine, NotSeen, Patient, dig, get_over_socket
+from notebookd.units import format_size, readable_size
 
 SUBORDINATE_IDS = 65_536
 # Setting, the least, what the package sets, why. All containers run under one account, which the kernel counts by.

@@ -18,8 +18,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from notebookd.domain.clocks import STEP_MS, Reading, wall_ms
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import NotebookId, Run, RunId, RunState
+from notebookd.domain.run import Run, RunState
 
 MINUTE_MS = 60_000
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from notebookd.config.units import format_duration
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import Run, RunState, Warned
+from notebookd.units import format_duration
 
 
 class Reason(StrEnum):

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from notebookd.config.units import readable_size
 from notebookd.domain.container import Container
 from notebookd.domain.run import Outcome, Run, RunState
+from notebookd.units import readable_size
 
 _KILLED = 128 + 9
 """The status of what SIGKILL ended."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.ids import NotebookId, RunId
 
 PLATFORM = "notebookd"
 """The actor of what nobody asked for."""

@@ -22,10 +22,10 @@ from heapq import heapify, heappop, heappush
 
 from notebookd.domain.compute import Resources
 from notebookd.domain.gpu import GpuUnit, Lease
+from notebookd.domain.ids import RunId
 from notebookd.domain.leasing import Claim, LeasePolicy
 from notebookd.domain.quota import UNBOUND
 from notebookd.domain.resources import HostCompute
-from notebookd.domain.run import RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

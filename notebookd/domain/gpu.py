@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.ids import NotebookId, RunId
 
 GpuFault = Literal["lost", "reset-required", "ecc", "mig", "unreadable"]
 GpuEventKind = Literal["xid", "ecc"]

@@ -25,7 +25,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from notebookd.config.units import format_duration, parse_duration
 from notebookd.domain.activity import (
     ActivityApi,
     EditorActivity,
@@ -38,6 +37,7 @@ from notebookd.domain.activity import (
     Terminal,
 )
 from notebookd.domain.observed import Known, Seen, Unknown
+from notebookd.units import format_duration, parse_duration
 
 IDLE_STOP_LABEL = "notebookd/idle-stop"
 SHORTEST_WINDOW_S = 60.0

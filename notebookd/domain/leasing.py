@@ -14,9 +14,9 @@ from enum import StrEnum
 
 from notebookd.domain.compute import Resources
 from notebookd.domain.gpu import GpuUnit, Lease
+from notebookd.domain.ids import RunId
 from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.domain.resources import HostCompute
-from notebookd.domain.run import RunId
 
 
 class WaitReason(StrEnum):

@@ -20,13 +20,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
-from typing import NamedTuple, NewType
+from typing import NamedTuple
 
 from notebookd.domain.attached import Attached, anew
 from notebookd.domain.compute import Resources
-
-NotebookId = NewType("NotebookId", str)
-RunId = NewType("RunId", str)
+from notebookd.domain.ids import NotebookId, RunId
 
 
 class RunState(StrEnum):

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from notebookd.domain.gpu import GpuEvent, GpuHealth, GpuMarks, Quarantine
-from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.xids import NO_RECOVERY, XidRules, xid_words
 
 _LASTING = frozenset({"lost", "reset-required", "ecc"})

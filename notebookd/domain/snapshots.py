@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.observed import Known, Seen
-from notebookd.domain.run import NotebookId, RunId
 from notebookd.domain.volumes import Volume
 
 MAX_ATTEMPTS = 5

@@ -15,12 +15,11 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NewType
+from typing import Final
 
 from notebookd.domain.idleness import IDLE_STOP_LABEL
+from notebookd.domain.ids import TokenId
 from notebookd.domain.spec import MAX_LABELS, Fault, label_fault
-
-TokenId = NewType("TokenId", str)
 
 OPERATE: Final = "ai_training_operator"
 READ: Final = "ai_training_read"

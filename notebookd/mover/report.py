@@ -172,7 +172,7 @@ def shown(path: bytes | str) -> str:
 
 
 def readable_size(size_bytes: int) -> str:
-    """A size for people, as the daemon and the CLI write it: ``80.0 GiB``."""
+    """A size for people, as :mod:`notebookd.units` writes it: ``80.0 GiB``."""
     value = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from notebookd.domain.activity import GatewayUse
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Seen
-from notebookd.domain.run import NotebookId
 
 
 class Traffic(Protocol):

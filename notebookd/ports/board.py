@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import NotebookId, Run
+from notebookd.domain.run import Run
 
 
 class RouteBoard(Protocol):

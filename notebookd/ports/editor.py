@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from notebookd.domain.activity import ActivityApi, EditorWord
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Seen
-from notebookd.domain.run import NotebookId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.ports.engine import LogLine, Mount
 
 BUNDLES = (

@@ -9,7 +9,7 @@ from typing import Protocol
 from notebookd.domain.billing import Bill, Interval, Stay, Window
 from notebookd.domain.clocks import Reading
 from notebookd.domain.gpu_use import GpuUse
-from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.usage import HourOfUse, Tenure
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.snapshots import Snapshot, WorkspaceUse
 from notebookd.domain.syncing import Sync
 

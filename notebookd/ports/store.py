@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol, TypeVar
 
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks, Lease
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
+from notebookd.domain.run import NotebookState, Run
 from notebookd.ports.accounts import AccountReader, AccountWriter
 from notebookd.ports.ledger import LedgerReader, LedgerWriter
 from notebookd.ports.shelf import ShelfReader, ShelfWriter
@@ -48,14 +50,6 @@ class NotebookFilter:
     descending: bool = False
     page: int = 1
     size: int = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A notebook with its latest run."""
-
-    notebook: Notebook
-    run: Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

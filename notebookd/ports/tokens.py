@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from notebookd.domain.run import NotebookId
-from notebookd.domain.token import Token, TokenId
+from notebookd.domain.ids import NotebookId, TokenId
+from notebookd.domain.token import Token
 
 
 class TokenReader(Protocol):

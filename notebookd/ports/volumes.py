@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from notebookd.domain.attached import Attached
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.ports.engine import Mount
 
 

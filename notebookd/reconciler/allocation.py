@@ -7,18 +7,20 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import PLATFORM
 from notebookd.domain.forecast import Hold, latest_starts
 from notebookd.domain.gpu import GpuUnit, Lease
+from notebookd.domain.ids import RunId
 from notebookd.domain.leasing import Claim, Decision, LeasePolicy, lease
 from notebookd.domain.observed import Known
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.quota import QuotaRule
-from notebookd.domain.run import FINAL, RunId, RunState
+from notebookd.domain.run import FINAL, RunState
 from notebookd.domain.run import grant as give
 from notebookd.errors import DirectoryUnavailable
 from notebookd.ports.clock import Clock
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.late_starts import is_late

@@ -16,9 +16,11 @@ from notebookd.domain import environment, timings
 from notebookd.domain.attached import Place
 from notebookd.domain.container import ContainerStatus
 from notebookd.domain.data_plan import USERS_FAULT
+from notebookd.domain.entry import Entry
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known
 from notebookd.domain.plan import LifecyclePolicy
-from notebookd.domain.run import NotebookId, Outcome, Run, RunState
+from notebookd.domain.run import Outcome, Run, RunState
 from notebookd.domain.turns import answered, seen_running, start_failed, unanswered
 from notebookd.domain.volumes import WORKSPACE
 from notebookd.errors import (
@@ -38,7 +40,6 @@ from notebookd.ports.editor import Editor
 from notebookd.ports.engine import ContainerSpec, Engine, LogLine, Mount
 from notebookd.ports.files import BUNDLES, Files
 from notebookd.ports.movers import Movers
-from notebookd.ports.store import Entry
 from notebookd.ports.volumes import Volumes
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.trace import Trace

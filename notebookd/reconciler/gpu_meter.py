@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from notebookd.domain.clocks import wall_ms
 from notebookd.domain.gpu import Lease
 from notebookd.domain.gpu_use import GpuUse, UseSample
-from notebookd.domain.run import RunId
+from notebookd.domain.ids import RunId
 from notebookd.errors import StoreUnavailable
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import GpuSample

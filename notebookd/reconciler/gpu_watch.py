@@ -11,17 +11,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import HEALTHY, UNMARKED, GpuEvent, GpuMarks, GpuUnit, Occupant
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import HeldGpus
-from notebookd.domain.run import NotebookId, Run, RunId
+from notebookd.domain.run import Run
 from notebookd.domain.sickness import Diagnosis, Holder, Note, diagnose, quarantined, with_mode
 from notebookd.domain.xids import XidRules
 from notebookd.errors import GpusUnavailable
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
-from notebookd.ports.store import Entry, Store, Transaction
+from notebookd.ports.store import Store, Transaction
 from notebookd.reconciler.gpu_meter import GpuMeter
 from notebookd.reconciler.inventory import Inventory
 

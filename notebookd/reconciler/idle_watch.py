@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from notebookd.domain.activity import ActivityApi, CpuTime, GpuLoad, Moment, Signals, cpu_load
 from notebookd.domain.deadlines import Deadline, Patience, Reason, notice, warning_times
+from notebookd.domain.entry import Entry
 from notebookd.domain.idleness import (
     IdleRecord,
     IdleRule,
@@ -21,12 +22,13 @@ from notebookd.domain.idleness import (
     look,
     look_every_s,
 )
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.run import NotebookId, Outcome, Run, RunId, RunState, end
+from notebookd.domain.run import Outcome, Run, RunState, end
 from notebookd.errors import WorkspaceFault
 from notebookd.ports.activity import Traffic
 from notebookd.ports.processes import Processes
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.reconciler.execute import Ports
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.metering import Meter

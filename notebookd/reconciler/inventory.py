@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from notebookd.config import readable_size
 from notebookd.domain.gpu import (
     UNMARKED,
     ForeignRule,
@@ -28,6 +27,7 @@ from notebookd.ports.gpus import Gpu, Gpus, GpuSample
 from notebookd.ports.processes import Processes
 from notebookd.ports.store import Reader
 from notebookd.reconciler.occupants import Account, Attribution
+from notebookd.units import readable_size
 
 _UNSAMPLED = GpuHealth(ok=False, fault="lost", reason="it is not sampled")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.run import RunState
 from notebookd.ports.clock import Clock
 from notebookd.ports.processes import Processes
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.record import Stale, commit
 

@@ -16,12 +16,14 @@ from dataclasses import asdict, replace
 from notebookd.config import Billing
 from notebookd.domain.billing import Bill, Departure, Interval, Tariff, amended, bill_of, checkpointed, closed, opened
 from notebookd.domain.clocks import Reading, moment, reading, troubles
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
+from notebookd.domain.ids import RunId
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import Run, RunId, RunState
+from notebookd.domain.run import Run, RunState
 from notebookd.errors import StoreUnavailable
 from notebookd.ports.clock import Clock
-from notebookd.ports.store import Entry, Store, Transaction
+from notebookd.ports.store import Store, Transaction
 from notebookd.reconciler.late_starts import note_late_start
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from notebookd.domain.gpu import Occupant
-from notebookd.domain.run import NotebookId, Run, RunId
+from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.run import Run
 from notebookd.ports.gpus import GpuProcess, GpuSample
 from notebookd.ports.processes import Processes, ProcessFacts
 from notebookd.ports.store import Reader

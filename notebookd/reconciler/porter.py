@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from notebookd.domain.entry import Entry
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.run import NotebookId, Run
+from notebookd.domain.run import Run
 from notebookd.domain.syncing import (
     Clear,
     Errand,
@@ -26,7 +28,7 @@ from notebookd.domain.syncing import (
 from notebookd.errors import EngineError, EngineUnavailable, VolumeFault
 from notebookd.ports.clock import Clock
 from notebookd.ports.movers import Movers, Pull, Push, RestoreSnapshot, TakeSnapshot, Work
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.ports.volumes import Volumes
 
 log = logging.getLogger(__name__)

@@ -13,15 +13,17 @@ from datetime import datetime, timedelta
 from notebookd.domain.actions import PrepareFiles
 from notebookd.domain.container import Container, ContainerStatus
 from notebookd.domain.deadlines import deadline_of
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
-from notebookd.domain.run import NotebookId, Run, RunId, RunState
+from notebookd.domain.run import Run, RunState
 from notebookd.domain.syncing import Errand, Sync
 from notebookd.errors import EngineError, EngineUnavailable
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.engine import EVENTS_CONNECTED
-from notebookd.ports.store import RESTORED, Entry, NotebookFilter, Store
+from notebookd.ports.store import RESTORED, NotebookFilter, Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_name
 from notebookd.reconciler.gpu_watch import GpuWatch

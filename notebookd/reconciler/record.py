@@ -12,12 +12,14 @@ from typing import Any
 
 from notebookd.domain.data_plan import kept_keys, snapshot_of, used_at
 from notebookd.domain.deadlines import Reason
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import PLATFORM, Event
+from notebookd.domain.ids import RunId
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import FINAL, Run, RunId, RunState, notebook_state, successor
+from notebookd.domain.run import FINAL, Run, RunState, notebook_state, successor
 from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.syncing import Sync
-from notebookd.ports.store import Entry, Store, Transaction
+from notebookd.ports.store import Store, Transaction
 from notebookd.reconciler.metering import Meter
 from notebookd.wire import rfc3339
 

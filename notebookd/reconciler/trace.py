@@ -12,7 +12,8 @@ from datetime import datetime
 
 from notebookd.domain import actions as act
 from notebookd.domain import timings
-from notebookd.domain.run import Run, RunId, RunState
+from notebookd.domain.ids import RunId
+from notebookd.domain.run import Run, RunState
 from notebookd.ports.clock import Clock
 
 _STEPS: dict[type, str] = {

@@ -6,13 +6,14 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.run import RunState
 from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.errors import EngineError, VolumeFault
 from notebookd.ports.clock import Clock
 from notebookd.ports.movers import Movers
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from notebookd.domain.actor import Actor
+from notebookd.domain.entry import STOPPED, Entry
 from notebookd.domain.event import Event
 from notebookd.errors import Conflict, DirectoryUnavailable, Forbidden, NotFound
 from notebookd.ports.clock import Clock
 from notebookd.ports.directory import Directory, Person
-from notebookd.ports.store import Entry, NotebookFilter, Store, Transaction
+from notebookd.ports.store import NotebookFilter, Store, Transaction
 from notebookd.service.names import names_of_given
-from notebookd.service.notebooks import STOPPED, entry_state
 from notebookd.service.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -153,10 +153,10 @@ class Accounts:
 
 
 def _require_stopped(what: str, entries: Sequence[Entry]) -> None:
-    going = [entry for entry in entries if entry_state(entry) not in STOPPED]
+    going = [entry for entry in entries if entry.state not in STOPPED]
     if not going:
         return
-    named = ", ".join(f"{entry.notebook.id} ({entry_state(entry)})" for entry in going[:_NAMED])
+    named = ", ".join(f"{entry.notebook.id} ({entry.state})" for entry in going[:_NAMED])
     more = f" and {len(going) - _NAMED} more" if len(going) > _NAMED else ""
     raise Conflict(
         f"cannot {what}: not all notebooks are stopped: {named}{more}",

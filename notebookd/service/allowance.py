@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from notebookd.config import readable_size
 from notebookd.domain.actor import Actor
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.notebook import ResourceRequest
 from notebookd.domain.quota import UNBOUND, QuotaRule
-from notebookd.domain.run import NotebookId
 from notebookd.errors import QuotaExceeded, StoreUnavailable
 from notebookd.ports.store import DiskUse, Store
 from notebookd.reconciler.allocation import QuotaBook
 from notebookd.reconciler.metering import Meter
 from notebookd.service.usage import spent_gpu_minutes
+from notebookd.units import readable_size
 
 
 class Allowance:

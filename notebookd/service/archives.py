@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 from notebookd.domain.actor import Actor
 from notebookd.domain.advice import INSIDE
 from notebookd.domain.attached import Attached, Place
-from notebookd.domain.run import NotebookId
+from notebookd.domain.entry import Entry
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.spec import Fault
 from notebookd.domain.volumes import WORKSPACE, Volume, volume_id
@@ -20,7 +21,7 @@ from notebookd.errors import Conflict, EngineError, NotFound, TooLarge, VolumeFa
 from notebookd.ports.clock import Clock
 from notebookd.ports.files import MARKER, Files
 from notebookd.ports.movers import Movers
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.reconciler.porter import Porter
 from notebookd.service.datastores import SOURCE_NOT_FOUND
 from notebookd.service.faults import invalid

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from notebookd.domain.actor import Actor
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 
 _PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 

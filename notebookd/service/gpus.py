@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from notebookd.domain.actor import Actor
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import UNMARKED, GpuMarks, GpuUnit, Lease, Quarantine, gpu_state
 from notebookd.domain.observed import Unknown
@@ -14,7 +15,7 @@ from notebookd.errors import Conflict, Forbidden, GpusUnavailable, InvalidReques
 from notebookd.neutral import is_one_line
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus, GpuSample
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.reconciler.gpu_watch import RELEASED, GpuWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.reconciler import ALLOCATION, GPUS

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from notebookd.domain.actor import Actor
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.run import Run
-from notebookd.ports.store import Entry
 from notebookd.wire import rfc3339
 
 

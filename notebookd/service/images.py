@@ -18,6 +18,7 @@ from typing import Any
 from notebookd.config.images import USER_UID, parse_reference
 from notebookd.domain.actor import Actor
 from notebookd.domain.catalogue import Catalogue, CatalogueEntry
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.run import Run
 from notebookd.errors import (
@@ -31,7 +32,7 @@ from notebookd.errors import (
 )
 from notebookd.ports.clock import Clock
 from notebookd.ports.images import ImageStore, Progress, Recipe, Recipes, StoredImage
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 
 RECORDS = "images"
 _LOCAL = "localhost/"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from notebookd.domain.entry import Entry
 from notebookd.domain.gpu import GpuUnit
 from notebookd.domain.holding import Holder, OwnHold
 from notebookd.domain.leasing import Wait, WaitReason
@@ -17,7 +18,7 @@ from notebookd.domain.run import NotebookState
 from notebookd.errors import EngineError, StoreUnavailable
 from notebookd.ports.clock import Clock
 from notebookd.ports.engine import Engine
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory

@@ -13,21 +13,14 @@ from typing import NoReturn
 from notebookd.domain import advice
 from notebookd.domain.actor import Actor
 from notebookd.domain.deadlines import Patience
+from notebookd.domain.entry import ACTIVE, STOPPED, Entry
 from notebookd.domain.event import Event
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
 from notebookd.domain.observed import Unknown
 from notebookd.domain.patch import Patch, needs_stop, patched
 from notebookd.domain.plan import starts_again
-from notebookd.domain.run import (
-    NotebookId,
-    NotebookState,
-    Origin,
-    Outcome,
-    Run,
-    RunState,
-    end,
-    notebook_state,
-)
+from notebookd.domain.run import NotebookState, Origin, Outcome, Run, RunState, end
 from notebookd.domain.spec import (
     MAX_LABELS,
     Fault,
@@ -47,7 +40,7 @@ from notebookd.errors import (
     PreconditionFailed,
 )
 from notebookd.ports.clock import Clock
-from notebookd.ports.store import Entry, Store, Transaction
+from notebookd.ports.store import Store, Transaction
 from notebookd.reconciler.allocation import QuotaBook
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.metering import Meter
@@ -60,9 +53,7 @@ from notebookd.service.names import free_name, require_name
 from notebookd.service.starts import Starts
 
 _S = NotebookState
-STOPPED = frozenset({_S.STOPPED, _S.FAILED, _S.ERROR, _S.SYNC_FAILED})
 _UNPUSHED = f"its local copy holds what was not carried back: {advice.UNPUSHED.text}"
-ACTIVE = frozenset({_S.STARTING, _S.RUNNING, _S.RESTARTING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +62,6 @@ class IdempotencyKey:
 
     key: str
     digest: str
-
-
-def entry_state(entry: Entry) -> NotebookState:
-    """The state of a notebook as its user sees it."""
-    return notebook_state(entry.run.state, deleting=entry.notebook.deleting_at is not None)
-
-
-def entry_tag(entry: Entry) -> str:
-    """The version of a notebook with its latest run, as an entity tag's text."""
-    return f"{entry.notebook.version}.{entry.run.number}.{entry.run.version}"
 
 
 class Notebooks:
@@ -202,7 +183,7 @@ class Notebooks:
         await self.allowance.require_room(f"start notebook {notebook_id}")
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "start")
-            state = entry_state(entry)
+            state = entry.state
             if state in ACTIVE or (state is _S.STOPPING and starts_again(entry.notebook, entry.run)):
                 return
             if state not in STOPPED | {_S.STOPPING} or (state is _S.SYNC_FAILED and not discard):
@@ -246,7 +227,7 @@ class Notebooks:
         already: no snapshot is taken, and what was not carried back stays here (SYNC_FAILED)."""
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "stop")
-            state = entry_state(entry)
+            state = entry.state
             if state is _S.DELETING:
                 _refuse("stop", entry, state)
             notebook = replace(entry.notebook, wanted=Wanted.STOPPED)
@@ -274,7 +255,7 @@ class Notebooks:
         """Restart the container as it is: same GPUs, same files."""
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "restart")
-            state = entry_state(entry)
+            state = entry.state
             if state is _S.RESTARTING:
                 return
             if state is not _S.RUNNING:
@@ -291,8 +272,8 @@ class Notebooks:
         """Move the deadline of a running notebook by so much, or to that time; returns where it stands then."""
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "extend")
-            if entry_state(entry) is not _S.RUNNING or entry.run.timeout_at is None:
-                _refuse("extend", entry, entry_state(entry), hint="only a running notebook has a deadline to extend")
+            if entry.state is not _S.RUNNING or entry.run.timeout_at is None:
+                _refuse("extend", entry, entry.state, hint="only a running notebook has a deadline to extend")
             moved = extended(entry.run, until or entry.run.timeout_at + (by or timedelta()), self.patience)
             if isinstance(moved, str):
                 path = "$.until" if until else "$.duration"
@@ -310,7 +291,7 @@ class Notebooks:
         """Delete a notebook with its workspace; with ``force`` also one that is not stopped."""
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "delete")
-            state = entry_state(entry)
+            state = entry.state
             if state is _S.DELETING:
                 return
             if not force and (state not in STOPPED or state is _S.SYNC_FAILED):
@@ -358,7 +339,7 @@ class Notebooks:
             entry = self.get(actor, notebook_id, "rename")
             if faults := list(name_faults(name)):
                 raise invalid(what, faults)
-            if entry_state(entry) is _S.DELETING:
+            if entry.state is _S.DELETING:
                 _refuse("rename", entry, _S.DELETING)
             if name != entry.notebook.spec.name:
                 require_name(self._store, actor, name, what, owner=entry.notebook.owner)
@@ -377,14 +358,14 @@ class Notebooks:
         """Change a notebook. Labels and auto-restart at any time, the rest when it is stopped."""
         async with self._store.transaction() as tx:
             entry = self.get(actor, notebook_id, "change")
-            if if_match is not None and entry_tag(entry) not in if_match:
+            if if_match is not None and entry.tag not in if_match:
                 raise PreconditionFailed(f"cannot change notebook {notebook_id}: it changed since you looked")
             schemes = self.starts.rules.git_schemes
             spec, found = patched(entry.notebook.spec, patch, self._inventory.flavors(), schemes)
             if faults or found:
                 raise invalid(f"change notebook {notebook_id}", [*faults, *found])
             spec = labelled_for(actor, spec, f"change notebook {notebook_id}")
-            state = entry_state(entry)
+            state = entry.state
             if state is _S.DELETING or (state not in STOPPED and needs_stop(entry.notebook.spec, spec)):
                 _refuse(
                     "change", entry, state, hint="resources, variables, keys and access change only while it is stopped"

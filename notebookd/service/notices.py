@@ -6,15 +6,15 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from notebookd.config.units import format_duration
+from notebookd.domain.entry import Entry
 from notebookd.domain.run import NotebookState
 from notebookd.errors import NotebookdError
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.clock import Clock
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.service.machine import Machine, QueueRow
-from notebookd.service.notebooks import entry_state
 from notebookd.service.why import Reasons
+from notebookd.units import format_duration
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Notices:
 
     def look(self) -> None:
         """Tell of each notebook that starts what is true of it now."""
-        starting = [each for each in self._store.list_unsettled() if entry_state(each) is NotebookState.STARTING]
+        starting = [each for each in self._store.list_unsettled() if each.state is NotebookState.STARTING]
         rows = {row.entry.run.id: row for row in self._machine.queue()} if any(e.run.waiting for e in starting) else {}
         now = self._clock.now()
         self._board.tell({each.notebook.id: self._words(each, rows.get(each.run.id), now) for each in starting})

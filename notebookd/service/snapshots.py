@@ -6,12 +6,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from notebookd.domain.actor import Actor
-from notebookd.domain.run import NotebookId, Origin
+from notebookd.domain.entry import Entry
+from notebookd.domain.ids import NotebookId
+from notebookd.domain.run import Origin
 from notebookd.domain.snapshots import Snapshot
 from notebookd.domain.spec import LONGEST_NAME
 from notebookd.errors import NotFound, VolumeFault
 from notebookd.ports.movers import Movers
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.service.notebooks import Notebooks
 
 _FORK = "-fork"

@@ -13,9 +13,10 @@ from notebookd.domain.advice import OTHER_VOLUMES, WITHDRAWN
 from notebookd.domain.attached import attach
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.datastores import DataRules, rights_faults
+from notebookd.domain.ids import RunId
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.resources import amount
-from notebookd.domain.run import Following, Origin, Run, RunId, first_state, follow
+from notebookd.domain.run import Following, Origin, Run, first_state, follow
 from notebookd.domain.spec import volume_field_faults
 from notebookd.domain.volumes import Volume
 from notebookd.errors import Conflict, InvalidRequest

@@ -9,16 +9,18 @@ from notebookd.domain import advice
 from notebookd.domain.actor import Actor
 from notebookd.domain.attached import Attached
 from notebookd.domain.data_plan import new_sync
-from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.domain.entry import Entry
+from notebookd.domain.ids import NotebookId
+from notebookd.domain.run import NotebookState
 from notebookd.domain.spec import Fault
 from notebookd.domain.syncing import Sync, SyncCause, SyncKind
 from notebookd.errors import Conflict
 from notebookd.ports.clock import Clock
-from notebookd.ports.store import Entry, Store
+from notebookd.ports.store import Store
 from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.record import write_sync
 from notebookd.service.faults import invalid
-from notebookd.service.notebooks import Notebooks, entry_state
+from notebookd.service.notebooks import Notebooks
 
 _MOVING = frozenset({NotebookState.RUNNING, NotebookState.SYNC_FAILED})
 SHOWN = 20
@@ -66,7 +68,7 @@ class Syncs:
         return sync
 
     def _require_state(self, entry: Entry, kind: SyncKind, what: str) -> None:
-        state = entry_state(entry)
+        state = entry.state
         if state not in _MOVING or (kind is SyncKind.PULL and state is not NotebookState.RUNNING):
             raise Conflict(
                 f"cannot {what}: it is {state}",

@@ -12,11 +12,11 @@ from datetime import datetime
 
 from notebookd.domain.actor import Actor
 from notebookd.domain.event import Event
+from notebookd.domain.ids import TokenId
 from notebookd.domain.token import (
     MOST_TOKENS,
     SECRET_BYTES,
     Token,
-    TokenId,
     TokenWish,
     digest_of,
     is_value_of,

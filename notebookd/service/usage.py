@@ -11,7 +11,8 @@ from notebookd.domain.actor import Actor
 from notebookd.domain.billing import MINUTE_MS, Bill, Stay, Window, length_ms, minutes, stay
 from notebookd.domain.clocks import Reading, moment
 from notebookd.domain.gpu_use import GpuUse
-from notebookd.domain.run import NotebookId, Run, RunId, RunState
+from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.run import Run, RunState
 from notebookd.domain.token import LabelSelector
 from notebookd.domain.usage import GroupKey, Line, Party, Tally, month_of
 from notebookd.errors import Forbidden, NotFound

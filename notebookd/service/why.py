@@ -6,23 +6,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from notebookd.config import readable_size
 from notebookd.domain.advice import BEGIN_ANEW, STUCK
 from notebookd.domain.deadlines import Deadline, Patience, deadline_of
 from notebookd.domain.endings import out_of_memory
+from notebookd.domain.entry import Entry
 from notebookd.domain.holding import hold_sentences
 from notebookd.domain.leasing import Wait, WaitReason
 from notebookd.domain.observed import Unknown
 from notebookd.domain.plan import starts_again
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
 from notebookd.domain.syncing import Sync, SyncKind, SyncState
-from notebookd.ports.store import Entry
 from notebookd.reconciler.idle_watch import IdleWatch, idle_deadline
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.porter import Porter
 from notebookd.service.allowance import Allowance
 from notebookd.service.machine import Machine
-from notebookd.service.notebooks import entry_state
+from notebookd.units import readable_size
 
 _WAY_OUT = (
     "What its owner has configured can be the cause, such as base_url in ~/.jupyter: `notebookctl logs` has what the "
@@ -66,7 +65,7 @@ class Reasons:
             if row is not None:
                 waits = f"It waits for {row.sentence}, at position {row.wait.position}."
                 return [waits, *self._own_hold(entry, row.wait)]
-        match entry_state(entry):
+        match entry.state:
             case NotebookState.STARTING if run.state is not RunState.PENDING:
                 sentences = ["Its data comes in; it asks for no compute before that is done."]
             case NotebookState.STARTING:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from notebookd.domain.activity import GatewayUse
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.run import NotebookId
 
 
 class FakeTraffic:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from notebookd.domain.activity import ActivityApi, EditorActivity, EditorWord, Heartbeat
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.run import NotebookId
 from notebookd.ports.editor import Answer
 from notebookd.ports.engine import LABEL_PREFIX, ContainerStatus
 from notebookd.testing.engine import FakeEngineWorld

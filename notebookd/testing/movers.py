@@ -23,7 +23,7 @@ from pathlib import Path
 
 from notebookd.config import Paths
 from notebookd.domain.attached import Attached
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.syncing import Progress, Report
 from notebookd.domain.volumes import WORKSPACE, GitSource, Permission, Source, StoreSource
 from notebookd.errors import EngineUnavailable, VolumeFault

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from notebookd.api.peers import PeerPolicy
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.errors import NotebookdError
 from notebookd.testing.engine import FakeContainer
 from notebookd.testing.house import House, World, open_house, serve_api

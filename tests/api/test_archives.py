@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from notebookd.api.call import MAX_BODY
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.errors import EngineError, VolumeFault
 from notebookd.service.archives import Archives
 from notebookd.testing.house import World, make_world

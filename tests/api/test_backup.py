@@ -11,7 +11,7 @@ import pytest
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.adapters.sqlite.copies import examine_copy
 from notebookd.client import Client
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.testing.house import World
 from tests.api.caller import Api
 from tests.api.people import People

@@ -26,7 +26,7 @@ from ovhai.models.notebook_env import NotebookEnv
 from ovhai.models.notebook_spec import NotebookSpec
 from ovhai.models.volume import Volume
 
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.syncing import Progress
 from notebookd.errors import VolumeFault
 from notebookd.ports.movers import Push

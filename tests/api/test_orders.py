@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.quota import QuotaRule
-from notebookd.domain.run import NotebookId
 from tests.api.caller import SPEC, Api
 from tests.api.people import People
 

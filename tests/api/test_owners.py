@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from notebookd.adapters.directory import FRESH_S
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.quota import QuotaRule
-from notebookd.domain.run import NotebookId
 from tests.api.caller import SPEC, Api, Said
 from tests.api.people import MEMBERS, People, Person
 

@@ -12,7 +12,7 @@ import pytest
 
 from notebookd.domain.clocks import wall_ms
 from notebookd.domain.gpu_use import GpuUse
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.testing.house import World, make_world
 from tests.api.caller import NOWHERE, Api, open_api
 from tests.api.people import People

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from notebookd.domain.compute import Resources
 from notebookd.domain.forecast import Hold, latest_starts
 from notebookd.domain.gpu import GpuUnit, Lease
+from notebookd.domain.ids import RunId
 from notebookd.domain.leasing import Claim, LeasePolicy, lease
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.resources import HostCompute
-from notebookd.domain.run import RunId
 from tests.bench.control import beside_loop
 from tests.bench.figures import Figure
 

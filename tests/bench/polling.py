@@ -19,8 +19,9 @@ from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.processes import SystemProcesses
 from notebookd.adapters.sqlite import SqliteStore
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.resources import GIB, HostCompute
-from notebookd.domain.run import NotebookId, RunId, RunState, grant
+from notebookd.domain.run import RunState, grant
 from notebookd.reconciler.gpu_watch import GpuWatch, Pace
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.occupants import Account

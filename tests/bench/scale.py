@@ -28,10 +28,11 @@ from notebookd.config import Config, parse_config
 from notebookd.domain.billing import Tariff, bill_of, opened
 from notebookd.domain.clocks import reading
 from notebookd.domain.container import ContainerStatus
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.notebook import Notebook, ResourceRequest, Wanted
 from notebookd.domain.quota import UNBOUND
 from notebookd.domain.resources import GIB, HostCompute
-from notebookd.domain.run import NotebookId, Run, RunId, RunState
+from notebookd.domain.run import Run, RunState
 from notebookd.ports.engine import ContainerSpec
 from notebookd.testing.activity import FakeTraffic
 from notebookd.testing.editor import FakeEditor

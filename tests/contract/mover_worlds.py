@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from notebookd.config import Config, parse_config
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.syncing import Report
 from notebookd.domain.volumes import parse_volume
 from notebookd.ports.movers import Movers, Pull, Work

@@ -20,7 +20,7 @@ from notebookd.adapters.movers import ContainerMovers
 from notebookd.adapters.movers.movers import NAME, PROGRAM_FOLDER
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.config import Config, parse_config
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.syncing import Report
 from notebookd.domain.volumes import parse_volume
 from notebookd.ports.engine import Container, ContainerSpec, Engine

@@ -18,8 +18,8 @@ from aiohttp import web
 
 from notebookd.adapters.editor import SocketEditor
 from notebookd.domain.activity import ActivityApi, EditorActivity, Heartbeat, Kernel, Terminal
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known, Unknown
-from notebookd.domain.run import NotebookId
 from notebookd.ports.editor import Editor
 from notebookd.ports.engine import LABEL_PREFIX, ContainerSpec
 from notebookd.testing.editor import FakeEditor

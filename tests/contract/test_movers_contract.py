@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from notebookd.domain.attached import Attached, Place
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.syncing import Report
 from notebookd.domain.volumes import parse_volume
 from notebookd.errors import EngineUnavailable, VolumeFault

@@ -13,8 +13,8 @@ import pytest
 
 from notebookd.adapters.gateway_activity import GatewayNotes
 from notebookd.domain.activity import GatewayUse
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known, Unknown
-from notebookd.domain.run import NotebookId
 from notebookd.gateway.activity import ActivityBook
 from notebookd.ports.activity import Traffic
 from notebookd.testing.activity import FakeTraffic

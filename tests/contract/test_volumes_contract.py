@@ -18,7 +18,7 @@ from notebookd.adapters.datastores import in_time
 from notebookd.adapters.volumes import LocalVolumes, ask_for
 from notebookd.config import Config, parse_config
 from notebookd.domain.attached import Attached, Place, place_of
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.volumes import parse_volume, volume_id
 from notebookd.errors import VolumeFault
 

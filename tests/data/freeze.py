@@ -13,7 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from notebookd.adapters.sqlite import SqliteStore
-from notebookd.domain.run import NotebookId, RunId, RunState
+from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.run import RunState
 from notebookd.domain.spec import SpecWish
 from notebookd.domain.token import READ, TokenWish
 from notebookd.service.notebooks import IdempotencyKey

@@ -16,8 +16,8 @@ from notebookd.adapters.editor import SocketEditor
 from notebookd.adapters.gateway_activity import GatewayNotes
 from notebookd.domain.activity import ActivityApi, GpuLoad, Moment, Signals
 from notebookd.domain.idleness import IdleRecord, IdleRule, Since, look
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known
-from notebookd.domain.run import NotebookId
 
 LOOK_EVERY_S = 0.5
 

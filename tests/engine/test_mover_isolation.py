@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from notebookd.adapters.movers.movers import NAME
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.ports.movers import RestoreSnapshot, TakeSnapshot
 from tests.contract.real_movers import RealWorld, real_world
 

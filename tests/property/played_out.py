@@ -9,8 +9,8 @@ from heapq import heapify, heappop, heappush
 
 from notebookd.domain.forecast import Hold, _foreseeable
 from notebookd.domain.gpu import GpuUnit, Lease
+from notebookd.domain.ids import RunId
 from notebookd.domain.leasing import Claim, LeasePolicy, lease
-from notebookd.domain.run import RunId
 
 
 def played_out(

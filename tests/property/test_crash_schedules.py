@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.errors import GpusUnavailable, NotebookdError
 from notebookd.testing.crashing import Crash, Turnstile
 from notebookd.testing.house import House, World, make_world, open_house

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from notebookd.domain.actor import Actor, Role
 from notebookd.domain.event import Event
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.quota import QuotaRule
-from notebookd.domain.run import FINAL, NotebookId, NotebookState, RunId
+from notebookd.domain.run import FINAL, NotebookState
 from notebookd.domain.spec import ResourceWish, SpecWish
 from notebookd.errors import NotebookdError
 from notebookd.ports.store import NotebookFilter

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from notebookd.domain.forecast import Hold, latest_starts
 from notebookd.domain.gpu import GpuUnit, Lease
+from notebookd.domain.ids import RunId
 from notebookd.domain.leasing import Claim, Decision, LeasePolicy, WaitReason, lease
 from notebookd.domain.quota import QuotaRule
 from notebookd.domain.resources import GIB, HostCompute
-from notebookd.domain.run import RunId
 from tests.property.played_out import played_out
 from tests.values import NOW, resources
 

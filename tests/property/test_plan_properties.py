@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from notebookd.domain import actions as act
 from notebookd.domain.container import Container, ContainerStatus
+from notebookd.domain.ids import RunId
 from notebookd.domain.notebook import Wanted
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import LifecyclePolicy, Sight, plan
-from notebookd.domain.run import EDGES, FINAL, INITIAL, Outcome, Run, RunId, RunState, end
+from notebookd.domain.run import EDGES, FINAL, INITIAL, Outcome, Run, RunState, end
 from notebookd.domain.turns import answered, restart, seen_running, start_failed
 from tests.values import NOW, RUN_ID, STOPPED_BY_ALICE, after, container, granted, launched, notebook, run
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from notebookd.domain.idleness import look_every_s
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.spec import ResourceWish, SpecWish
 from notebookd.domain.volumes import parse_volume
 from notebookd.testing.gpus import FakeGpus

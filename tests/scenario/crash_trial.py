@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebookd.domain.container import ContainerStatus
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.testing.crashing import Turnstile
 from notebookd.testing.house import House, World, make_world, open_house
 from tests.scenario.crash_record import Record, count_orders, read_record

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from notebookd.domain.actor import Actor, Role
 from notebookd.domain.container import ContainerStatus
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.patch import Patch
-from notebookd.domain.run import NotebookId, NotebookState, Run
+from notebookd.domain.run import NotebookState, Run
 from notebookd.domain.spec import ResourceWish, SpecWish
 from notebookd.domain.volumes import Volume
-from notebookd.ports.store import Entry, NotebookFilter
+from notebookd.ports.store import NotebookFilter
 from notebookd.reconciler.reconciler import SURVEY
-from notebookd.service.notebooks import entry_state
 from notebookd.testing.engine import FakeContainer
 from notebookd.testing.house import House, World
 
@@ -63,7 +64,7 @@ def entry(house: House, notebook: NotebookId) -> Entry:
 
 def state(house: House, notebook: NotebookId) -> NotebookState:
     """The notebook's state as its user sees it."""
-    return entry_state(entry(house, notebook))
+    return entry(house, notebook).state
 
 
 def run_of(house: House, notebook: NotebookId) -> Run:

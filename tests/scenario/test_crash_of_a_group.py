@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.spec import ResourceWish, SpecWish
 from notebookd.testing.crashing import Turnstile
 from notebookd.testing.house import House, make_world, open_house

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from notebookd.domain.run import NotebookId, RunState
+from notebookd.domain.ids import NotebookId
+from notebookd.domain.run import RunState
 from notebookd.domain.spec import ResourceWish, SpecWish
 from notebookd.domain.syncing import Progress, SyncKind, SyncState
 from notebookd.domain.volumes import parse_volume

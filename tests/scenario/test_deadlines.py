@@ -11,8 +11,9 @@ import pytest
 
 from notebookd.adapters.files import NOTICES
 from notebookd.domain.deadlines import Reason
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.patch import Patch
-from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.domain.run import NotebookState
 from notebookd.domain.spec import SpecWish
 from notebookd.errors import Conflict, Forbidden, InvalidRequest
 from notebookd.testing.house import House, World, open_house

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.domain.ids import NotebookId
+from notebookd.domain.run import NotebookState
 from notebookd.errors import Conflict, Forbidden, GpusUnavailable, NotFound
 from notebookd.service.gpus import BoardRow
 from notebookd.testing.gpus import FakeGpus

@@ -11,8 +11,9 @@ import pytest
 from notebookd.adapters.files import NOTICES
 from notebookd.domain.activity import ActivityApi, EditorActivity, EditorWord, Heartbeat, Kernel, Terminal
 from notebookd.domain.deadlines import Reason
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Seen
-from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.domain.run import NotebookState
 from notebookd.testing.editor import FakeEditor
 from notebookd.testing.house import House, World, make_world, open_house
 from tests.scenario.play import ALICE, assert_sound, create, entry, events, outcome, run_of, state, why

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.testing.house import House, World, make_world, open_house
 from tests.scenario.play import ALICE, assert_sound, create, entry, events, outcome, run_of, state
 

@@ -12,8 +12,9 @@ import pytest
 from notebookd.domain.actor import Actor
 from notebookd.domain.billing import Tariff, Window, minutes
 from notebookd.domain.clocks import wall_ms
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.quota import QuotaRule
-from notebookd.domain.run import NotebookId, RunState
+from notebookd.domain.run import RunState
 from notebookd.domain.usage import GroupKey
 from notebookd.errors import Forbidden, NotFound, QuotaExceeded
 from notebookd.reconciler.metering import Meter

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from notebookd import routes
-from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.domain.ids import NotebookId
+from notebookd.domain.run import NotebookState
 from notebookd.testing.house import House, World, open_house
 from tests.scenario.play import ALICE, create, state
 

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.late_starts import REMEMBERED_FOR
 from notebookd.domain.leasing import WaitReason
 from notebookd.domain.quota import QuotaRule
-from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.domain.run import NotebookState
 from notebookd.errors import GpusUnavailable, QuotaExceeded
 from notebookd.service.gpus import BoardRow
 from notebookd.testing.house import House, World, open_house

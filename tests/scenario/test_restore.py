@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from notebookd.adapters.sqlite.copies import restore_copy
 from notebookd.domain.billing import minutes
 from notebookd.domain.container import ContainerStatus
-from notebookd.domain.run import NotebookId, NotebookState
+from notebookd.domain.ids import NotebookId
+from notebookd.domain.run import NotebookState
 from notebookd.testing.house import House, World, open_house
 from notebookd.wire import parse_rfc3339, rfc3339
 from tests.scenario.play import (

@@ -8,7 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from notebookd.adapters.clock import SystemClock
-from notebookd.domain.run import NotebookId, NotebookState, RunState
+from notebookd.domain.ids import NotebookId
+from notebookd.domain.run import NotebookState, RunState
 from notebookd.ports.store import NotebookFilter
 from tests.bench.scale import make_crowd, serving
 

@@ -15,7 +15,8 @@ import pytest
 from notebookd.adapters.sqlite import SqliteStore, schema
 from notebookd.adapters.sqlite.ballast import Ballast
 from notebookd.domain.event import Event
-from notebookd.domain.run import NotebookId, Run, RunId, RunState, end
+from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.run import Run, RunState, end
 from notebookd.errors import StoreUnavailable
 from tests.values import NOTEBOOK_ID, NOW, STOPPED_BY_ALICE, after, notebook, run
 

@@ -15,7 +15,8 @@ from notebookd.adapters.files import LocalFiles
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.adapters.sqlite.spares import COUNT, Spares, free_inodes
 from notebookd.config import Paths
-from notebookd.domain.run import RunId, RunState, end
+from notebookd.domain.ids import RunId
+from notebookd.domain.run import RunState, end
 from notebookd.errors import StoreUnavailable
 from notebookd.ports.engine import LogLine
 from tests.values import NOTEBOOK_ID, NOW, STOPPED_BY_ALICE, after, notebook, run

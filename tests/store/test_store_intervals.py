@@ -17,7 +17,8 @@ from notebookd.adapters.sqlite.store import SqliteTransaction
 from notebookd.domain.billing import Departure, Interval, Tariff, Window, bill_of, checkpointed, closed, opened, stay
 from notebookd.domain.clocks import Reading, wall_ms
 from notebookd.domain.gpu_use import GpuUse
-from notebookd.domain.run import NotebookId, Run, RunId, RunState
+from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.run import Run, RunState
 from notebookd.domain.usage import HourOfUse, Tenure
 from notebookd.errors import StoreUnavailable
 from notebookd.reconciler.metering import Meter

@@ -7,7 +7,8 @@ import pytest
 
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.event import Event
-from notebookd.domain.run import NotebookId, NotebookState, RunId, RunState
+from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.run import NotebookState, RunState
 from notebookd.ports.store import NotebookFilter
 from tests.values import NOTEBOOK_ID, NOW, after, notebook, run
 

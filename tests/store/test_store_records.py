@@ -16,8 +16,9 @@ from notebookd.adapters.sqlite import SqliteStore, records
 from notebookd.adapters.sqlite.writes import Statement
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks, Quarantine
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.notebook import Notebook, NotebookSpec
-from notebookd.domain.run import NotebookId, Outcome, Run, RunId, RunState, give_back, grant
+from notebookd.domain.run import Outcome, Run, RunState, give_back, grant
 from notebookd.errors import Conflict, StoreUnavailable
 from tests.values import NOTEBOOK_ID, NOW, RUN_ID, after, granted, notebook, run
 

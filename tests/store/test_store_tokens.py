@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from notebookd.adapters.sqlite import SqliteStore
-from notebookd.domain.token import READ, LabelSelector, Token, TokenId
+from notebookd.domain.ids import TokenId
+from notebookd.domain.token import READ, LabelSelector, Token
 from tests.values import NOW, notebook, run
 
 

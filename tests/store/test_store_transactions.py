@@ -17,7 +17,7 @@ import pytest
 
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.event import Event
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.errors import StoreUnavailable
 from tests.store.slow import held
 from tests.values import NOTEBOOK_ID, NOW, RUN_ID, notebook, run

@@ -12,25 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from notebookd.cli.output import size as cli_size
-from notebookd.config import (
-    Config,
-    DirectoryDatastore,
-    QuotaOverride,
-    RcloneDatastore,
-    format_duration,
-    format_size,
-    load_config,
-    parse_config,
-    parse_duration,
-    parse_price,
-    parse_size,
-    readable_size,
-)
+from notebookd.config import Config, DirectoryDatastore, QuotaOverride, RcloneDatastore, load_config, parse_config
 from notebookd.config import load as loading
 from notebookd.config.effective import keys_of, settings_of
 from notebookd.errors import ConfigError
 from notebookd.mover.report import readable_size as mover_size
 from notebookd.spelling import did_you_mean
+from notebookd.units import format_duration, format_size, parse_duration, parse_price, parse_size, readable_size
 
 INSTALLED = Path(__file__).parents[2] / "packaging" / "notebookd.toml"
 EVERY_KEY = """

@@ -11,9 +11,10 @@ import pytest
 from notebookd.domain import actions as act
 from notebookd.domain.attached import Attached, Place, attach, written
 from notebookd.domain.data_plan import absorbed, new_sync
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known, Seen
 from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
-from notebookd.domain.run import NotebookId, Origin, Outcome, Run, RunState, first_state
+from notebookd.domain.run import Origin, Outcome, Run, RunState, first_state
 from notebookd.domain.syncing import (
     Clear,
     Interrupt,

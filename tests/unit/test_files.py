@@ -16,7 +16,7 @@ import pytest
 
 from notebookd.adapters.files import MARKER, LocalFiles
 from notebookd.config import Paths
-from notebookd.domain.run import RunId
+from notebookd.domain.ids import RunId
 from notebookd.errors import WorkspaceFault
 from notebookd.ports.engine import LogLine
 from tests.values import NOTEBOOK_ID, RUN_ID, after

@@ -8,10 +8,10 @@ import pytest
 
 from notebookd.domain.forecast import Hold, latest_starts
 from notebookd.domain.gpu import GpuState, GpuUnit, Lease, gpu_state
+from notebookd.domain.ids import RunId
 from notebookd.domain.leasing import Claim, Decision, LeasePolicy, WaitReason, lease
 from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.domain.resources import GIB, HostCompute
-from notebookd.domain.run import RunId
 from tests.values import MODEL, NOW, after, resources
 
 HOST = HostCompute(cpus=16, memory_bytes=64 * GIB)

@@ -21,7 +21,7 @@ from notebookd.adapters.movers.rootfs import ensure_rootfs
 from notebookd.config import Config, parse_config
 from notebookd.domain.attached import Attached, Place
 from notebookd.domain.data_plan import USERS_FAULT
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.syncing import Progress
 from notebookd.domain.volumes import parse_volume
 from notebookd.errors import VolumeFault

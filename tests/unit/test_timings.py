@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from notebookd.domain import actions as act
 from notebookd.domain.compute import Resources
-from notebookd.domain.run import NotebookId, Run, RunId, RunState
+from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.run import Run, RunState
 from notebookd.domain.timings import CREATED, PREPARED, STARTED, timings
 from notebookd.reconciler.trace import Trace
 from notebookd.testing.clock import FakeClock

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notebookd.domain.actor import Actor, Role
+from notebookd.domain.ids import TokenId
 from notebookd.domain.spec import MAX_LABELS, Fault
 from notebookd.domain.token import (
     READ,
     SECRET_BYTES,
     LabelSelector,
     Token,
-    TokenId,
     TokenWish,
     digest_of,
     is_value_of,

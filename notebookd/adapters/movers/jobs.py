@@ -18,7 +18,7 @@ from notebookd.adapters.movers.remotes import cut_remote
 from notebookd.adapters.volumes import DATA, ask_for
 from notebookd.config import Config, RcloneDatastore
 from notebookd.domain.attached import Attached
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.volumes import WORKSPACE, GitSource, Source, StoreSource
 from notebookd.errors import VolumeFault
 from notebookd.ports.engine import Mount, Network

@@ -22,7 +22,7 @@ from notebookd.config import Config, DirectoryDatastore
 from notebookd.domain.attached import Attached
 from notebookd.domain.container import ContainerStatus
 from notebookd.domain.environment import NO_GPUS, for_containers
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.syncing import Report
 from notebookd.domain.volumes import StoreSource
 from notebookd.errors import EngineError, NameTaken, VolumeFault, WorkspaceFault

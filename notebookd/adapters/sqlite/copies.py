@@ -20,9 +20,9 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from notebookd.adapters.sqlite.schema import load_migrations, schema_of, sync_folder
-from notebookd.config import readable_size
 from notebookd.errors import RestoreRefused, StoreUnavailable
 from notebookd.ports.store import RESTORED
+from notebookd.units import readable_size
 from notebookd.wire import rfc3339
 
 _JOURNALS = ("-wal", "-shm")

@@ -8,7 +8,7 @@ from typing import Any
 
 from notebookd.adapters.sqlite import records
 from notebookd.domain.event import Event
-from notebookd.domain.run import NotebookId
+from notebookd.domain.ids import NotebookId
 
 
 class HistoryReads(ABC):

@@ -11,7 +11,8 @@ from typing import Any
 from notebookd.domain.billing import Bill, Interval, Stay, Window
 from notebookd.domain.clocks import Reading
 from notebookd.domain.gpu_use import GpuUse
-from notebookd.domain.run import NotebookId, RunId, RunState
+from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.run import RunState
 from notebookd.domain.usage import HourOfUse, Tenure
 
 _HOUR_MS = 3_600_000

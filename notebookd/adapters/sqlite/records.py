@@ -9,13 +9,15 @@ from typing import TypeVar
 
 import msgspec
 
+from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks, Lease
+from notebookd.domain.ids import RunId
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import NotebookState, Run, RunId, RunState, notebook_state
+from notebookd.domain.run import NotebookState, Run, RunState, notebook_state
 from notebookd.domain.snapshots import Snapshot
 from notebookd.domain.syncing import Sync
-from notebookd.ports.store import Entry, NotebookFilter
+from notebookd.ports.store import NotebookFilter
 
 V = TypeVar("V", Notebook, Run)
 

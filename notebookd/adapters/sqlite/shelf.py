@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from notebookd.adapters.sqlite import records
-from notebookd.domain.run import NotebookId, RunId
+from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.snapshots import Snapshot, WorkspaceUse
 from notebookd.domain.syncing import Sync
 

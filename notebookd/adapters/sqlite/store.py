@@ -33,10 +33,12 @@ from notebookd.adapters.sqlite.shelf import ShelfReads
 from notebookd.adapters.sqlite.spares import Spares
 from notebookd.adapters.sqlite.tokens import TokenReads
 from notebookd.adapters.sqlite.writes import BUSY_MS, SqliteTransaction, Writer
+from notebookd.domain.entry import Entry
 from notebookd.domain.gpu import GpuMarks, Lease
-from notebookd.domain.run import NotebookId, NotebookState, Run, RunId
+from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.run import NotebookState, Run
 from notebookd.errors import StoreUnavailable
-from notebookd.ports.store import ANSWER_LIFE, DiskUse, Entry, NotebookFilter, Reader
+from notebookd.ports.store import ANSWER_LIFE, DiskUse, NotebookFilter, Reader
 
 T = TypeVar("T")
 

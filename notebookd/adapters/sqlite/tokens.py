@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from notebookd.adapters.sqlite.records import millis
-from notebookd.domain.run import NotebookId
-from notebookd.domain.token import Token, TokenId
+from notebookd.domain.ids import NotebookId, TokenId
+from notebookd.domain.token import Token
 
 _tokens = msgspec.json.Decoder(Token)
 _labels = msgspec.json.Decoder(dict[str, str])

@@ -21,8 +21,9 @@ from notebookd.adapters.sqlite.shelf import ShelfWrites
 from notebookd.adapters.sqlite.tokens import TokenWrites
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import GpuMarks
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import NotebookId, Run
+from notebookd.domain.run import Run
 from notebookd.errors import Conflict
 from notebookd.ports.store import ANSWER_LIFE
 

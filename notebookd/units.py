@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Durations, sizes, prices and names as people write them. Every parser raises ValueError with a reason fit to show."""
+"""Durations, sizes and prices as people write them. Every parser raises ValueError with a reason fit to show."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 
 DURATION_UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
@@ -22,10 +21,6 @@ SIZE_UNITS = {
     "TB": 1000**4,
 }
 LARGEST_SIZE = 2**62
-
-ACCOUNT = r"[^\0-\x20:\x7f](?:[^\0-\x1f:\x7f]{0,254}[^\0-\x20:\x7f])?"
-"""The name of a user or a group of the machine. Names may have blanks, backslashes and ``@``, or be digits alone: what
-passwd(5) cannot hold is no name, nor what begins or ends with a blank."""
 
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,3})?(?:ms|[dhms]))+")
 _DURATION_PART = re.compile(r"([0-9.]+)(ms|[dhms])")
@@ -82,7 +77,7 @@ def format_size(size_bytes: int) -> str:
 
 
 def readable_size(size_bytes: int) -> str:
-    """The size for people, rounded: ``80.0 GiB``. The CLI and the movers, which stand alone, write it likewise."""
+    """The size for people, rounded: ``80.0 GiB``. The movers, which stand alone, write it likewise."""
     value = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:
@@ -103,19 +98,3 @@ def parse_price(text: str) -> int:
     if micros != micros.to_integral_value():
         raise ValueError(f"{text!r} is too fine a price: at most six decimals")
     return int(micros)
-
-
-def matching(pattern: str, what: str) -> Callable[[str], str]:
-    """A check that a text is ``what`` the pattern describes, whole; it raises ValueError with that reason."""
-    compiled = re.compile(pattern)
-
-    def checked(text: str) -> str:
-        if not compiled.fullmatch(text):
-            raise ValueError(f"{text!r} is not {what}")
-        return text
-
-    return checked
-
-
-parse_name = matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a name: letters, digits, '-' and '_', up to 63 of them")
-"""A name that the configuration gives to something."""
