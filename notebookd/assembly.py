@@ -38,11 +38,11 @@ from notebookd.reconciler.gpu_watch import GpuWatch, Pace
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.memory_watch import MemoryWatch
-from notebookd.reconciler.metering import Meter, tariff_of
 from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, Settings
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
+from notebookd.record.meter import Meter, tariff_of
 from notebookd.service.accounts import Accounts
 from notebookd.service.archives import Archives
 from notebookd.service.datastores import Datastores

@@ -23,9 +23,9 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.inventory import Inventory
-from notebookd.reconciler.late_starts import is_late
-from notebookd.reconciler.metering import Meter
-from notebookd.reconciler.record import write_entry
+from notebookd.record.entries import write_entry
+from notebookd.record.late_starts import is_late
+from notebookd.record.meter import Meter
 
 _ENDING = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
 

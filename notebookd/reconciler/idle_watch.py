@@ -31,8 +31,8 @@ from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
 from notebookd.reconciler.execute import Ports
 from notebookd.reconciler.inventory import Inventory
-from notebookd.reconciler.metering import Meter
-from notebookd.reconciler.record import Stale, commit, warning_event
+from notebookd.record.entries import Stale, commit, warning_event
+from notebookd.record.meter import Meter
 
 log = logging.getLogger(__name__)
 

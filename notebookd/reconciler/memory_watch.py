@@ -11,8 +11,8 @@ from notebookd.domain.run import RunState
 from notebookd.ports.clock import Clock
 from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
-from notebookd.reconciler.metering import Meter
-from notebookd.reconciler.record import Stale, commit
+from notebookd.record.entries import Stale, commit
+from notebookd.record.meter import Meter
 
 
 class MemoryWatch:

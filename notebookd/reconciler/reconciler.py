@@ -29,11 +29,11 @@ from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_n
 from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.memory_watch import MemoryWatch
-from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.porter import Porter
-from notebookd.reconciler.record import Stale, commit, forget_events
 from notebookd.reconciler.workqueue import WorkQueue
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
+from notebookd.record.entries import Stale, commit, forget_events
+from notebookd.record.meter import Meter
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.errors import QuotaExceeded, StoreUnavailable
 from notebookd.ports.store import DiskUse, Store
 from notebookd.reconciler.allocation import QuotaBook
-from notebookd.reconciler.metering import Meter
+from notebookd.record.meter import Meter
 from notebookd.service.usage import spent_gpu_minutes
 from notebookd.units import readable_size
 

@@ -43,9 +43,9 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store, Transaction
 from notebookd.reconciler.allocation import QuotaBook
 from notebookd.reconciler.inventory import Inventory
-from notebookd.reconciler.metering import Meter
 from notebookd.reconciler.reconciler import ALLOCATION, IDLE
-from notebookd.reconciler.record import write_entry
+from notebookd.record.entries import write_entry
+from notebookd.record.meter import Meter
 from notebookd.service.allowance import Allowance
 from notebookd.service.faults import invalid, labelled_for
 from notebookd.service.happenings import extension, hurry, start_asked

@@ -18,7 +18,7 @@ from notebookd.errors import Conflict
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store
 from notebookd.reconciler.porter import Porter
-from notebookd.reconciler.record import write_sync
+from notebookd.record.syncs import write_sync
 from notebookd.service.faults import invalid
 from notebookd.service.notebooks import Notebooks
 

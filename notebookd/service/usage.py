@@ -17,7 +17,7 @@ from notebookd.domain.token import LabelSelector
 from notebookd.domain.usage import GroupKey, Line, Party, Tally, month_of
 from notebookd.errors import Forbidden, NotFound
 from notebookd.ports.store import Reader, Store
-from notebookd.reconciler.metering import Meter
+from notebookd.record.meter import Meter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

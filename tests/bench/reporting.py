@@ -17,7 +17,7 @@ from notebookd.domain.actor import Actor, Role
 from notebookd.domain.billing import Tariff
 from notebookd.domain.clocks import wall_ms
 from notebookd.domain.usage import GroupKey, Window, month_of
-from notebookd.reconciler.metering import Meter
+from notebookd.record.meter import Meter
 from notebookd.service.usage import Usage
 from notebookd.testing.clock import FakeClock
 from tests.bench.control import scratch

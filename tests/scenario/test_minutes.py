@@ -17,7 +17,7 @@ from notebookd.domain.quota import QuotaRule
 from notebookd.domain.run import RunState
 from notebookd.domain.usage import GroupKey
 from notebookd.errors import Forbidden, NotFound, QuotaExceeded
-from notebookd.reconciler.metering import Meter
+from notebookd.record.meter import Meter
 from notebookd.service.usage import Usage, spent_gpu_minutes
 from notebookd.testing.house import House, World, open_house
 from tests.scenario.play import (

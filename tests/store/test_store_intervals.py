@@ -21,7 +21,7 @@ from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.run import Run, RunState
 from notebookd.domain.usage import HourOfUse, Tenure
 from notebookd.errors import StoreUnavailable
-from notebookd.reconciler.metering import Meter
+from notebookd.record.meter import Meter
 from notebookd.testing.clock import FakeClock
 from tests.values import NOW, RUN_ID, after, notebook, run
 

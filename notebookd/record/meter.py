@@ -24,7 +24,7 @@ from notebookd.domain.run import Run, RunState
 from notebookd.errors import StoreUnavailable
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store, Transaction
-from notebookd.reconciler.late_starts import note_late_start
+from notebookd.record.late_starts import note_late_start
 
 log = logging.getLogger(__name__)
 
