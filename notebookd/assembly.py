@@ -15,9 +15,14 @@ from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.datastores import DataRules
 from notebookd.domain.gpu import ForeignRule, LeftoverRule
 from notebookd.domain.plan import LifecyclePolicy
+from notebookd.domain.quota import QuotaBook
 from notebookd.domain.resources import FlavorShare, HostCompute
 from notebookd.domain.syncing import SyncKind
 from notebookd.domain.xids import Action, XidRules
+from notebookd.machine.gpu_watch import GpuWatch, Pace
+from notebookd.machine.inventory import Inventory
+from notebookd.machine.occupants import Account
+from notebookd.machine.transfers import Porter
 from notebookd.ports.activity import Traffic
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.clock import Clock
@@ -32,14 +37,10 @@ from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
 from notebookd.ports.telemetry import Telemetry
 from notebookd.ports.volumes import Volumes
-from notebookd.reconciler.allocation import Allocator, Learn, QuotaBook, nobody_to_learn_of
+from notebookd.reconciler.allocation import Allocator, Learn, nobody_to_learn_of
 from notebookd.reconciler.execute import Executor, Ports
-from notebookd.reconciler.gpu_watch import GpuWatch, Pace
 from notebookd.reconciler.idle_watch import IdleWatch
-from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.memory_watch import MemoryWatch
-from notebookd.reconciler.occupants import Account
-from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, Settings
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
 from notebookd.record.meter import Meter, tariff_of

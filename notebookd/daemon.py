@@ -53,13 +53,13 @@ from notebookd.config import Config, load_config
 from notebookd.domain.observed import Known
 from notebookd.domain.resources import HostCompute
 from notebookd.errors import ConfigError, NotebookdError
+from notebookd.machine.inventory import Inventory
+from notebookd.machine.occupants import Account
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.notifier import Notifier
 from notebookd.ports.store import Store
-from notebookd.reconciler.inventory import Inventory
 from notebookd.reconciler.log_watch import keep_logs
-from notebookd.reconciler.occupants import Account
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S
 from notebookd.reload import Absences, Reload
 

@@ -17,6 +17,7 @@ from notebookd.domain.actor import Actor
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.entry import Entry
 from notebookd.domain.ids import NotebookId
+from notebookd.domain.quota import QuotaBook
 from notebookd.errors import NotFound, TooLarge
 from notebookd.ports.clock import Clock
 from notebookd.ports.directory import Directory
@@ -24,7 +25,6 @@ from notebookd.ports.engine import Engine
 from notebookd.ports.files import Files
 from notebookd.ports.store import Store
 from notebookd.ports.telemetry import Telemetry
-from notebookd.reconciler.allocation import QuotaBook
 from notebookd.service.accounts import Accounts
 from notebookd.service.archives import Archives
 from notebookd.service.datastores import Datastores

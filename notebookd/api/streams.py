@@ -18,13 +18,13 @@ from notebookd import wire
 from notebookd.api import shapes, wishes
 from notebookd.api.call import Call, answer, notebook_id_of
 from notebookd.api.turns import TURNS
+from notebookd.domain.container import container_name
 from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.errors import Conflict, ContainerMissing, EngineError, EngineUnavailable, InvalidRequest
 from notebookd.ports.clock import Clock
 from notebookd.ports.engine import ContainerStatus, ExecSession, LogLine
 from notebookd.ports.store import Store
-from notebookd.reconciler.execute import container_name
 from notebookd.service.commands import record_command
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from notebookd.domain.run import Run
+
 
 class ContainerStatus(StrEnum):
     """What a container is, after the engine's word was checked against its process."""
@@ -38,3 +40,8 @@ class Container:
     exit_code: int | None
     oom_killed: bool = False
     """Whether the engine knows that something in it was killed for memory."""
+
+
+def container_name(run: Run) -> str:
+    """The deterministic name of a run's container."""
+    return f"notebookd-{run.id}"

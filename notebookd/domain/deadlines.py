@@ -125,3 +125,13 @@ def notice(notebook: Notebook, deadline: Deadline) -> str:
     if deadline.moved_by:
         lines.append(f"To change that: {deadline.moved_by}.")
     return "\n".join(lines) + "\n"
+
+
+def idle_deadline(stops_at: datetime) -> Deadline:
+    """The deadline of a notebook that nobody uses."""
+    return Deadline(
+        reason=Reason.IDLE_STOP,
+        at=stops_at,
+        why="it will have been idle for as long as it may: it is stopped",
+        moved_by="any use of it, or notebookctl label NAME notebookd/idle-stop=off",
+    )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import inf
 
@@ -43,6 +43,9 @@ class QuotaRule:
 
 
 UNBOUND = QuotaRule()
+
+QuotaBook = Callable[[str], QuotaRule]
+"""The rule for an owner's name. Raises DirectoryUnavailable where it depends on groups that are not known."""
 
 
 def rule_of(quota: Quota, owner: str, groups: Collection[str]) -> QuotaRule:

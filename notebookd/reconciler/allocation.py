@@ -15,22 +15,20 @@ from notebookd.domain.ids import RunId
 from notebookd.domain.leasing import Claim, Decision, LeasePolicy, lease
 from notebookd.domain.observed import Known
 from notebookd.domain.plan import LifecyclePolicy
-from notebookd.domain.quota import QuotaRule
+from notebookd.domain.quota import QuotaBook, QuotaRule
 from notebookd.domain.run import FINAL, RunState
 from notebookd.domain.run import grant as give
 from notebookd.errors import DirectoryUnavailable
+from notebookd.machine.gpu_watch import GpuWatch
+from notebookd.machine.inventory import Inventory
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store
-from notebookd.reconciler.gpu_watch import GpuWatch
-from notebookd.reconciler.inventory import Inventory
 from notebookd.record.entries import write_entry
 from notebookd.record.late_starts import is_late
 from notebookd.record.meter import Meter
 
 _ENDING = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
 
-QuotaBook = Callable[[str], QuotaRule]
-"""The rule for an owner's name. Raises DirectoryUnavailable where it depends on groups that are not known."""
 Learn = Callable[[Collection[str]], Awaitable[None]]
 """Looks the owners up whose rules are to be asked for, as long as that takes a moment."""
 

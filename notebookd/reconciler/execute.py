@@ -14,7 +14,7 @@ from typing import assert_never
 from notebookd.domain import actions as act
 from notebookd.domain import environment, timings
 from notebookd.domain.attached import Place
-from notebookd.domain.container import ContainerStatus
+from notebookd.domain.container import ContainerStatus, container_name
 from notebookd.domain.data_plan import USERS_FAULT
 from notebookd.domain.entry import Entry
 from notebookd.domain.ids import NotebookId
@@ -35,13 +35,13 @@ from notebookd.errors import (
     VolumeFault,
     WorkspaceFault,
 )
+from notebookd.machine.gpu_watch import GpuWatch
 from notebookd.ports.clock import Clock
 from notebookd.ports.editor import Editor
 from notebookd.ports.engine import ContainerSpec, Engine, LogLine, Mount
 from notebookd.ports.files import BUNDLES, Files
 from notebookd.ports.movers import Movers
 from notebookd.ports.volumes import Volumes
-from notebookd.reconciler.gpu_watch import GpuWatch
 from notebookd.reconciler.trace import Trace
 
 log = logging.getLogger(__name__)
@@ -68,11 +68,6 @@ class Ports:
     volumes: Volumes
     movers: Movers
     clock: Clock
-
-
-def container_name(run: Run) -> str:
-    """The deterministic name of a run's container."""
-    return f"notebookd-{run.id}"
 
 
 def _info_code(fault: NotebookdError) -> str:

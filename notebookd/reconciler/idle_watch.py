@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from notebookd.domain.activity import ActivityApi, CpuTime, GpuLoad, Moment, Signals, cpu_load
-from notebookd.domain.deadlines import Deadline, Patience, Reason, notice, warning_times
+from notebookd.domain.deadlines import Patience, Reason, idle_deadline, notice, warning_times
 from notebookd.domain.entry import Entry
 from notebookd.domain.idleness import (
     IdleRecord,
@@ -26,11 +26,11 @@ from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import Outcome, Run, RunState, end
 from notebookd.errors import WorkspaceFault
+from notebookd.machine.inventory import Inventory
 from notebookd.ports.activity import Traffic
 from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
 from notebookd.reconciler.execute import Ports
-from notebookd.reconciler.inventory import Inventory
 from notebookd.record.entries import Stale, commit, warning_event
 from notebookd.record.meter import Meter
 
@@ -210,13 +210,3 @@ class IdleWatch:
             await self._ports.files.leave_notice(notebook_id, Reason.IDLE_STOP, text)
         except WorkspaceFault as fault:
             log.warning("no notice for notebook %s: %s", notebook_id, fault)
-
-
-def idle_deadline(stops_at: datetime) -> Deadline:
-    """The deadline of a notebook that nobody uses."""
-    return Deadline(
-        reason=Reason.IDLE_STOP,
-        at=stops_at,
-        why="it will have been idle for as long as it may: it is stopped",
-        moved_by="any use of it, or notebookctl label NAME notebookd/idle-stop=off",
-    )

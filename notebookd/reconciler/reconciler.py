@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from notebookd.domain.actions import PrepareFiles
-from notebookd.domain.container import Container, ContainerStatus
+from notebookd.domain.container import Container, ContainerStatus, container_name
 from notebookd.domain.deadlines import deadline_of
 from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
@@ -21,15 +21,16 @@ from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
 from notebookd.domain.run import Run, RunState
 from notebookd.domain.syncing import Errand, Sync
 from notebookd.errors import EngineError, EngineUnavailable
+from notebookd.machine.gpu_watch import GpuWatch
+from notebookd.machine.transfers import Porter
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.engine import EVENTS_CONNECTED
 from notebookd.ports.store import RESTORED, NotebookFilter, Store
+from notebookd.ports.wake import ALLOCATION, GPUS, IDLE, SURVEY, WORKSPACES
 from notebookd.reconciler.allocation import Allocator
-from notebookd.reconciler.execute import Executor, Overtaken, Ports, container_name
-from notebookd.reconciler.gpu_watch import GpuWatch
+from notebookd.reconciler.execute import Executor, Overtaken, Ports
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.memory_watch import MemoryWatch
-from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.workqueue import WorkQueue
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
 from notebookd.record.entries import Stale, commit, forget_events
@@ -37,11 +38,6 @@ from notebookd.record.meter import Meter
 
 log = logging.getLogger(__name__)
 
-ALLOCATION = "allocation"
-SURVEY = "survey"
-GPUS = "gpus"
-IDLE = "idle"
-WORKSPACES = "workspaces"
 ROUTE_AGAIN_S = 2.0
 """After a route could not be written. Until it is, nobody reaches the notebook."""
 SURVEY_EVERY_S = 10.0

@@ -6,10 +6,9 @@ from __future__ import annotations
 from notebookd.domain.actor import Actor
 from notebookd.domain.ids import NotebookId
 from notebookd.domain.notebook import ResourceRequest
-from notebookd.domain.quota import UNBOUND, QuotaRule
+from notebookd.domain.quota import UNBOUND, QuotaBook, QuotaRule
 from notebookd.errors import QuotaExceeded, StoreUnavailable
 from notebookd.ports.store import DiskUse, Store
-from notebookd.reconciler.allocation import QuotaBook
 from notebookd.record.meter import Meter
 from notebookd.service.usage import spent_gpu_minutes
 from notebookd.units import readable_size

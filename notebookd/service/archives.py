@@ -18,11 +18,11 @@ from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.spec import Fault
 from notebookd.domain.volumes import WORKSPACE, Volume, volume_id
 from notebookd.errors import Conflict, EngineError, NotFound, TooLarge, VolumeFault
+from notebookd.machine.transfers import Porter
 from notebookd.ports.clock import Clock
 from notebookd.ports.files import MARKER, Files
 from notebookd.ports.movers import Movers
 from notebookd.ports.store import Store
-from notebookd.reconciler.porter import Porter
 from notebookd.service.datastores import SOURCE_NOT_FOUND
 from notebookd.service.faults import invalid
 from notebookd.service.happenings import happened

@@ -12,13 +12,13 @@ from notebookd.domain.event import Event
 from notebookd.domain.gpu import UNMARKED, GpuMarks, GpuUnit, Lease, Quarantine, gpu_state
 from notebookd.domain.observed import Unknown
 from notebookd.errors import Conflict, Forbidden, GpusUnavailable, InvalidRequest, NotFound
+from notebookd.machine.gpu_watch import RELEASED, GpuWatch
+from notebookd.machine.inventory import Inventory
 from notebookd.neutral import is_one_line
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus, GpuSample
 from notebookd.ports.store import Store
-from notebookd.reconciler.gpu_watch import RELEASED, GpuWatch
-from notebookd.reconciler.inventory import Inventory
-from notebookd.reconciler.reconciler import ALLOCATION, GPUS
+from notebookd.ports.wake import ALLOCATION, GPUS
 
 LONGEST_REASON = 200
 """Characters of what is said of a GPU that is drained."""

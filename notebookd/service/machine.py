@@ -16,12 +16,12 @@ from notebookd.domain.observed import Known, Unknown
 from notebookd.domain.resources import Flavor
 from notebookd.domain.run import NotebookState
 from notebookd.errors import EngineError, StoreUnavailable
+from notebookd.machine.gpu_watch import GpuWatch
+from notebookd.machine.inventory import Inventory
 from notebookd.ports.clock import Clock
 from notebookd.ports.engine import Engine
 from notebookd.ports.store import Store
 from notebookd.reconciler.allocation import Allocator
-from notebookd.reconciler.gpu_watch import GpuWatch
-from notebookd.reconciler.inventory import Inventory
 
 Health = tuple[str, str | None]
 HEALTH_LIFE_S = 1.0

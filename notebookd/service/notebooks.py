@@ -20,6 +20,7 @@ from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
 from notebookd.domain.observed import Unknown
 from notebookd.domain.patch import Patch, needs_stop, patched
 from notebookd.domain.plan import starts_again
+from notebookd.domain.quota import QuotaBook
 from notebookd.domain.run import NotebookState, Origin, Outcome, Run, RunState, end
 from notebookd.domain.spec import (
     MAX_LABELS,
@@ -39,11 +40,10 @@ from notebookd.errors import (
     NotFound,
     PreconditionFailed,
 )
+from notebookd.machine.inventory import Inventory
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store, Transaction
-from notebookd.reconciler.allocation import QuotaBook
-from notebookd.reconciler.inventory import Inventory
-from notebookd.reconciler.reconciler import ALLOCATION, IDLE
+from notebookd.ports.wake import ALLOCATION, IDLE
 from notebookd.record.entries import write_entry
 from notebookd.record.meter import Meter
 from notebookd.service.allowance import Allowance

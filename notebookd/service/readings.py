@@ -15,10 +15,10 @@ from notebookd.domain.clocks import wall_ms
 from notebookd.domain.gpu import GpuState
 from notebookd.domain.run import NotebookState
 from notebookd.domain.syncing import SyncState
+from notebookd.machine.transfers import Porter
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import DiskUse, Reader, Store
 from notebookd.ports.telemetry import Family
-from notebookd.reconciler.porter import Porter
 from notebookd.reconciler.reconciler import Reconciler
 from notebookd.service.gpus import Board, BoardRow, GpuBoard
 

@@ -20,7 +20,7 @@ from notebookd.domain.run import Following, Origin, Run, first_state, follow
 from notebookd.domain.spec import volume_field_faults
 from notebookd.domain.volumes import Volume
 from notebookd.errors import Conflict, InvalidRequest
-from notebookd.reconciler.inventory import Inventory
+from notebookd.machine.inventory import Inventory
 from notebookd.service.faults import invalid
 
 

@@ -15,9 +15,9 @@ from notebookd.domain.run import NotebookState
 from notebookd.domain.spec import Fault
 from notebookd.domain.syncing import Sync, SyncCause, SyncKind
 from notebookd.errors import Conflict
+from notebookd.machine.transfers import Porter
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store
-from notebookd.reconciler.porter import Porter
 from notebookd.record.syncs import write_sync
 from notebookd.service.faults import invalid
 from notebookd.service.notebooks import Notebooks

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from notebookd.domain.advice import BEGIN_ANEW, STUCK
-from notebookd.domain.deadlines import Deadline, Patience, deadline_of
+from notebookd.domain.deadlines import Deadline, Patience, deadline_of, idle_deadline
 from notebookd.domain.endings import out_of_memory
 from notebookd.domain.entry import Entry
 from notebookd.domain.holding import hold_sentences
@@ -16,9 +16,9 @@ from notebookd.domain.observed import Unknown
 from notebookd.domain.plan import starts_again
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
 from notebookd.domain.syncing import Sync, SyncKind, SyncState
-from notebookd.reconciler.idle_watch import IdleWatch, idle_deadline
-from notebookd.reconciler.inventory import Inventory
-from notebookd.reconciler.porter import Porter
+from notebookd.machine.inventory import Inventory
+from notebookd.machine.transfers import Porter
+from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.service.allowance import Allowance
 from notebookd.service.machine import Machine
 from notebookd.units import readable_size

@@ -32,7 +32,7 @@ from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.quota import UNBOUND, QuotaRule
 from notebookd.domain.resources import GIB, HostCompute
-from notebookd.reconciler.inventory import Inventory
+from notebookd.machine.inventory import Inventory
 from notebookd.reconciler.reconciler import Reconciler
 from notebookd.service.leavers import Leavers
 from notebookd.service.notebooks import Notebooks

@@ -22,9 +22,9 @@ from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.resources import GIB, HostCompute
 from notebookd.domain.run import RunState, grant
-from notebookd.reconciler.gpu_watch import GpuWatch, Pace
-from notebookd.reconciler.inventory import Inventory
-from notebookd.reconciler.occupants import Account
+from notebookd.machine.gpu_watch import GpuWatch, Pace
+from notebookd.machine.inventory import Inventory
+from notebookd.machine.occupants import Account
 from tests.bench.control import in_loops, loop_s, scratch
 from tests.bench.figures import Figure, ratio
 from tests.nvml.stand_in import standing_in

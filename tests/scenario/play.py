@@ -13,7 +13,7 @@ from notebookd.domain.run import NotebookState, Run
 from notebookd.domain.spec import ResourceWish, SpecWish
 from notebookd.domain.volumes import Volume
 from notebookd.ports.store import NotebookFilter
-from notebookd.reconciler.reconciler import SURVEY
+from notebookd.ports.wake import SURVEY
 from notebookd.testing.engine import FakeContainer
 from notebookd.testing.house import House, World
 

@@ -12,9 +12,9 @@ from notebookd.domain.entry import Entry
 from notebookd.domain.gpu import Occupant
 from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.run import Run, RunState
+from notebookd.machine.occupants import Account, Attribution
 from notebookd.ports.gpus import GpuProcess, GpuSample
 from notebookd.ports.store import Reader
-from notebookd.reconciler.occupants import Account, Attribution
 from notebookd.testing.processes import FakeProcesses
 from tests.values import granted, launched, notebook, run
 

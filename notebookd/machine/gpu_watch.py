@@ -21,11 +21,11 @@ from notebookd.domain.run import Run
 from notebookd.domain.sickness import Diagnosis, Holder, Note, diagnose, quarantined, with_mode
 from notebookd.domain.xids import XidRules
 from notebookd.errors import GpusUnavailable
+from notebookd.machine.gpu_meter import GpuMeter
+from notebookd.machine.inventory import Inventory
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.store import Store, Transaction
-from notebookd.reconciler.gpu_meter import GpuMeter
-from notebookd.reconciler.inventory import Inventory
 
 log = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from notebookd.domain.resources import Flavor, FlavorShare, HostCompute, derive_
 from notebookd.domain.run import Run
 from notebookd.domain.sickness import ailing
 from notebookd.errors import GpusUnavailable
+from notebookd.machine.occupants import Account, Attribution
 from notebookd.ports.gpus import Gpu, Gpus, GpuSample
 from notebookd.ports.processes import Processes
 from notebookd.ports.store import Reader
-from notebookd.reconciler.occupants import Account, Attribution
 from notebookd.units import readable_size
 
 _UNSAMPLED = GpuHealth(ok=False, fault="lost", reason="it is not sampled")
