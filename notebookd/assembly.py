@@ -17,12 +17,14 @@ from notebookd.domain.gpu import ForeignRule, LeftoverRule
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.quota import QuotaBook
 from notebookd.domain.resources import FlavorShare, HostCompute
-from notebookd.domain.syncing import SyncKind
 from notebookd.domain.xids import Action, XidRules
 from notebookd.machine.gpu_watch import GpuWatch, Pace
+from notebookd.machine.health import Health
+from notebookd.machine.idleness import Verdicts
 from notebookd.machine.inventory import Inventory
 from notebookd.machine.occupants import Account
-from notebookd.machine.transfers import Porter
+from notebookd.machine.queue import Queue
+from notebookd.machine.transfers import Transfers
 from notebookd.ports.activity import Traffic
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.clock import Clock
@@ -41,7 +43,9 @@ from notebookd.reconciler.allocation import Allocator, Learn, nobody_to_learn_of
 from notebookd.reconciler.execute import Executor, Ports
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.memory_watch import MemoryWatch
-from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, Settings
+from notebookd.reconciler.movers import MoverCrew
+from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, Settings, kind_of
+from notebookd.reconciler.workqueue import WorkQueue
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
 from notebookd.record.meter import Meter, tariff_of
 from notebookd.service.accounts import Accounts
@@ -143,9 +147,12 @@ class _Rooms:
     watch: GpuWatch
     idle: IdleWatch
     meter: Meter
-    allocator: Allocator
+    queue: Queue
+    verdicts: Verdicts
+    health: Health
     executor: Executor
-    porter: Porter
+    transfers: Transfers
+    crew: MoverCrew
     spaces: WorkspaceWatch
     machine: Machine
     reconciler: Reconciler
@@ -153,12 +160,13 @@ class _Rooms:
 
 async def assemble(parts: Parts) -> Assembly:
     """Wire the parts; the GPUs are looked at once on the way."""
+    keys = WorkQueue(parts.clock, on_turn=lambda key, lag_s: parts.telemetry.turned(kind_of(key), lag_s))
     inventory = _inventory(parts)
     pace = Pace(busy_s=parts.config.gpus.poll_s)
-    watch = GpuWatch(parts.gpus, inventory, parts.store, parts.clock, pace, _xid_rules(parts.config))
+    watch = GpuWatch(parts.gpus, inventory, parts.store, parts.clock, keys.wake, pace, _xid_rules(parts.config))
     await watch.stay_released()
     await watch.look()
-    rooms = _rooms(parts, inventory, watch)
+    rooms = _rooms(parts, inventory, watch, keys)
     services = _services(parts, rooms)
     return Assembly(
         services=services,
@@ -171,62 +179,79 @@ async def assemble(parts: Parts) -> Assembly:
     )
 
 
-def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch) -> _Rooms:
+def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch, keys: WorkQueue) -> _Rooms:
     config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
     meter = Meter(store, clock, tariff_of(config.billing))
-    allocator = Allocator(store, inventory, watch, clock, parts.quota, policy, meter, parts.learn)
-    machine = Machine(store, parts.engine, inventory, watch, allocator, clock)
+    queue = Queue(store, inventory, clock, parts.quota, policy)
+    health = Health(store, parts.engine, watch, clock)
+    machine = Machine(store, inventory, queue, health)
     ports = _ports(parts)
-    transfers = config.transfers
-    porter = Porter(
-        store, parts.movers, parts.volumes, clock, at_once=transfers.at_once, cache_keep_s=transfers.cache_keep_s
-    )
+    transfers = Transfers(store, parts.movers, keys.wake, parts.telemetry, at_once=config.transfers.at_once)
+    cache_keep_s = config.transfers.cache_keep_s
+    crew = MoverCrew(store, parts.movers, parts.volumes, clock, transfers, cache_keep_s=cache_keep_s)
     executor = Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi, env=config.surroundings.env)
-    idle = IdleWatch(
-        store, ports, parts.traffic, parts.processes, inventory, meter, policy, config.lifecycle.idle_stop_s
-    )
-    spaces = WorkspaceWatch(
-        store,
-        parts.movers,
-        clock,
-        quota_bytes=config.workspace.quota_bytes,
-        every_s=config.workspace.measure_every_s,
-    )
+    verdicts = Verdicts()
+    idle = _idle_watch(parts, inventory, meter, verdicts, keys)
+    spaces = _workspace_watch(parts)
     reconciler = Reconciler(
         store,
         ports,
         executor,
-        allocator,
+        Allocator(store, queue, watch, clock, meter, parts.learn),
         watch,
         idle,
         meter,
-        porter,
+        transfers,
+        crew,
         spaces,
         MemoryWatch(store, parts.processes, clock, meter),
         parts.routes,
+        health,
+        keys,
         _settings(parts),
         on_turn=lambda: parts.on_turn(machine.summary()),
-        on_lag=parts.telemetry.turned,
     )
-    _count_transfers(porter, parts.telemetry)
     return _Rooms(
         inventory=inventory,
         watch=watch,
         idle=idle,
         meter=meter,
-        allocator=allocator,
+        queue=queue,
+        verdicts=verdicts,
+        health=health,
         executor=executor,
-        porter=porter,
+        transfers=transfers,
+        crew=crew,
         spaces=spaces,
         machine=machine,
         reconciler=reconciler,
     )
 
 
-def _count_transfers(porter: Porter, telemetry: Telemetry) -> None:
-    inwards = {SyncKind.PULL, SyncKind.RESTORE}
-    porter.on_moved = lambda kind, count_bytes: telemetry.moved("in" if kind in inwards else "out", count_bytes)
-    porter.on_ended = lambda kind, state: telemetry.transferred(str(kind), str(state))
+def _idle_watch(parts: Parts, inventory: Inventory, meter: Meter, verdicts: Verdicts, keys: WorkQueue) -> IdleWatch:
+    return IdleWatch(
+        parts.store,
+        _ports(parts),
+        parts.traffic,
+        parts.processes,
+        inventory,
+        meter,
+        verdicts,
+        policy_of(parts.config),
+        parts.config.lifecycle.idle_stop_s,
+        keys.wake,
+    )
+
+
+def _workspace_watch(parts: Parts) -> WorkspaceWatch:
+    workspace = parts.config.workspace
+    return WorkspaceWatch(
+        parts.store,
+        parts.movers,
+        parts.clock,
+        quota_bytes=workspace.quota_bytes,
+        every_s=workspace.measure_every_s,
+    )
 
 
 def _ports(parts: Parts) -> Ports:
@@ -252,7 +277,7 @@ def _settings(parts: Parts) -> Settings:
 def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     """Tell each room the new rule of what it decides; what follows from it is found by looking at everything."""
     policy = policy_of(config)
-    rooms.allocator.policy = rooms.executor.policy = policy
+    rooms.queue.policy = rooms.executor.policy = policy
     rooms.executor.env = config.surroundings.env
     keep_events = timedelta(seconds=config.events.keep_s)
     rooms.reconciler.settings = replace(rooms.reconciler.settings, policy=policy, keep_events=keep_events)
@@ -260,7 +285,7 @@ def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
     rooms.idle.default_s = config.lifecycle.idle_stop_s
     rooms.spaces.quota_bytes = config.workspace.quota_bytes
     rooms.spaces.every_s = config.workspace.measure_every_s
-    rooms.porter.at_once, rooms.porter.cache_keep_s = config.transfers.at_once, config.transfers.cache_keep_s
+    rooms.transfers.at_once, rooms.crew.cache_keep_s = config.transfers.at_once, config.transfers.cache_keep_s
     rooms.meter.tariff = tariff_of(config.billing)
     rooms.watch.pace = Pace(busy_s=config.gpus.poll_s)
     rooms.inventory.rule, rooms.inventory.shares = _foreign_rule(config), _shares(config)
@@ -286,7 +311,7 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         notebooks=notebooks,
         machine=rooms.machine,
         gpus=gpus,
-        reasons=Reasons(rooms.machine, rooms.inventory, rooms.idle, rooms.porter, notebooks.allowance, policy),
+        reasons=Reasons(rooms.machine, rooms.inventory, rooms.verdicts, rooms.transfers, notebooks.allowance, policy),
         tokens=tokens,
         accounts=Accounts(store, clock, parts.directory, tokens),
         usage=Usage(store, rooms.meter),
@@ -299,10 +324,10 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
             require_room=lambda verb: notebooks.allowance.require_room(verb),
         ),
         datastores=Datastores(parts.movers, config.datastores),
-        archives=Archives(store, clock, notebooks, parts.files, parts.movers, rooms.porter),
-        syncs=Syncs(store, clock, notebooks, rooms.porter, rooms.reconciler.wake),
+        archives=Archives(store, clock, notebooks, parts.files, parts.movers, rooms.transfers),
+        syncs=Syncs(store, clock, notebooks, rooms.transfers, rooms.reconciler.wake),
         snapshots=Snapshots(store, notebooks, parts.movers),
-        readings=Readings(store, clock, gpus, rooms.porter, rooms.reconciler, parts.version),
+        readings=Readings(store, clock, gpus, rooms.transfers, rooms.health, parts.version),
         telemetry=parts.telemetry,
         catalogue=catalogue,
         store=store,

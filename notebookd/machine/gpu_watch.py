@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.gpu import HEALTHY, UNMARKED, GpuEvent, GpuMarks, GpuUnit, Occupant
-from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.ids import RunId
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import HeldGpus
 from notebookd.domain.run import Run
@@ -26,6 +26,7 @@ from notebookd.machine.inventory import Inventory
 from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.store import Store, Transaction
+from notebookd.ports.wake import ALLOCATION, Wake
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ class Pace:
 
 
 class GpuWatch:
-    """The one who looks. Looks come one after the other; what is new is on record before a look returns."""
+    """The one who looks. Looks come one after the other; what is new is on record before a look returns. Notebooks
+    whose GPUs are not as they were are woken, and the allocation when GPUs may be had that could not be before."""
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class GpuWatch:
         inventory: Inventory,
         store: Store,
         clock: Clock,
+        wake: Wake,
         pace: Pace | None = None,
         xids: XidRules | None = None,
     ) -> None:
@@ -59,6 +62,7 @@ class GpuWatch:
         self._inventory = inventory
         self._store = store
         self._clock = clock
+        self._wake = wake
         self.pace = pace or Pace()
         self.xids = xids or XidRules()
         self._meter = GpuMeter(store, clock)
@@ -69,10 +73,6 @@ class GpuWatch:
         self._reports: tuple[GpuEvent, ...] = ()
         self._told: dict[RunId, Seen[HeldGpus]] = {}
         self._leasable: frozenset[str] = frozenset()
-        self.on_held: Callable[[NotebookId], None] = lambda _: None
-        """Called with a notebook whose GPUs are not as they were."""
-        self.on_free: Callable[[], None] = lambda: None
-        """Called when GPUs may be had that could not be before."""
 
     async def stay_released(self) -> None:
         """At a start, before the first look: what an admin let go of in this boot is not taken behind his back."""
@@ -195,13 +195,13 @@ class GpuWatch:
             if entry.run.gpus:
                 told[run_id] = self._inventory.held_by(entry.run)
                 if run_id in self._told and self._told[run_id] != told[run_id]:
-                    self.on_held(entry.notebook.id)
+                    self._wake(entry.notebook.id)
         self._told = told
         leasable = (
             frozenset(unit.uuid for unit in seen.value if unit.leasable) if isinstance(seen, Known) else frozenset()
         )
         if leasable - self._leasable:
-            self.on_free()
+            self._wake(ALLOCATION)
         self._leasable = leasable
 
 

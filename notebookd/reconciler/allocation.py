@@ -3,106 +3,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Collection
 
-from notebookd.domain.entry import Entry
 from notebookd.domain.event import PLATFORM
-from notebookd.domain.forecast import Hold, latest_starts
-from notebookd.domain.gpu import GpuUnit, Lease
-from notebookd.domain.ids import RunId
-from notebookd.domain.leasing import Claim, Decision, LeasePolicy, lease
-from notebookd.domain.observed import Known
-from notebookd.domain.plan import LifecyclePolicy
-from notebookd.domain.quota import QuotaBook, QuotaRule
-from notebookd.domain.run import FINAL, RunState
 from notebookd.domain.run import grant as give
-from notebookd.errors import DirectoryUnavailable
 from notebookd.machine.gpu_watch import GpuWatch
-from notebookd.machine.inventory import Inventory
+from notebookd.machine.queue import Queue
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store
 from notebookd.record.entries import write_entry
-from notebookd.record.late_starts import is_late
 from notebookd.record.meter import Meter
-
-_ENDING = FINAL | {RunState.INTERRUPTING, RunState.FINALIZING}
 
 Learn = Callable[[Collection[str]], Awaitable[None]]
 """Looks the owners up whose rules are to be asked for, as long as that takes a moment."""
-
-_UNTIL_KNOWN = QuotaRule(gpus=0)
-"""The rule of whose groups cannot be looked up: what they wait for on GPUs waits on."""
 
 
 async def nobody_to_learn_of(_: Collection[str]) -> None:
     """For rules that depend on nothing that must be looked up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
-    """The queue as it stands: entries in order, and what the lease function says of them."""
-
-    waiting: tuple[Entry, ...]
-    decision: Decision
-    latest_starts: Mapping[RunId, datetime] = field(default_factory=dict)
-    late: frozenset[str] = frozenset()
-    """Owners whose starts wait behind all others'."""
-
-
 class Allocator:
-    """Decides and commits grants."""
+    """Commits grants."""
 
-    def __init__(
-        self,
-        store: Store,
-        inventory: Inventory,
-        watch: GpuWatch,
-        clock: Clock,
-        quota: QuotaBook,
-        policy: LifecyclePolicy,
-        meter: Meter,
-        learn: Learn,
-    ) -> None:
-        self._learn = learn
-        self._meter = meter
-        self.policy = policy
+    def __init__(self, store: Store, queue: Queue, watch: GpuWatch, clock: Clock, meter: Meter, learn: Learn) -> None:
         self._store = store
-        self._inventory = inventory
+        self._queue = queue
         self._watch = watch
         self._clock = clock
-        self._quota = quota
-
-    def queue(self) -> Queue:
-        """The queue as it would be served now, and when each is served at the latest; nothing is changed."""
-        unsettled, leases = self._store.list_unsettled(), self._store.list_leases()
-        queue = self._decide(unsettled, leases)
-        starts = latest_starts(
-            [_claim(entry) for entry in queue.waiting],
-            self._units(),
-            leases,
-            [Hold(claim=_claim(entry), until=self.back_at(entry)) for entry in unsettled if entry.run.holds],
-            self._lease_policy(queue.waiting),
-            keeps_for={entry.run.id: self._keeps_for(entry) for entry in queue.waiting},
-        )
-        return replace(queue, latest_starts=starts)
-
-    def _keeps_for(self, entry: Entry) -> timedelta | None:
-        if entry.notebook.spec.timeout_auto_restart:
-            return None
-        policy = self.policy
-        return timedelta(seconds=policy.start_timeout_s + policy.max_running_s + policy.stop_grace_s)
-
-    def back_at(self, entry: Entry) -> datetime | None:
-        """When the compute of a run that holds some is back at the latest."""
-        run, policy = entry.run, self.policy
-        if run.state in _ENDING:
-            return run.state_since + timedelta(seconds=policy.stop_grace_s)
-        keeps = self._keeps_for(entry)
-        if keeps is None or run.granted_at is None:
-            return None
-        return run.timeout_at + timedelta(seconds=policy.stop_grace_s) if run.timeout_at else run.granted_at + keeps
+        self._meter = meter
+        self._learn = learn
 
     async def allocate(self) -> list[str]:
         """Grant what can be granted; returns the notebooks to look at. Looks at the GPUs first."""
@@ -113,42 +42,11 @@ class Allocator:
         if any(entry.run.resources.gpu for entry in waiting):
             await self._watch.look()
         async with self._store.transaction() as tx:
-            queue = self._decide(self._store.list_unsettled(), self._store.list_leases())
-            entries = {entry.run.id: entry for entry in queue.waiting}
+            standing = self._queue.decide()
+            entries = {entry.run.id: entry for entry in standing.waiting}
             now = self._clock.now()
-            for grant in queue.decision.grants:
+            for grant in standing.decision.grants:
                 entry = entries[grant.run_id]
                 run = give(entry.run, grant.gpus, now)
                 await write_entry(tx, entry, entry.notebook, run, meter=self._meter, actor=PLATFORM, at=now)
-        return [entries[grant.run_id].notebook.id for grant in queue.decision.grants]
-
-    def _decide(self, unsettled: list[Entry], leases: list[Lease]) -> Queue:
-        asking = [entry for entry in unsettled if entry.run.waiting]
-        now = self._clock.now()
-        late = frozenset(
-            owner for owner in {each.notebook.owner for each in asking} if is_late(self._store, owner, now)
-        )
-        waiting = tuple(sorted(asking, key=lambda entry: entry.notebook.owner in late))
-        held = [_claim(entry) for entry in unsettled if entry.run.holds]
-        claims = [_claim(entry) for entry in waiting]
-        decision = lease(claims, self._units(), leases, held, self._lease_policy(waiting))
-        return Queue(waiting=waiting, decision=decision, late=late)
-
-    def _units(self) -> tuple[GpuUnit, ...] | None:
-        seen = self._inventory.seen
-        return seen.value if isinstance(seen, Known) else None
-
-    def _lease_policy(self, waiting: tuple[Entry, ...]) -> LeasePolicy:
-        owners = {entry.notebook.owner for entry in waiting}
-        return LeasePolicy(host=self._inventory.host, quotas={owner: self.rule(owner) for owner in owners})
-
-    def rule(self, owner: str) -> QuotaRule:
-        """What binds an owner who waits for GPUs."""
-        try:
-            return self._quota(owner)
-        except DirectoryUnavailable:
-            return _UNTIL_KNOWN
-
-
-def _claim(entry: Entry) -> Claim:
-    return Claim(run_id=entry.run.id, owner=entry.notebook.owner, resources=entry.run.resources)
+        return [entries[grant.run_id].notebook.id for grant in standing.decision.grants]

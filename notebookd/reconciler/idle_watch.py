@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -26,10 +26,12 @@ from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.run import Outcome, Run, RunState, end
 from notebookd.errors import WorkspaceFault
+from notebookd.machine.idleness import Verdicts
 from notebookd.machine.inventory import Inventory
 from notebookd.ports.activity import Traffic
 from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
+from notebookd.ports.wake import Wake
 from notebookd.reconciler.execute import Ports
 from notebookd.record.entries import Stale, commit, warning_event
 from notebookd.record.meter import Meter
@@ -52,7 +54,6 @@ class _Watched:
     touched_at: datetime
     since: Since
     record: IdleRecord = field(default_factory=IdleRecord)
-    verdict: Verdict | None = None
     warned: tuple[float, float] | None = None
     """Boot time of the activity that the last warning counted from, and how long before the stop it was."""
     cpu_time: CpuTime | None = None
@@ -70,8 +71,10 @@ class IdleWatch:
         processes: Processes,
         inventory: Inventory,
         meter: Meter,
+        verdicts: Verdicts,
         patience: Patience,
         default_s: float | None,
+        wake: Wake,
     ) -> None:
         self._store = store
         self._ports = ports
@@ -79,18 +82,13 @@ class IdleWatch:
         self._processes = processes
         self._inventory = inventory
         self._meter = meter
+        self._verdicts = verdicts
+        self._wake = wake
         self.patience = patience
         self.default_s = default_s
         self._watched: dict[RunId, _Watched] = {}
         self.dozing = False
         """Whether no look is due, because there was nobody to look at."""
-        self.on_stop: Callable[[NotebookId], None] = lambda _: None
-        """Called with a notebook that is to be stopped."""
-
-    def verdict_of(self, run: Run) -> Verdict | None:
-        """What the last look found; None for a run that may idle, or was not looked at yet."""
-        watched = self._watched.get(run.id)
-        return watched.verdict if watched is not None and run.state is RunState.RUNNING else None
 
     async def turn(self) -> datetime | None:
         """Look at every notebook that may not idle; returns when to look again."""
@@ -101,6 +99,7 @@ class IdleWatch:
             and (window_s := idle_window(entry.notebook.spec.labels, self.default_s)) is not None
         }
         self._watched = {run_id: each for run_id, each in self._watched.items() if run_id in windows}
+        self._verdicts.keep(windows)
         self.dozing = not windows
         pids = [entry.run.container_pid for entry, _ in windows.values() if entry.run.container_pid is not None]
         used_s = await self._processes.cpu_times_s(pids)
@@ -114,11 +113,12 @@ class IdleWatch:
         watched = self._watch(entry)
         signals = await self._signals(entry, self._cpus(entry.run, watched, used_s))
         rule = IdleRule(window_s=window_s)
-        watched.record, watched.verdict = look(watched.record, signals, rule, watched.since, self._moment())
-        if watched.verdict.state is IdleState.IDLE:
-            await self._stop(entry, watched.verdict)
+        watched.record, verdict = look(watched.record, signals, rule, watched.since, self._moment())
+        self._verdicts.note(entry.run.id, verdict)
+        if verdict.state is IdleState.IDLE:
+            await self._stop(entry, verdict)
         else:
-            await self._warn(entry, watched, watched.verdict)
+            await self._warn(entry, watched, verdict)
 
     def _watch(self, entry: Entry) -> _Watched:
         """The run's watch; it begins anew when somebody changed the notebook, or it was restarted."""
@@ -134,8 +134,9 @@ class IdleWatch:
             watched = replace(
                 watched or _Watched(touched_at=touched_at, since=since), touched_at=touched_at, since=since
             )
-            watched.verdict = watched.warned = None
+            watched.warned = None
             self._watched[run.id] = watched
+            self._verdicts.note(run.id, None)
         return watched
 
     async def _signals(self, entry: Entry, cpus: Seen[float]) -> Signals:
@@ -184,7 +185,7 @@ class IdleWatch:
             await commit(self._store, entry, end(entry.run, outcome, now), now, meter=self._meter)
         except Stale:
             return  # it changed meanwhile: the next look sees how
-        self.on_stop(entry.notebook.id)
+        self._wake(entry.notebook.id)
 
     async def _warn(self, entry: Entry, watched: _Watched, verdict: Verdict) -> None:
         """Tell that it will be stopped, once for each time before; take that back when somebody came."""

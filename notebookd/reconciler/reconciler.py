@@ -22,7 +22,8 @@ from notebookd.domain.run import Run, RunState
 from notebookd.domain.syncing import Errand, Sync
 from notebookd.errors import EngineError, EngineUnavailable
 from notebookd.machine.gpu_watch import GpuWatch
-from notebookd.machine.transfers import Porter
+from notebookd.machine.health import Health
+from notebookd.machine.transfers import Transfers
 from notebookd.ports.board import RouteBoard
 from notebookd.ports.engine import EVENTS_CONNECTED
 from notebookd.ports.store import RESTORED, NotebookFilter, Store
@@ -31,6 +32,7 @@ from notebookd.reconciler.allocation import Allocator
 from notebookd.reconciler.execute import Executor, Overtaken, Ports
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.memory_watch import MemoryWatch
+from notebookd.reconciler.movers import MoverCrew
 from notebookd.reconciler.workqueue import WorkQueue
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
 from notebookd.record.entries import Stale, commit, forget_events
@@ -69,14 +71,16 @@ class Reconciler:
         watch: GpuWatch,
         idle: IdleWatch,
         meter: Meter,
-        porter: Porter,
+        transfers: Transfers,
+        crew: MoverCrew,
         rooms: WorkspaceWatch,
         memory: MemoryWatch,
         routes: RouteBoard,
+        health: Health,
+        queue: WorkQueue,
         settings: Settings,
         *,
         on_turn: Callable[[], None] = lambda: None,
-        on_lag: Callable[[str, float], None] = lambda _kind, _lag_s: None,
     ) -> None:
         self._store = store
         self._ports = ports
@@ -84,20 +88,16 @@ class Reconciler:
         self._allocator = allocator
         self._watch = watch
         self._idle = idle
-        idle.on_stop = self.wake
         self._meter = meter
-        self._porter = porter
+        self._transfers = transfers
+        self._crew = crew
+        self._health = health
         self._rooms = rooms
         self._memory = memory
-        porter.on_free = self.wake
-        watch.on_held = self.wake
-        watch.on_free = lambda: self.wake(ALLOCATION)
         self._routes = routes
         self.settings = settings
         self._on_turn = on_turn
-        self._queue = WorkQueue(ports.clock, self._work, on_turn=lambda key, lag_s: on_lag(_kind_of(key), lag_s))
-        self.engine_answers = False
-        """Whether the engine answered the last survey."""
+        self._queue = queue
 
     def wake(self, key: str) -> None:
         """Have a notebook (by id), ALLOCATION, SURVEY, GPUS or IDLE looked at."""
@@ -111,13 +111,13 @@ class Reconciler:
     async def run(self) -> None:
         """Adopt what is there, then serve until cancelled."""
         await self._meter.adopt()
-        for notebook_id in self._porter.adopt():
+        for notebook_id in self._transfers.adopt():
             self.wake(notebook_id)
         self.wake_all()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._meter.run(on_jump=self.wake_all), name="meter")
             tasks.create_task(self._keep_surveying(), name="survey")
-            tasks.create_task(self._queue.run(), name="work queue")
+            tasks.create_task(self._queue.run(self._work), name="work queue")
             tasks.create_task(self._adopt_routes(), name="routes")
             tasks.create_task(self._listen(), name="engine events")
 
@@ -183,9 +183,9 @@ class Reconciler:
             if entry is None:
                 return None if self._routes.withdraw(notebook_id) else self._route_again_at()
             published = self._routes.publish(entry.notebook, entry.run)
-            sight = replace(await self._observe(entry.run), slots=self._porter.slots, taken=self._porter.taken)
+            sight = replace(await self._observe(entry.run), slots=self._transfers.slots, taken=self._transfers.taken)
             planned = plan(entry.notebook, entry.run, sight, self.settings.policy, self._ports.clock.now())
-            self._porter.note(planned.syncs)
+            self._transfers.note(planned.syncs)
             if planned.run == entry.run and not planned.actions and not planned.syncs:
                 again_at = self._again_at(planned, sight)
                 return again_at if published else min(again_at or self._route_again_at(), self._route_again_at())
@@ -205,7 +205,7 @@ class Reconciler:
     async def _carry_out(self, planned: Plan, entry: Entry, disturbed: asyncio.Event) -> Entry:
         for action in planned.actions:
             if isinstance(action, Errand):
-                await self._porter.send(action, entry)
+                await self._crew.send(action, entry)
                 continue
             try:
                 run = await self._executor.execute(action, entry, disturbed)
@@ -257,12 +257,12 @@ class Reconciler:
             )
 
     async def _observe(self, run: Run) -> Sight:
-        syncs = self._porter.list_syncs(run)
+        syncs = self._transfers.list_syncs(run)
         sight = Sight(
             container=await self._see(run),
             boot_id=self._ports.clock.boot_id(),
             syncs=syncs,
-            movers=await self._porter.see(syncs),
+            movers=await self._transfers.see(syncs),
         )
         return replace(sight, gpus=await self._watch.held_by(run)) if run.gpus and run.holds else sight
 
@@ -310,10 +310,10 @@ class Reconciler:
             looked = self._meter.read()
             containers = await self._ports.engine.list_containers()
         except EngineError as fault:
-            self.engine_answers = False
+            self._health.surveyed(answered=False)
             log.warning("cannot survey the containers: %s", fault)
             return
-        self.engine_answers = True
+        self._health.surveyed(answered=True)
         present = {RunId(each.labels.get("io.notebookd.run", "")): each for each in containers if not _is_mover(each)}
         running = (run_id for run_id, each in present.items() if each.status is ContainerStatus.RUNNING)
         self._meter.saw(running, looked)
@@ -328,7 +328,7 @@ class Reconciler:
 
     async def _sweep_movers(self) -> None:
         try:
-            await self._porter.sweep()
+            await self._crew.sweep()
         except EngineError as fault:
             log.warning("cannot remove the movers that nobody waits for: %s", fault)
 
@@ -377,7 +377,7 @@ class Reconciler:
             await self._ports.clock.sleep(_EVENTS_RETRY_S)
 
 
-def _kind_of(key: str) -> str:
+def kind_of(key: str) -> str:
     """What a turn was about, in one of few words."""
     return key if key in _KINDS else "notebook"
 

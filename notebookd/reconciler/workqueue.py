@@ -42,18 +42,14 @@ Worker = Callable[[str, asyncio.Event], Awaitable[datetime | None]]
 
 
 class WorkQueue:
-    """Calls ``worker(key, disturbed)`` for every woken key; it returns when to look again, or None.
-
-    A worker's transient error is retried with growing, jittered delay; any other ends :meth:`run`. ``on_turn`` is told
-    of each turn's key, and the seconds from the wake to the turn's end.
+    """Has every woken key worked on: a key that is woken before :meth:`run` waits for it. ``on_turn`` is told of each
+    turn's key, and the seconds from the wake to the turn's end.
     """
 
-    def __init__(
-        self, clock: Clock, worker: Worker, *, on_turn: Callable[[str, float], None] = lambda _key, _lag_s: None
-    ) -> None:
+    def __init__(self, clock: Clock, *, on_turn: Callable[[str, float], None] = lambda _key, _lag_s: None) -> None:
         self._on_turn = on_turn
         self._clock = clock
-        self._worker = worker
+        self._worker: Worker | None = None
         self._slots: dict[str, Slot] = {}
         self._early: list[str] = []
         self._tasks: asyncio.TaskGroup | None = None
@@ -89,8 +85,10 @@ class WorkQueue:
         """Whether any key is being worked on."""
         return any(slot.working for slot in self._slots.values())
 
-    async def run(self) -> None:
-        """Serve until cancelled."""
+    async def run(self, worker: Worker) -> None:
+        """Call ``worker(key, disturbed)`` for every woken key until cancelled; it returns when to look again, or None.
+        Its transient error is tried again with growing, jittered delay; any other ends this."""
+        self._worker = worker
         async with asyncio.TaskGroup() as self._tasks:
             early, self._early = self._early, []
             for key in early:
@@ -117,6 +115,7 @@ class WorkQueue:
 
     async def _attempt(self, key: str, slot: Slot) -> datetime | None:
         try:
+            assert self._worker is not None, "keys are worked on while it runs"
             again_at = await self._worker(key, slot.disturbed)
         except TRANSIENT as fault:
             slot.failures += 1

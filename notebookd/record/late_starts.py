@@ -8,14 +8,14 @@ from datetime import datetime
 
 from notebookd.domain.late_starts import came_to_nothing, recent, waits_behind
 from notebookd.domain.run import Run
-from notebookd.ports.store import Store, Transaction
+from notebookd.ports.store import Reader, Store, Transaction
 
 
 def _key(owner: str) -> str:
     return f"late-starts {owner}"
 
 
-def _times(store: Store, owner: str) -> list[datetime]:
+def _times(store: Reader, owner: str) -> list[datetime]:
     return [datetime.fromisoformat(each) for each in json.loads(store.find_meta(_key(owner)) or "[]")]
 
 
@@ -26,6 +26,6 @@ async def note_late_start(tx: Transaction, store: Store, was: Run, run: Run, own
         await tx.put_meta(_key(owner), json.dumps([each.isoformat() for each in times]))
 
 
-def is_late(store: Store, owner: str, now: datetime) -> bool:
+def is_late(store: Reader, owner: str, now: datetime) -> bool:
     """Whether an owner's starts wait behind others'."""
     return waits_behind(_times(store, owner), now)

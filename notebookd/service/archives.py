@@ -18,7 +18,7 @@ from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.spec import Fault
 from notebookd.domain.volumes import WORKSPACE, Volume, volume_id
 from notebookd.errors import Conflict, EngineError, NotFound, TooLarge, VolumeFault
-from notebookd.machine.transfers import Porter
+from notebookd.machine.transfers import Transfers
 from notebookd.ports.clock import Clock
 from notebookd.ports.files import MARKER, Files
 from notebookd.ports.movers import Movers
@@ -40,7 +40,7 @@ class Archives:
     """Tar streams of workspaces and of volumes' copies. Each person has as many at once as there may be transfers."""
 
     def __init__(
-        self, store: Store, clock: Clock, notebooks: Notebooks, files: Files, movers: Movers, porter: Porter
+        self, store: Store, clock: Clock, notebooks: Notebooks, files: Files, movers: Movers, transfers: Transfers
     ) -> None:
         self.patience_s = PATIENCE_S
         self._store = store
@@ -48,7 +48,7 @@ class Archives:
         self._notebooks = notebooks
         self._files = files
         self._movers = movers
-        self._porter = porter
+        self._transfers = transfers
         self._at_work: Counter[str] = Counter()
         self._freed = asyncio.Event()
 
@@ -134,7 +134,7 @@ class Archives:
     @asynccontextmanager
     async def _turn(self, actor: Actor, what: str) -> AsyncIterator[None]:
         """One of the actor's turns. Raises VolumeFault when none is free in time."""
-        most = self._porter.at_once
+        most = self._transfers.at_once
         try:
             async with asyncio.timeout(self.patience_s):
                 while self._at_work[actor.name] >= most:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,19 +11,13 @@ from notebookd.domain.entry import Entry
 from notebookd.domain.gpu import GpuUnit
 from notebookd.domain.holding import Holder, OwnHold
 from notebookd.domain.leasing import Wait, WaitReason
-from notebookd.domain.observed import Known, Unknown
+from notebookd.domain.observed import Known
 from notebookd.domain.resources import Flavor
 from notebookd.domain.run import NotebookState
-from notebookd.errors import EngineError, StoreUnavailable
-from notebookd.machine.gpu_watch import GpuWatch
+from notebookd.machine.health import Health, State
 from notebookd.machine.inventory import Inventory
-from notebookd.ports.clock import Clock
-from notebookd.ports.engine import Engine
-from notebookd.ports.store import Store
-from notebookd.reconciler.allocation import Allocator
-
-Health = tuple[str, str | None]
-HEALTH_LIFE_S = 1.0
+from notebookd.machine.queue import Queue
+from notebookd.ports.store import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +54,15 @@ def drained_words(units: Sequence[GpuUnit], model: str | None) -> str:
 class Machine:
     """Reads of the machine as a whole."""
 
-    def __init__(
-        self, store: Store, engine: Engine, inventory: Inventory, watch: GpuWatch, allocator: Allocator, clock: Clock
-    ) -> None:
+    def __init__(self, store: Reader, inventory: Inventory, queue: Queue, health: Health) -> None:
         self._store = store
-        self._clock = clock
-        self._asking = asyncio.Lock()
-        self._answers: tuple[float, Mapping[str, Health]] | None = None
-        self._watch = watch
-        self._engine = engine
         self._inventory = inventory
-        self._allocator = allocator
+        self._queue = queue
+        self._health = health
+
+    async def health(self) -> Mapping[str, State]:
+        """Every dependency with its state (ok, degraded, failed) and, where it is not ok, a sentence."""
+        return await self._health.now()
 
     def flavors(self) -> list[tuple[Flavor, int]]:
         """Every flavor with how many units are free now."""
@@ -96,7 +87,7 @@ class Machine:
 
     def queue(self) -> list[QueueRow]:
         """The waiting runs in order."""
-        queue = self._allocator.queue()
+        queue = self._queue.forecast()
         entries = {entry.run.id: entry for entry in queue.waiting}
         return [
             QueueRow(
@@ -119,43 +110,13 @@ class Machine:
                 Holder(
                     name=each.notebook.spec.name,
                     gpus=each.run.resources.gpus,
-                    back_at=self._allocator.back_at(each),
+                    back_at=self._queue.back_at(each),
                     ending=each.run.outcome is not None,
                 )
                 for each in mine
             ),
-            bound=self._allocator.rule(owner).gpus,
+            bound=self._queue.rule(owner).gpus,
         )
-
-    async def health(self) -> Mapping[str, Health]:
-        """Every dependency with its state (ok, degraded, failed) and, where it is not ok, a sentence. The answers of
-        engine and driver, which take time, are those of a second ago at the most; who asks meanwhile waits for them."""
-        async with self._asking:
-            if self._answers is None or self._clock.awake() - self._answers[0] >= HEALTH_LIFE_S:
-                engine = await self._engine_health()
-                seen = await self._watch.look()
-                gpus: Health = ("failed", seen.reason) if isinstance(seen, Unknown) else ("ok", None)
-                self._answers = (self._clock.awake(), {"engine": engine, "gpus": gpus})
-            return {"store": self._store_health(), **self._answers[1]}
-
-    def _store_health(self) -> Health:
-        try:
-            self._store.last_event_id()
-        except StoreUnavailable as fault:
-            return "failed", fault.message
-        return "ok", None
-
-    async def _engine_health(self) -> Health:
-        try:
-            info = await self._engine.info()
-        except EngineError as fault:
-            return "failed", fault.message
-        if not info.storage_known:
-            return "degraded", "the engine's storage bears no mark of this instance"
-        if info.missing_controllers:
-            missing = ", ".join(sorted(info.missing_controllers))
-            return "degraded", f"the engine lacks cgroup controllers ({missing}): those limits are not set"
-        return "ok", None
 
     def summary(self) -> str:
         """One line for people: what is running and what is leased."""

@@ -15,11 +15,11 @@ from notebookd.domain.clocks import wall_ms
 from notebookd.domain.gpu import GpuState
 from notebookd.domain.run import NotebookState
 from notebookd.domain.syncing import SyncState
-from notebookd.machine.transfers import Porter
+from notebookd.machine.health import Health
+from notebookd.machine.transfers import Transfers
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import DiskUse, Reader, Store
 from notebookd.ports.telemetry import Family
-from notebookd.reconciler.reconciler import Reconciler
 from notebookd.service.gpus import Board, BoardRow, GpuBoard
 
 TOTALS_EVERY_S = 60.0
@@ -39,13 +39,13 @@ class Readings:
     """Reads them."""
 
     def __init__(
-        self, store: Store, clock: Clock, gpus: GpuBoard, porter: Porter, reconciler: Reconciler, version: str
+        self, store: Store, clock: Clock, gpus: GpuBoard, transfers: Transfers, health: Health, version: str
     ) -> None:
         self._store = store
         self._clock = clock
         self._gpus = gpus
-        self._porter = porter
-        self._reconciler = reconciler
+        self._transfers = transfers
+        self._health = health
         self._version = version
         self._totals: tuple[float, _Totals] | None = None
 
@@ -62,7 +62,7 @@ class Readings:
             *self._data(totals),
             *self._database(await self._store.disk_use()),
             _one("notebookd_billed_minutes_total", "Minutes billed, of all time", totals.minutes, kind="counter"),
-            _one("notebookd_engine_up", "Whether the engine answered the last survey", self._reconciler.engine_answers),
+            _one("notebookd_engine_up", "Whether the engine answered the last survey", self._health.engine_answers),
         ]
 
     async def _kept_totals(self) -> _Totals:
@@ -101,8 +101,8 @@ class Readings:
             labels=("state",),
             samples=[((str(state),), open_.count(state)) for state in states],
         )
-        yield _one("notebookd_movers", "Movers at work", self._porter.busy)
-        yield _one("notebookd_movers_limit", "How many may be", self._porter.at_once)
+        yield _one("notebookd_movers", "Movers at work", self._transfers.busy)
+        yield _one("notebookd_movers_limit", "How many may be", self._transfers.at_once)
         yield _one("notebookd_snapshots", "Snapshots of workspaces", totals.snapshots)
         yield _one("notebookd_snapshot_bytes", "What the workspaces in them took", totals.snapshot_bytes)
 

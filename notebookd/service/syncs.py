@@ -15,7 +15,7 @@ from notebookd.domain.run import NotebookState
 from notebookd.domain.spec import Fault
 from notebookd.domain.syncing import Sync, SyncCause, SyncKind
 from notebookd.errors import Conflict
-from notebookd.machine.transfers import Porter
+from notebookd.machine.transfers import Transfers
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store
 from notebookd.record.syncs import write_sync
@@ -34,18 +34,18 @@ class Syncs:
     """Pushes and pulls on demand."""
 
     def __init__(
-        self, store: Store, clock: Clock, notebooks: Notebooks, porter: Porter, wake: Callable[[str], None]
+        self, store: Store, clock: Clock, notebooks: Notebooks, transfers: Transfers, wake: Callable[[str], None]
     ) -> None:
         self._store = store
         self._clock = clock
         self._notebooks = notebooks
-        self._porter = porter
+        self._transfers = transfers
         self._wake = wake
 
     def list(self, notebook_id: NotebookId) -> list[Sync]:
         """A notebook's transfers of volumes, newest first, with how far those under way are."""
         found = self._store.list_syncs(notebook_id, limit=SHOWN)
-        return [self._porter.live(each) for each in found]
+        return [self._transfers.live(each) for each in found]
 
     async def request(self, actor: Actor, notebook_id: NotebookId, direction: str, volume: str | None) -> Sync:
         """Have a notebook's volumes, or the one of that id or mount path, pulled or pushed. A pull is for a running
@@ -57,10 +57,10 @@ class Syncs:
             entry = self._notebooks.get(actor, notebook_id, f"{direction} the data of")
             self._require_state(entry, kind, what)
             volumes = _chosen(entry, kind, volume, what)
-            others = self._porter.list_syncs(entry.run)
+            others = self._transfers.list_syncs(entry.run)
             under_way = next((each for each in others if _same(each, kind, volumes)), None)
             if under_way is not None:
-                return self._porter.live(under_way)
+                return self._transfers.live(under_way)
             now = self._clock.now()
             sync = new_sync(entry.run, kind, SyncCause.MANUAL, volumes, others, now, actor=actor.signature)
             await write_sync(tx, self._store, sync, entry.notebook, at=now)

@@ -16,9 +16,9 @@ from notebookd.domain.observed import Unknown
 from notebookd.domain.plan import starts_again
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
 from notebookd.domain.syncing import Sync, SyncKind, SyncState
+from notebookd.machine.idleness import Verdicts
 from notebookd.machine.inventory import Inventory
-from notebookd.machine.transfers import Porter
-from notebookd.reconciler.idle_watch import IdleWatch
+from notebookd.machine.transfers import Transfers
 from notebookd.service.allowance import Allowance
 from notebookd.service.machine import Machine
 from notebookd.units import readable_size
@@ -38,14 +38,14 @@ class Reasons:
         self,
         machine: Machine,
         inventory: Inventory,
-        idle: IdleWatch,
-        porter: Porter,
+        verdicts: Verdicts,
+        transfers: Transfers,
         allowance: Allowance,
         patience: Patience,
     ) -> None:
-        self._porter = porter
+        self._transfers = transfers
         self._allowance = allowance
-        self._idle = idle
+        self._verdicts = verdicts
         self._machine = machine
         self._inventory = inventory
         self.patience = patience
@@ -53,7 +53,7 @@ class Reasons:
     def deadlines(self, entry: Entry) -> list[Deadline]:
         """What will happen to a notebook by itself, in order."""
         deadline = deadline_of(entry.notebook, entry.run, self.patience)
-        verdict = self._idle.verdict_of(entry.run)
+        verdict = self._verdicts.find(entry.run)
         idle = idle_deadline(verdict.stops_at) if verdict is not None and verdict.stops_at is not None else None
         return sorted((each for each in (deadline, idle) if each is not None), key=lambda each: each.at)
 
@@ -92,7 +92,7 @@ class Reasons:
             if (run.unsynced is not None)
             else []
         )
-        syncs = [self._porter.live(each) for each in self._porter.list_syncs(run)]
+        syncs = [self._transfers.live(each) for each in self._transfers.list_syncs(run)]
         sentences += _ended(syncs, alive=run.outcome is None)
         for sync in syncs:
             for transfer in () if sync.over else sync.transfers:
@@ -116,7 +116,7 @@ class Reasons:
 
     def _idleness(self, run: Run) -> list[str]:
         """What there is to say of a run that may not idle: every signal with its last-seen time."""
-        verdict = self._idle.verdict_of(run)
+        verdict = self._verdicts.find(run)
         if verdict is None:
             return []
         signals = [f"{each.signal}: {each.sentence}" for each in verdict.findings]

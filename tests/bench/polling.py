@@ -107,7 +107,7 @@ async def _watching(database: Path) -> AsyncIterator[tuple[SqliteStore, GpuWatch
         host = HostCompute(cpus=64, memory_bytes=512 * GIB)
         account = Account(user=next(iter(SystemProcesses().look([os.getpid()]).values())).user, pid=os.getpid())
         inventory = Inventory(gpus, store, SystemProcesses(), host, account=account)
-        yield store, GpuWatch(gpus, inventory, store, clock, Pace()), inventory
+        yield store, GpuWatch(gpus, inventory, store, clock, lambda _: None, Pace()), inventory
 
 
 async def _lease(store: SqliteStore, uuids: list[str], pids: list[int]) -> None:

@@ -59,9 +59,9 @@ def worker(clock: FakeClock) -> Worker:
 
 @asynccontextmanager
 async def serving(clock: FakeClock, worker: Worker) -> AsyncIterator[WorkQueue]:
-    queue = WorkQueue(clock, worker)
+    queue = WorkQueue(clock)
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(queue.run())
+        task = tasks.create_task(queue.run(worker))
         await clock.advance(0)
         yield queue
         task.cancel()
@@ -104,10 +104,10 @@ async def test_many_wakes_before_a_look_are_one_look(clock: FakeClock, worker: W
 
 
 async def test_a_wake_before_the_queue_serves_is_kept(clock: FakeClock, worker: Worker) -> None:
-    queue = WorkQueue(clock, worker)
+    queue = WorkQueue(clock)
     queue.wake("early")
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(queue.run())
+        task = tasks.create_task(queue.run(worker))
         await clock.advance(0)
         assert worker.seen("early") == 1
         task.cancel()
@@ -195,10 +195,10 @@ async def test_an_unknown_error_ends_the_queue(clock: FakeClock) -> None:
     async def broken(_key: str, _disturbed: asyncio.Event) -> datetime | None:
         raise RuntimeError("a defect")
 
-    queue = WorkQueue(clock, broken)
+    queue = WorkQueue(clock)
     queue.wake("a")
     with pytest.raises(ExceptionGroup) as ended:
-        await queue.run()
+        await queue.run(broken)
     assert ended.group_contains(RuntimeError, match="a defect")
 
 
@@ -212,10 +212,10 @@ async def test_nothing_is_remembered_of_keys_that_are_done_with(clock: FakeClock
 
 async def test_a_turns_lag_counts_from_the_wake_that_it_answers(clock: FakeClock, worker: Worker) -> None:
     lags: list[tuple[str, float]] = []
-    queue = WorkQueue(clock, worker, on_turn=lambda key, lag_s: lags.append((key, lag_s)))
+    queue = WorkQueue(clock, on_turn=lambda key, lag_s: lags.append((key, lag_s)))
     worker.gates["a"] = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(queue.run())
+        task = tasks.create_task(queue.run(worker))
         await clock.advance(0)
         queue.wake("a")
         await clock.advance(3)
