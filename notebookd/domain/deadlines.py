@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
+from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import Run, RunState, Warned
 from notebookd.units import format_duration
+from notebookd.wire import rfc3339
 
 
 class Reason(StrEnum):
@@ -134,4 +137,13 @@ def idle_deadline(stops_at: datetime) -> Deadline:
         at=stops_at,
         why="it will have been idle for as long as it may: it is stopped",
         moved_by="any use of it, or notebookctl label NAME notebookd/idle-stop=off",
+    )
+
+
+def warning_event(notebook: Notebook, run: Run, reason: Reason, due_at: datetime, at: datetime, **more: Any) -> Event:
+    """Somebody is told ``at`` a time what will happen to their notebook ``due_at`` another."""
+    left_s = max(0, round((due_at - at).total_seconds()))
+    data = {"reason": str(reason), "at": rfc3339(due_at), "leftSeconds": left_s, **more}
+    return Event(
+        type="notebook.warning", at=at, notebook_id=notebook.id, run_id=run.id, owner=notebook.owner, data=data
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from notebookd.domain.activity import ActivityApi, CpuTime, GpuLoad, Moment, Signals, cpu_load
-from notebookd.domain.deadlines import Patience, Reason, idle_deadline, notice, warning_times
+from notebookd.domain.deadlines import Patience, Reason, idle_deadline, notice, warning_event, warning_times
 from notebookd.domain.entry import Entry
 from notebookd.domain.idleness import (
     IdleRecord,
@@ -33,7 +33,7 @@ from notebookd.ports.processes import Processes
 from notebookd.ports.store import Store
 from notebookd.ports.wake import Wake
 from notebookd.reconciler.execute import Ports
-from notebookd.record.entries import Stale, commit, warning_event
+from notebookd.record.entries import Stale, commit
 from notebookd.record.meter import Meter
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,8 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from notebookd.domain.late_starts import came_to_nothing, recent, waits_behind
-from notebookd.domain.run import Run
-from notebookd.ports.store import Reader, Store, Transaction
+from notebookd.domain.late_starts import recent, waits_behind
+from notebookd.ports.store import Reader, Transaction
 
 
 def _key(owner: str) -> str:
@@ -19,10 +18,10 @@ def _times(store: Reader, owner: str) -> list[datetime]:
     return [datetime.fromisoformat(each) for each in json.loads(store.find_meta(_key(owner)) or "[]")]
 
 
-async def note_late_start(tx: Transaction, store: Store, was: Run, run: Run, owner: str) -> None:
-    """Note, with the change that ends a run, that it came to nothing."""
-    if was.outcome is None and came_to_nothing(run):
-        times = [*recent(_times(store, owner), run.state_since), run.state_since]
+async def note_late_start(tx: Transaction, store: Reader, owner: str, at: datetime | None) -> None:
+    """Note, with the change that ends a run, that it came to nothing; None notes nothing."""
+    if at is not None:
+        times = [*recent(_times(store, owner), at), at]
         await tx.put_meta(_key(owner), json.dumps([each.isoformat() for each in times]))
 
 

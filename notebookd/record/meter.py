@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The meter: what a change of a run's state means for its bill, written with the change itself.
+"""The meter: the intervals on record, and the clocks that they are measured by.
 
 A stay opens and closes in the transaction that changes the state, so no crash can bill it twice or forget it. Between
 the two it is marked once a minute as seen, for all runs in one transaction, where their containers were surely seen
@@ -14,17 +14,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 
 from notebookd.config import Billing
-from notebookd.domain.billing import Bill, Departure, Interval, Tariff, amended, bill_of, checkpointed, closed, opened
+from notebookd.domain.billing import Bill, Interval, Tariff, bill_of, opened
 from notebookd.domain.clocks import Reading, moment, reading, troubles
+from notebookd.domain.consequences import Billed, Consequences, touches_bill
 from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.ids import RunId
-from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import Run, RunState
 from notebookd.errors import StoreUnavailable
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store, Transaction
-from notebookd.record.late_starts import note_late_start
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class Meter:
     """Keeps the intervals of all runs."""
 
     def __init__(self, store: Store, clock: Clock, tariff: Tariff) -> None:
-        self._store = store
+        self.store = store
         self._clock = clock
         self.tariff = tariff
         self._seen: dict[RunId, Reading] = {}
@@ -58,42 +57,27 @@ class Meter:
         """The containers of these runs were seen running at that reading."""
         self._seen.update(dict.fromkeys(run_ids, at))
 
-    async def note(self, tx: Transaction, before: Entry | None, notebook: Notebook, run: Run) -> None:
-        """Write what the change from ``before`` to ``run`` means for the bill, and that a start came to nothing."""
-        was = before.run if before is not None and before.run.id == run.id else None
-        if was is not None:
-            await self._leave(tx, was, run)
-            await note_late_start(tx, self._store, was, run, notebook.owner)
-        if (was is None or was.history != run.history) and run.state in self.tariff.states:
-            await tx.put_interval(opened(bill_of(notebook, run), run, self.tariff, self.read()))
+    def billed(self, before: Entry | None, run: Run) -> Billed:
+        """What the bill stands on when ``before`` is changed to ``run``."""
+        last = next(reversed(self.store.list_intervals(run.id)), None) if touches_bill(before, run) else None
+        return Billed(now=self.read(), tariff=self.tariff, last=last, seen=self._seen.get(run.id))
 
-    async def _leave(self, tx: Transaction, was: Run, run: Run) -> None:
-        moved = was.history != run.history
-        finished = run.container_finished_at if run.container_finished_at != was.container_finished_at else None
-        if not moved and finished is None:
-            return
-        last = next(reversed(self._store.list_intervals(run.id)), None)
-        if last is None:
-            return
-        if last.length_ms is None and moved:
-            await tx.put_interval(closed(self._freshest(last), _departure(was, run), self.read()))
-            self._seen.pop(run.id, None)
-        elif last.length_ms is not None and finished is not None and last.state is RunState.RUNNING:
-            await tx.put_interval(amended(last, finished))
-
-    def _freshest(self, interval: Interval) -> Interval:
-        seen = self._seen.get(interval.bill.run_id)
-        return interval if seen is None else checkpointed(interval, seen)
+    async def put(self, tx: Transaction, run_id: RunId, entailed: Consequences) -> None:
+        """Write what a change means for the bill of a run."""
+        for interval in entailed.intervals:
+            await tx.put_interval(interval)
+        if entailed.closes:
+            self._seen.pop(run_id, None)
 
     async def adopt(self) -> None:
         """At a start: note what befell the clocks meanwhile, and open the stays that an older notebookd did not. Where
         the disk is full that waits: a stop must still commit."""
         try:
             await self._turn()
-            kept = {interval.bill.run_id for interval in self._store.list_open_intervals(None)}
-            for entry in self._store.list_unsettled():
+            kept = {interval.bill.run_id for interval in self.store.list_open_intervals(None)}
+            for entry in self.store.list_unsettled():
                 if entry.run.state in self.tariff.states and entry.run.id not in kept:
-                    async with self._store.transaction() as tx:
+                    async with self.store.transaction() as tx:
                         await tx.put_interval(self._reopened(bill_of(entry.notebook, entry.run), entry.run))
         except StoreUnavailable as fault:
             log.warning("cannot note what befell the clocks: %s", fault)
@@ -123,7 +107,7 @@ class Meter:
         jumps = troubles(before, now) if before is not None else []
         seen = dict(self._seen)
         if jumps or seen or before is None:
-            async with self._store.transaction() as tx:
+            async with self.store.transaction() as tx:
                 for jump in jumps:
                     log.warning("%s: %s", jump.type, jump.data)
                     await tx.append(Event(type=jump.type, at=moment(now.at_ms), data=jump.data))
@@ -135,15 +119,5 @@ class Meter:
         return bool(jumps)
 
     def _remembered(self) -> Reading | None:
-        text = self._store.find_meta(_CLOCKS)
+        text = self.store.find_meta(_CLOCKS)
         return Reading(**json.loads(text)) if text is not None else None
-
-
-def _departure(was: Run, run: Run) -> Departure:
-    running = was.state is RunState.RUNNING
-    gone = run.state is RunState.FINALIZING and was.state is not RunState.INTERRUPTING
-    return Departure(
-        finished_at=run.container_finished_at if gone else None,
-        gone=gone,
-        deadline_at=was.timeout_at if running else None,
-    )

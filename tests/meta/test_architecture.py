@@ -97,3 +97,14 @@ def test_functions_stay_under_50_lines() -> None:
 def test_no_module_has_a_name_that_says_nothing() -> None:
     empty = {"manager", "helper", "helpers", "util", "utils", "common", "misc"}
     assert [file for file in PACKAGE if empty & set(file.stem.split("_"))] == []
+
+
+def test_a_run_is_written_in_one_place() -> None:
+    """So that its events, its bill and its leases follow from every change: see domain/consequences."""
+    writing = [
+        str(file.relative_to(ROOT))
+        for file in PACKAGE
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "put_run"
+    ]
+    assert writing == ["notebookd/record/entries.py"]
