@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 
 from aiohttp import ClientConnectionError, web
 
+from notebookd.api import media
 from notebookd.api.call import Call, done
 from notebookd.errors import InvalidRequest, NotebookdError
 
 log = logging.getLogger(__name__)
 
-CONTENT_TYPE = "application/x-tar"
 _CHUNK_BYTES = 256 * 1024
 _SLOW_PEER_S = 300.0
 """Who takes or gives nothing for so long is cut off: a mover waits for him."""
@@ -24,7 +24,7 @@ async def read(call: Call) -> web.StreamResponse:
     """GET /v1/notebook/{id}/archive: a tar stream. It is whole when its last, empty chunk came."""
     path = call.request.query.get("path", "")
     async with call.services.archives.read(call.actor, call.notebook_id, path) as chunks:
-        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
+        response = web.StreamResponse(headers={"Content-Type": media.content_type(call.request, media.TAR)})
         await response.prepare(call.request)
         try:
             async for chunk in chunks:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from aiohttp import web
 
+from notebookd.api import media
 from notebookd.api.call import Call
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ async def backup(call: Call) -> web.StreamResponse:
         name = f"notebookd-{call.services.clock.now():%Y%m%dT%H%M%SZ}.db"
         response = web.StreamResponse(
             headers={
-                "Content-Type": "application/vnd.sqlite3",
+                "Content-Type": media.content_type(call.request, media.DATABASE),
                 "Content-Disposition": f'attachment; filename="{name}"',
             }
         )

@@ -124,7 +124,7 @@ def _tidy(schema: Any, short: dict[str, str]) -> Any:
 
 def _operation(route: Route, shapes: _Shapes) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": route.name,
+        "operationId": route.operation,
         "summary": route.summary,
         "tags": [route.path.split("/")[2] if route.path.count("/") > 1 else "about"],
         "parameters": [*_path_parameters(route), *(_parameter(param, shapes) for param in route.reads)],

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from notebookd import wire
 from notebookd.api.call import Access, Handler
+from notebookd.api.media import STREAMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ UPGRADE = Media({})
 
 
 class Route(NamedTuple):
-    """A verb, a path, who may, and what answers; then what is true of it, from which its description is made.
+    """A verb, a path, who may, what answers, and what it is called; then what is true of it, for its description.
+
+    ``operation`` names the act, as generators of clients name their functions: it never changes.
 
     ``takes`` is the shape that decodes the body (or what streams in, which has no bounds), ``gives`` the one that the
     answer is encoded from (None: 204, no body), ``reads`` what is read of the query and the headers. ``refuses`` holds
@@ -48,6 +51,7 @@ class Route(NamedTuple):
     path: str
     access: Access
     handler: Handler
+    operation: str
     summary: str
     takes: type[wire.Request] | Media | None = None
     gives: Any = None
@@ -73,7 +77,7 @@ class Route(NamedTuple):
     @property
     def has_head(self) -> bool:
         """Whether HEAD is served: not where an answer is a stream, which may have no end, or a protocol."""
-        streams = isinstance(self.gives, Media) and not {"text/plain", "text/csv"} & {*self.gives.shapes}
+        streams = isinstance(self.gives, Media) and bool(STREAMED & {*self.gives.shapes})
         return self.method == "GET" and not streams
 
     @property
@@ -85,8 +89,3 @@ class Route(NamedTuple):
         found |= {413} if self.takes and not isinstance(self.takes, Media) else set()
         found |= {400} if self.reads else set()
         return tuple(sorted(found))
-
-    @property
-    def name(self) -> str:
-        """A word for it that no other route has."""
-        return f"{self.handler.__module__.rpartition('.')[2]}.{self.handler.__name__}"

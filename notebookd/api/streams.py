@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from notebookd import wire
-from notebookd.api import shapes, wishes
+from notebookd.api import media, shapes, wishes
 from notebookd.api.call import Call, answer, notebook_id_of
 from notebookd.api.turns import TURNS
 from notebookd.domain.container import container_name
@@ -204,7 +204,7 @@ class JsonLines:
     @asynccontextmanager
     async def open(cls, call: Call, *, beat_s: float = _HEARTBEAT_S) -> AsyncIterator[Self]:
         """Begin the answer; beats while the block runs, and ends it quietly when the reader is gone."""
-        headers = {"Content-Type": "application/x-ndjson"}
+        headers = {"Content-Type": media.content_type(call.request, media.JSON_LINES)}
         stream = cls(web.StreamResponse(headers=headers))
         await stream.response.prepare(call.request)
         try:
