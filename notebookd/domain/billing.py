@@ -186,9 +186,9 @@ class Stay(NamedTuple):
     through a hundred thousand of them. ``gpus`` are UUIDs with spaces between them."""
 
     notebook_id: str
-    name: str
     owner: str
     flavor: str
+    name: str
     run_id: str
     units: int
     gpu: bool

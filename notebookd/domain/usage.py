@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from notebookd.domain.billing import MINUTE_MS, Stay, Window, commenced, minutes, minutes_within, price
+from notebookd.domain.billing import MINUTE_MS, Bill, Stay, Window, commenced, minutes, minutes_within, price
 from notebookd.domain.clocks import moment, wall_ms
 from notebookd.domain.gpu_use import GpuUse
 
@@ -34,9 +34,13 @@ class Party(NamedTuple):
     """Whom and what a run is billed to: the first fields of a :class:`~notebookd.domain.billing.Stay`."""
 
     notebook_id: str
-    name: str
     owner: str
     flavor: str
+
+
+def billed_to(bill: Bill) -> Party:
+    """Of a bill what reports go by."""
+    return Party(notebook_id=bill.notebook_id, owner=bill.owner, flavor=bill.flavor)
 
 
 class Tenure(NamedTuple):
@@ -59,22 +63,34 @@ class HourOfUse(NamedTuple):
 
 @dataclass(slots=True)
 class Line:
-    """A line of a report, as it grows. ``price`` holds micro-units by currency."""
+    """A line of a report, as it grows. ``price`` holds micro-units by currency. A stay on several GPUs has its minutes
+    in the line of each of them, and ``once`` in that of the first; ``parts`` counts what was added of stays and leases,
+    ``rated`` by currency what of it had a price."""
 
+    parts: int = 0
+    once: int = 0
     minutes: int = 0
     gpu_minutes: int = 0
     leased_ms: int = 0
     use: GpuUse = _NO_USE
     price: dict[str, int] = field(default_factory=dict)
+    rated: dict[str, int] = field(default_factory=dict)
 
     def bill(self, stay: Stay, first: int, last: int, units: int) -> None:
         """Add the minutes from ``first`` up to ``last`` of so many of a stay's units."""
+        self.parts += 1
         self.minutes += last - first
         if stay.gpu:
             self.gpu_minutes += (last - first) * units
         if stay.rate is not None:
             part = price(last, units, stay.rate) - price(first, units, stay.rate)
             self.price[stay.currency] = self.price.get(stay.currency, 0) + part
+            self.rated[stay.currency] = self.rated.get(stay.currency, 0) + 1
+
+    @property
+    def used(self) -> bool:
+        """Whether use was added, if only of an idle GPU."""
+        return self.use is not _NO_USE
 
     @property
     def unbilled_ms(self) -> int:
@@ -83,13 +99,16 @@ class Line:
 
     def add(self, other: Line) -> None:
         """Add another line."""
+        self.parts += other.parts
+        self.once += other.once
         self.minutes += other.minutes
         self.gpu_minutes += other.gpu_minutes
         self.leased_ms += other.leased_ms
-        if other.use is not _NO_USE:
+        if other.used:
             self.use = self.use.plus(other.use)
         for currency, part in other.price.items():
             self.price[currency] = self.price.get(currency, 0) + part
+            self.rated[currency] = self.rated.get(currency, 0) + other.rated[currency]
 
 
 @lru_cache(maxsize=4096)
@@ -100,6 +119,17 @@ def _day(day: int) -> str:
 Group = tuple[str, ...]
 Cells = dict[tuple[str, int], Line]
 """The lines of a party, by GPU (none where the report is not by them) and by the end of their day or month."""
+
+
+class Cell(NamedTuple):
+    """What a party has of a GPU in a day or month that ends ``edge_ms``."""
+
+    party: Party
+    gpu: str
+    edge_ms: int
+    line: Line
+
+
 _VALUE: dict[GroupKey, Callable[[Party, str, int], str]] = {
     GroupKey.USER: lambda party, _gpu, _last_ms: party.owner,
     GroupKey.NOTEBOOK: lambda party, _gpu, _last_ms: party.notebook_id,
@@ -114,7 +144,8 @@ class Tally:
     """Sums what falls into ``window`` by the keys; ``party_of`` tells whom a run is billed to.
 
     A stay on several GPUs counts its minutes on each of them where the report is by GPU; ``total`` counts them once.
-    It sums by party, GPU and day or month first, and makes groups of that in the end."""
+    It sums by party, GPU and day or month first, and makes groups of that in the end. What is added of a ``part`` of
+    the window only is what falls into that part: the parts of a window add up to it."""
 
     def __init__(self, window: Window, keys: Sequence[GroupKey], party_of: Callable[[str], Party]) -> None:
         self._window = window
@@ -125,16 +156,14 @@ class Tally:
         self._party_of = party_of
         self._cells: dict[tuple[str, ...], Cells] = {}
         self._by_run: dict[str, Cells] = {}
-        self._minutes = 0
 
-    def add_stay(self, stay: Stay) -> None:
+    def add_stay(self, stay: Stay, part: Window | None = None) -> None:
         """Add the minutes of a stay that commence in the window."""
         started_ms, count = stay.started_ms, minutes(stay.length_ms)
-        first, last = minutes_within(started_ms, count, self._window)
+        first, last = minutes_within(started_ms, count, part or self._window)
         if first >= last:
             return
-        self._minutes += last - first
-        cells = self._by_run[stay.run_id] = self._cells_of(stay[:4])
+        cells = self._by_run[stay.run_id] = self._cells_of(stay[:3])
         gpus = stay.gpus.split() if self._by_gpu else ()
         while first < last:
             edge_ms = self._edge(started_ms + first * MINUTE_MS)
@@ -143,54 +172,62 @@ class Tally:
                 _line(cells, gpu, edge_ms).bill(stay, first, after, 1)
             if not gpus:
                 _line(cells, "", edge_ms).bill(stay, first, after, stay.units)
+            _line(cells, gpus[0] if gpus else "", edge_ms).once += after - first
             first = after
 
-    def add_tenure(self, tenure: Tenure) -> None:
+    def add_tenure(self, tenure: Tenure, part: Window | None = None) -> None:
         """Add the time for which a GPU was leased in the window."""
-        begun_ms = max(tenure.granted_ms, self._window.start_ms)
-        ended_ms = min(tenure.released_ms, self._window.end_ms)
+        window = part or self._window
+        begun_ms = max(tenure.granted_ms, window.start_ms)
+        ended_ms = min(tenure.released_ms, window.end_ms)
         gpu = tenure.gpu_uuid if self._by_gpu else ""
         while begun_ms < ended_ms:
             edge_ms = self._edge(begun_ms)
             until_ms = min(edge_ms, ended_ms)
-            _line(self._cells_of_run(tenure.run_id), gpu, edge_ms).leased_ms += until_ms - begun_ms
+            line = _line(self._cells_of_run(tenure.run_id), gpu, edge_ms)
+            line.parts += 1
+            line.leased_ms += until_ms - begun_ms
             begun_ms = until_ms
 
-    def add_use(self, hour: HourOfUse) -> None:
+    def add_use(self, hour: HourOfUse, part: Window | None = None) -> None:
         """Add an hour's use of a GPU, where the hour begins in the window."""
-        if self._window.start_ms <= hour.hour_ms < self._window.end_ms:
+        window = part or self._window
+        if window.start_ms <= hour.hour_ms < window.end_ms:
             gpu = hour.gpu_uuid if self._by_gpu else ""
             line = _line(self._cells_of_run(hour.run_id), gpu, self._edge(hour.hour_ms))
             line.use = line.use.plus(hour.use)
+
+    def add_cell(self, cell: Cell) -> None:
+        """Add what was summed before: by what this report is by, and maybe by more."""
+        _line(self._cells_of(cell.party), cell.gpu if self._by_gpu else "", self._edge(cell.edge_ms - 1)).add(cell.line)
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        """What came together."""
+        for words, cells in self._cells.items():
+            for (gpu, edge_ms), line in cells.items():
+                yield Cell(Party._make(words), gpu, edge_ms, line)
 
     @property
     def lines(self) -> dict[Group, Line]:
         """The sums by group, in their order."""
         lines: dict[Group, Line] = {}
         values = [_VALUE[key] for key in self._keys]
-        for words, cells in self._cells.items():
-            party = Party._make(words)
-            for (gpu, edge_ms), line in cells.items():
-                group = tuple([value(party, gpu, edge_ms - 1) for value in values])
-                if group not in lines:
-                    lines[group] = Line()
-                lines[group].add(line)
+        for party, gpu, edge_ms, line in self.cells:
+            group = tuple([value(party, gpu, edge_ms - 1) for value in values])
+            if group not in lines:
+                lines[group] = Line()
+            lines[group].add(line)
         return dict(sorted(lines.items()))
 
     @property
     def total(self) -> Line:
         """The sum of all."""
         total = Line()
-        for cells in self._cells.values():
-            for line in cells.values():
-                total.add(line)
-        total.minutes = self._minutes
+        for cell in self.cells:
+            total.add(cell.line)
+        total.minutes = total.once
         return total
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The names of the notebooks."""
-        return {words[0]: words[1] for words in self._cells}
 
     def _cells_of(self, party: tuple[str, ...]) -> Cells:
         cells = self._cells.get(party)
@@ -210,6 +247,15 @@ def _line(cells: Cells, gpu: str, edge_ms: int) -> Line:
     if line is None:
         line = cells[gpu, edge_ms] = Line()
     return line
+
+
+def whole_days(window: Window) -> tuple[Window, tuple[Window, Window]]:
+    """The whole days (UTC) in a window, and what is left of it before and after them. Where it holds no whole day that
+    is an empty window at its start."""
+    first_ms, last_ms = -(-window.start_ms // DAY_MS) * DAY_MS, window.end_ms // DAY_MS * DAY_MS
+    if first_ms >= last_ms:
+        first_ms = last_ms = window.start_ms
+    return Window(first_ms, last_ms), (Window(window.start_ms, first_ms), Window(last_ms, window.end_ms))
 
 
 def _never(_at_ms: int) -> int:

@@ -11,9 +11,10 @@ from notebookd.domain.clocks import Reading
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.usage import HourOfUse, Tenure
+from notebookd.ports.sums import SumReader, SumWriter
 
 
-class LedgerReader(Protocol):
+class LedgerReader(SumReader, Protocol):
     """Reads of the accounts. An ``owner`` of None is everybody."""
 
     def find_bill(self, run_id: RunId) -> Bill | None:
@@ -40,8 +41,12 @@ class LedgerReader(Protocol):
         """The closed stays that may have a minute in the window."""
         ...
 
-    def list_tenures(self, window: Window, owner: str | None, now_ms: int) -> Iterable[Tenure]:
-        """The leases that touch the window; one that goes on ends ``now_ms``."""
+    def list_ended_tenures(self, window: Window, owner: str | None) -> Iterable[Tenure]:
+        """The leases that are over and touch the window."""
+        ...
+
+    def list_open_tenures(self, owner: str | None, now_ms: int) -> list[Tenure]:
+        """The leases that go on, as if they ended ``now_ms``."""
         ...
 
     def list_run_tenures(self, run_id: RunId, now_ms: int) -> list[Tenure]:
@@ -56,12 +61,16 @@ class LedgerReader(Protocol):
         """What a run made of its GPUs, by UUID."""
         ...
 
+    def find_names(self, notebook_ids: Collection[str]) -> Mapping[str, str]:
+        """What notebooks are called, also deleted ones, by their ids."""
+        ...
+
     def count_minutes(self, now_ms: int) -> int:
         """The minutes of all stays, of all time; those that go on by the wall clock. It looks through all of them."""
         ...
 
 
-class LedgerWriter(Protocol):
+class LedgerWriter(SumWriter, Protocol):
     """Changes of the accounts, part of a transaction."""
 
     async def put_interval(self, interval: Interval) -> None:

@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from itertools import count
 
 from notebookd.config import Billing
 from notebookd.domain.billing import Bill, Interval, Tariff, bill_of, opened
@@ -28,6 +29,8 @@ from notebookd.ports.store import Store, Transaction
 log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_S = 60.0
+_CHECK_SUMS_AFTER, _CHECK_SUMS_EVERY = 60, 1440
+"""Turns: an hour after the start, and once a day from then on."""
 _CLOCKS = "clocks"
 
 
@@ -92,13 +95,24 @@ class Meter:
     async def run(self, on_jump: Callable[[], None]) -> None:
         """Look at the clocks and checkpoint the open stays every minute, until cancelled. ``on_jump`` is called after a
         clock jumped: timers may stand wrong."""
-        while True:
+        for turn in count(1):
             await self._clock.sleep(CHECKPOINT_EVERY_S)
             try:
                 if await self._turn():
                     on_jump()
+                if turn % _CHECK_SUMS_EVERY == _CHECK_SUMS_AFTER:
+                    await self.check_sums()
             except StoreUnavailable as fault:
                 log.warning("cannot checkpoint the open intervals: %s", fault)
+
+    async def check_sums(self) -> None:
+        """Have reports read everything where the sums by day are not what was billed, leased and used."""
+        sums, walked = await self.store.report(lambda reader: (reader.sum_totals(), reader.walk_totals()))
+        if sums == walked or not self.store.keeps_sums():
+            return
+        log.error("the sums by day are wrong (%s, and it is %s): the next start makes them again", sums, walked)
+        async with self.store.transaction() as tx:
+            await tx.doubt_sums()
 
     async def _turn(self) -> bool:
         """One look and one checkpoint, and whether a clock jumped; nothing is written where nothing was."""

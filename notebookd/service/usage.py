@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from notebookd.domain.actor import Actor
 from notebookd.domain.billing import MINUTE_MS, Bill, Stay, Window, length_ms, minutes, stay
@@ -14,7 +13,7 @@ from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.run import Run, RunState
 from notebookd.domain.token import LabelSelector
-from notebookd.domain.usage import GroupKey, Line, Party, Tally, month_of
+from notebookd.domain.usage import GroupKey, Line, Party, Tally, billed_to, month_of, whole_days
 from notebookd.errors import Forbidden, NotFound
 from notebookd.ports.store import Reader, Store
 from notebookd.record.meter import Meter
@@ -28,7 +27,7 @@ class Report:
     keys: tuple[GroupKey, ...]
     lines: list[tuple[tuple[str, ...], Line]]
     total: Line
-    names: dict[str, str]
+    names: Mapping[str, str]
     currency: str
 
 
@@ -135,60 +134,89 @@ def _report(
     now: Reading,
     currency: str,
 ) -> Report:
-    tally = Tally(window, keys, lambda run_id: _party(reader, run_id))
-
-    @cache
-    def picked(notebook_id: str) -> bool:
-        return selector is None or selector.picks(reader.find_labels(NotebookId(notebook_id)) or {})
-
-    def counts(run_id: str) -> bool:
-        return selector is None or picked(_party(reader, run_id).notebook_id)
-
-    _add_stays(tally, reader, window, owner, now, picked)
-    for tenure in reader.list_tenures(window, owner, now.at_ms):
-        if counts(tenure.run_id):
-            tally.add_tenure(tenure)
-    for hour in reader.list_use(window, owner):
-        if counts(hour.run_id):
-            tally.add_use(hour)
+    tally = _Accounts(reader, owner, selector).tally(window, keys, now)
+    lines = tally.lines
+    names: Mapping[str, str] = {}
+    if GroupKey.NOTEBOOK in keys:
+        place = list(keys).index(GroupKey.NOTEBOOK)
+        names = reader.find_names({group[place] for group in lines})
     return Report(
         window=window,
         keys=tuple(keys),
-        lines=list(tally.lines.items()),
+        lines=list(lines.items()),
         total=tally.total,
-        names=tally.names,
+        names=names,
         currency=currency,
     )
 
 
-def _party(reader: Reader, run_id: str) -> Party:
-    bill = reader.find_bill(RunId(run_id))
-    assert bill is not None, "a run is never removed"
-    return Party(notebook_id=bill.notebook_id, name=bill.name, owner=bill.owner, flavor=bill.flavor)
+class _Accounts:
+    """What is on record of an owner, or of everybody, in the notebooks that a selector picks."""
 
+    def __init__(self, reader: Reader, owner: str | None, selector: LabelSelector | None = None) -> None:
+        self._reader = reader
+        self._owner = owner
+        self._selector = selector
+        self._picked: dict[str, bool] = {}
+        self._parties: dict[str, Party] = {}
 
-def _add_stays(
-    tally: Tally,
-    reader: Reader,
-    window: Window,
-    owner: str | None,
-    now: Reading,
-    picked: Callable[[str], bool] = lambda _: True,
-) -> None:
-    for row in reader.list_stays(window, owner):
-        if picked(row.notebook_id):
-            tally.add_stay(row)
-    for interval in reader.list_open_intervals(owner):
-        if picked(interval.bill.notebook_id):
-            tally.add_stay(stay(interval, now))
+    def tally(self, window: Window, keys: Sequence[GroupKey], now: Reading) -> Tally:
+        """All that falls into a window. What is over comes from the sums, as far as the window is made of whole days;
+        what goes on, and what lies beside whole days, is looked at one by one."""
+        tally = Tally(window, keys, self._party_of)
+        parts: Sequence[Window] = (window,)
+        if self._reader.keeps_sums():
+            days, parts = whole_days(window)
+            self._add_days(tally, days, keys)
+        for part in parts:
+            if part.start_ms < part.end_ms:
+                self._add_part(tally, part)
+        for interval in self._reader.list_open_intervals(self._owner):
+            if self._picks(interval.bill.notebook_id):
+                tally.add_stay(stay(interval, now))
+        for tenure in self._reader.list_open_tenures(self._owner, now.at_ms):
+            if self._picks_run(tenure.run_id):
+                tally.add_tenure(tenure)
+        return tally
+
+    def _add_days(self, tally: Tally, days: Window, keys: Collection[GroupKey]) -> None:
+        told_apart = keys if self._selector is None else {*keys, GroupKey.NOTEBOOK}
+        for cell in self._reader.list_sums(days, told_apart, self._owner):
+            if self._picks(cell.party.notebook_id):
+                tally.add_cell(cell)
+
+    def _add_part(self, tally: Tally, part: Window) -> None:
+        for row in self._reader.list_stays(part, self._owner):
+            if self._picks(row.notebook_id):
+                tally.add_stay(row, part)
+        for tenure in self._reader.list_ended_tenures(part, self._owner):
+            if self._picks_run(tenure.run_id):
+                tally.add_tenure(tenure, part)
+        for hour in self._reader.list_use(part, self._owner):
+            if self._picks_run(hour.run_id):
+                tally.add_use(hour, part)
+
+    def _picks(self, notebook_id: str) -> bool:
+        if self._selector is None:
+            return True
+        if notebook_id not in self._picked:
+            labels = self._reader.find_labels(NotebookId(notebook_id)) or {}
+            self._picked[notebook_id] = self._selector.picks(labels)
+        return self._picked[notebook_id]
+
+    def _picks_run(self, run_id: str) -> bool:
+        return self._selector is None or self._picks(self._party_of(run_id).notebook_id)
+
+    def _party_of(self, run_id: str) -> Party:
+        if run_id not in self._parties:
+            bill = self._reader.find_bill(RunId(run_id))
+            assert bill is not None, "a run is never removed"
+            self._parties[run_id] = billed_to(bill)
+        return self._parties[run_id]
 
 
 def spent_gpu_minutes(reader: Reader, owner: str, now: Reading) -> int:
     """GPU minutes of this month (UTC) that count towards an owner's quota: for each notebook those that are billed, and
     whole minutes for which it held GPUs beyond them, such as those of an editor that boots."""
-    window = month_of(now.at_ms)
-    tally = Tally(window, (GroupKey.NOTEBOOK,), lambda run_id: _party(reader, run_id))
-    _add_stays(tally, reader, window, owner, now)
-    for tenure in reader.list_tenures(window, owner, now.at_ms):
-        tally.add_tenure(tenure)
+    tally = _Accounts(reader, owner).tally(month_of(now.at_ms), (GroupKey.NOTEBOOK,), now)
     return sum(line.gpu_minutes + line.unbilled_ms // MINUTE_MS for line in tally.lines.values())

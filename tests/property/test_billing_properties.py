@@ -88,7 +88,7 @@ def test_prices_of_parts_and_units_add_up(count: int, cuts: list[int], units: in
 
 
 def party_of(_run_id: str) -> Party:
-    return Party("n", "name", "alice", "f")
+    return Party("n", "alice", "f")
 
 
 def money(line: Line) -> int:

@@ -137,6 +137,7 @@ async def _come_up(trial: Trial, point: Point, *, down_s: float, watch: bool) ->
         await _play(house, trial.notebook, scene, witness, first)
         assert_sound(house)
         assert_disk(house)
+        assert_sums(house)
         return read_record(world), witness.points
 
 
@@ -165,6 +166,12 @@ def assert_nobody_shares(house: House) -> None:
     shared = [uuid for uuid, count in Counter(uuid for _, uuid in inside).items() if count > 1]
     assert not shared, f"two containers compute on {shared}"
     assert set(inside) <= leases, "a container computes on a GPU that it has no lease of"
+
+
+def assert_sums(house: House) -> None:
+    """The sums that reports go by are what was billed and leased, to the millisecond."""
+    assert house.store.keeps_sums()
+    assert house.store.sum_totals() == house.store.walk_totals()
 
 
 def assert_disk(house: House) -> None:

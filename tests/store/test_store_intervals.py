@@ -21,6 +21,7 @@ from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.run import Run, RunState
 from notebookd.domain.usage import HourOfUse, Tenure
 from notebookd.errors import StoreUnavailable
+from notebookd.ports.sums import Totals
 from notebookd.record.meter import Meter
 from notebookd.testing.clock import FakeClock
 from tests.values import NOW, RUN_ID, after, notebook, run
@@ -136,15 +137,66 @@ async def test_leases_are_found_by_window_and_end_with_now(store: SqliteStore) -
     await seed(store, running(granted_at=after(10), gpus=("GPU-0", "GPU-1")))
     now = BASE + 60_000
     expected = [Tenure(RUN_ID, gpu, BASE + 10_000, now) for gpu in ("GPU-0", "GPU-1")]
-    assert sorted(store.list_tenures(ALWAYS, None, now)) == store.list_run_tenures(RUN_ID, now) == expected
-    assert list(store.list_tenures(Window(0, BASE + 10_000), None, now)) == []
-    assert list(store.list_tenures(ALWAYS, "bob", now)) == []
+    assert sorted(store.list_open_tenures(None, now)) == store.list_run_tenures(RUN_ID, now) == expected
+    assert sorted(store.list_open_tenures("alice", now)) == expected
+    assert store.list_open_tenures("bob", now) == []
+    assert list(store.list_ended_tenures(ALWAYS, None)) == []
     async with store.transaction() as tx:
         await tx.put_run(
             running(version=1, place=1, granted_at=after(10), gpus=("GPU-0", "GPU-1"), released_at=after(40))
         )
-    assert {row.released_ms for row in store.list_tenures(ALWAYS, "alice", now)} == {BASE + 40_000}
-    assert list(store.list_tenures(Window(BASE + 40_000, BASE + 50_000), None, now)) == []
+    assert store.list_open_tenures(None, now) == []
+    for owner, count in ((None, 2), ("alice", 2), ("bob", 0)):
+        ends = [row.released_ms for row in store.list_ended_tenures(ALWAYS, owner)]
+        assert ends == [BASE + 40_000] * count
+    assert list(store.list_ended_tenures(Window(0, BASE + 10_000), None)) == []
+    assert list(store.list_ended_tenures(Window(BASE + 40_000, BASE + 50_000), None)) == []
+
+
+async def test_sums_that_are_doubted_are_not_gone_by_and_made_again_at_the_next_start(path: Path) -> None:
+    async with SqliteStore.open(path, NOW, ballast_bytes=4096) as store:
+        ended = closed(await seed(store), Departure(), read(91))
+        async with store.transaction() as tx:
+            await tx.put_interval(ended)
+        assert store.sum_totals() == store.walk_totals() == Totals(2, 0, 0, 0)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE interval SET length = 600000")  # by hand
+    async with SqliteStore.open(path, NOW, ballast_bytes=4096) as store:
+        assert store.keeps_sums()
+        assert (store.sum_totals().minutes, store.walk_totals().minutes) == (2, 10)
+        async with store.transaction() as tx:
+            await tx.doubt_sums()
+        assert not store.keeps_sums()
+    async with SqliteStore.open(path, NOW, ballast_bytes=4096) as store:
+        assert store.keeps_sums()
+        assert store.sum_totals() == store.walk_totals() == Totals(10, 0, 0, 0)
+
+
+async def test_the_meter_finds_sums_that_are_wrong(store: SqliteStore, path: Path) -> None:
+    ended = closed(await seed(store), Departure(), read(91))
+    async with store.transaction() as tx:
+        await tx.put_interval(ended)
+    meter = Meter(store, FakeClock(), TARIFF)
+    await meter.check_sums()
+    assert store.keeps_sums()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE usage_day SET once = once + 1")
+    await meter.check_sums()
+    assert not store.keeps_sums()
+
+
+async def test_a_change_that_fails_leaves_the_sums_as_they_were(store: SqliteStore) -> None:
+    ended = closed(await seed(store), Departure(), read(91))
+
+    async def fail() -> None:
+        async with store.transaction() as tx:
+            await tx.put_interval(ended)
+            assert store.sum_totals().minutes == 2
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert store.sum_totals() == store.walk_totals() == Totals(0, 0, 0, 0)
 
 
 async def test_the_use_of_a_gpu_is_added_up_by_the_hour(store: SqliteStore) -> None:

@@ -176,8 +176,8 @@ ANOTHER_RUN = (
         ("UPDATE notebook SET body = '{'", "CHECK constraint failed: json_valid"),
         (ANOTHER_RUN.format(owner="notebook_id", number="number"), "UNIQUE constraint failed: run.notebook_id"),
         (ANOTHER_RUN.format(owner="'nobody'", number="9"), "FOREIGN KEY constraint failed"),
-        ("INSERT INTO lease SELECT 'GPU-0', id, 0, NULL FROM run WHERE id LIKE '99%'", "UNIQUE constraint failed"),
-        ("INSERT INTO lease VALUES ('GPU-9', 'no run', 0, NULL)", "FOREIGN KEY constraint failed"),
+        ("INSERT INTO lease SELECT 'GPU-0', id, 0, NULL, '' FROM run WHERE id LIKE '99%'", "UNIQUE constraint failed"),
+        ("INSERT INTO lease VALUES ('GPU-9', 'no run', 0, NULL, '')", "FOREIGN KEY constraint failed"),
         ("DELETE FROM notebook", "FOREIGN KEY constraint failed"),
     ],
 )

@@ -55,7 +55,7 @@ def seen(*seconds: float) -> Interval:
 
 
 def party_of(_run_id: str) -> Party:
-    return Party("n", "name", "alice", "f")
+    return Party("n", "alice", "f")
 
 
 def billed(interval: Interval) -> int:

@@ -18,6 +18,9 @@ DELETE FROM answer WHERE actor = :owner;
 -- name: rename_stays
 UPDATE interval SET owner = :known_as WHERE owner = :owner;
 
+-- name: rename_leases
+UPDATE lease SET owner = :known_as WHERE owner = :owner;
+
 -- name: rename_events
 UPDATE event SET owner = :known_as, body = json_set(body, '$.owner', :known_as) WHERE owner = :owner;
 

@@ -20,6 +20,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from notebookd.adapters.sqlite.schema import load_migrations, schema_of, sync_folder
+from notebookd.adapters.sqlite.sums import SUMS
 from notebookd.errors import RestoreRefused, StoreUnavailable
 from notebookd.ports.store import RESTORED
 from notebookd.units import readable_size
@@ -211,6 +212,7 @@ def _note_restore(part: Path, last_event: int, now: datetime) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (RESTORED, rfc3339(now)))
+        connection.execute("DELETE FROM meta WHERE key = ?", (SUMS,))  # who knows what was done to the file
         last_event = max(last_event, _last_event(connection))
         connection.execute("DELETE FROM sqlite_sequence WHERE name = 'event'")
         connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (last_event,))

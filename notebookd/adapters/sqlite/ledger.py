@@ -4,25 +4,23 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from notebookd.adapters.sqlite.sums import SumReads, SumWrites, use_columns, use_of
 from notebookd.domain.billing import Bill, Interval, Stay, Window
 from notebookd.domain.clocks import Reading
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.ids import NotebookId, RunId
-from notebookd.domain.run import RunState
+from notebookd.domain.run import Run, RunState
 from notebookd.domain.usage import HourOfUse, Tenure
 
 _HOUR_MS = 3_600_000
 
 
-class LedgerReads(ABC):
+class LedgerReads(SumReads):
     """See :class:`~notebookd.ports.ledger.LedgerReader`."""
-
-    @abstractmethod
-    def _rows(self, name: str, values: Any = ()) -> list[Any]: ...
 
     @abstractmethod
     def _each(self, name: str, values: Any = ()) -> Iterator[Any]: ...
@@ -52,9 +50,13 @@ class LedgerReads(ABC):
         """The closed stays that may have a minute in the window."""
         return map(Stay._make, self._within("stays", window, owner))
 
-    def list_tenures(self, window: Window, owner: str | None, now_ms: int) -> Iterable[Tenure]:
-        """The leases that touch the window."""
-        return map(Tenure._make, self._within("tenures", window, owner, now_ms))
+    def list_ended_tenures(self, window: Window, owner: str | None) -> Iterable[Tenure]:
+        """The ended leases that touch the window."""
+        return map(Tenure._make, self._within("tenures", window, owner))
+
+    def list_open_tenures(self, owner: str | None, now_ms: int) -> list[Tenure]:
+        """The leases that go on."""
+        return [Tenure._make(row) for row in self._rows("open_tenures", {"owner": owner, "now": now_ms})]
 
     def list_run_tenures(self, run_id: RunId, now_ms: int) -> list[Tenure]:
         """The leases of a run."""
@@ -69,24 +71,28 @@ class LedgerReads(ABC):
         hours = map(_hour, self._rows("uses_of_run", (run_id,)))
         return {hour.gpu_uuid: hour.use for hour in hours}
 
+    def find_names(self, notebook_ids: Collection[str]) -> Mapping[str, str]:
+        """What notebooks are called."""
+        return dict(self._rows("notebook_names", (json.dumps(sorted(notebook_ids)),)))
+
     def count_minutes(self, now_ms: int) -> int:
         """Of all stays."""
         return int(self._rows("count_minutes", {"now": now_ms})[0][0])
 
-    def _within(self, name: str, window: Window, owner: str | None, now_ms: int | None = None) -> Iterator[Any]:
-        values = {"start": window.start_ms, "end": window.end_ms, "owner": owner, "now": now_ms}
+    def _within(self, name: str, window: Window, owner: str | None) -> Iterator[Any]:
+        values = {"start": window.start_ms, "end": window.end_ms, "owner": owner}
         return self._each(name if owner is None else f"{name}_of_owner", values)
 
 
-class LedgerWrites(ABC):
+class LedgerWrites(SumWrites):
     """See :class:`~notebookd.ports.ledger.LedgerWriter`."""
-
-    @abstractmethod
-    async def _run(self, query: str, /, **values: Any) -> None: ...
 
     async def put_interval(self, interval: Interval) -> None:
         """Insert or update a stay."""
         bill = interval.bill
+        place = {"run_id": bill.run_id, "position": interval.position}
+        for row in self._rows("stay", place):
+            await self._sum_stay(Stay._make(row), -1)
         await self._run(
             "put_interval",
             notebook_id=bill.notebook_id,
@@ -108,25 +114,38 @@ class LedgerWrites(ABC):
             seen_at=interval.seen.at_ms,
             seen_boot=interval.seen.boot_ms,
         )
+        for row in self._rows("stay", place):
+            await self._sum_stay(Stay._make(row))
 
     async def checkpoint(self, run_ids: Collection[RunId], now: Reading) -> None:
         """Open stays were seen to last."""
         runs = json.dumps(sorted(run_ids))
         await self._run("checkpoint", runs=runs, boot_id=now.boot_id, seen_at=now.at_ms, seen_boot=now.boot_ms)
 
+    @abstractmethod
+    async def _run_or(self, query: str, conflict: str, /, **values: Any) -> None: ...
+
     async def add_gpu_use(self, run_id: RunId, gpu_uuid: str, at_ms: int, use: GpuUse) -> None:
         """Add to an hour's use."""
-        await self._run(
-            "add_gpu_use",
-            run_id=run_id,
-            gpu_uuid=gpu_uuid,
-            hour_at=at_ms // _HOUR_MS * _HOUR_MS,
-            sampled=round(use.sampled_s * 1000),
-            busy=round(use.busy_s * 1000),
-            peak_utilisation=round(use.peak_utilisation * 1000),
-            peak_memory=use.peak_memory_bytes,
-            energy=round(use.energy_j * 1000),
-        )
+        hour_ms, columns = at_ms // _HOUR_MS * _HOUR_MS, use_columns(use)
+        await self._run("add_gpu_use", run_id=run_id, gpu_uuid=gpu_uuid, hour_at=hour_ms, **columns)
+        await self._sum_use(HourOfUse(run_id, gpu_uuid, hour_ms, use_of(**columns)))
+
+    async def _grant(self, run: Run, granted_ms: int) -> None:
+        """Lease the run's GPUs to it."""
+        for gpu_uuid in run.gpus:
+            values = {"gpu_uuid": gpu_uuid, "run_id": run.id, "granted_at": granted_ms}
+            for row in self._rows("ended_tenure", values):  # given back and taken again within a millisecond
+                await self._sum_tenure(Tenure._make(row), -1)
+            conflict = f"cannot lease GPU {gpu_uuid} to run {run.id}: it is leased"
+            await self._run_or("grant", conflict, **values, notebook_id=run.notebook_id)
+
+    async def _release(self, run_id: RunId, released_ms: int) -> None:
+        """End the run's leases."""
+        ended = [Tenure._make(row) for row in self._rows("open_tenures_of_run", {"run_id": run_id, "now": released_ms})]
+        await self._run("release", run_id=run_id, released_at=released_ms)
+        for tenure in ended:
+            await self._sum_tenure(tenure)
 
 
 def _bill(row: tuple[Any, ...]) -> Bill:
@@ -159,12 +178,5 @@ def _interval(row: tuple[Any, ...]) -> Interval:
 
 
 def _hour(row: tuple[Any, ...]) -> HourOfUse:
-    run_id, gpu_uuid, hour_ms, sampled, busy, peak_utilisation, peak_memory, energy = row
-    use = GpuUse(
-        sampled_s=sampled / 1000,
-        busy_s=busy / 1000,
-        peak_utilisation=peak_utilisation / 1000,
-        peak_memory_bytes=peak_memory,
-        energy_j=energy / 1000,
-    )
-    return HourOfUse(run_id, gpu_uuid, hour_ms, use)
+    run_id, gpu_uuid, hour_ms, *use = row
+    return HourOfUse(run_id, gpu_uuid, hour_ms, use_of(*use))

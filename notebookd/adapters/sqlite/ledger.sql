@@ -1,5 +1,6 @@
 -- name: bill
-SELECT r.id, n.id, n.name, coalesce((SELECT owner FROM interval WHERE run_id = r.id LIMIT 1), n.owner),
+SELECT r.id, n.id, n.name, coalesce((SELECT owner FROM interval WHERE run_id = r.id LIMIT 1),
+        (SELECT owner FROM lease WHERE run_id = r.id LIMIT 1), n.owner),
     json_extract(r.body, '$.resources.flavor'),
     json_extract(r.body, '$.resources.units'), json_extract(r.body, '$.resources.gpu')
 FROM run r JOIN notebook n ON n.id = r.notebook_id
@@ -12,12 +13,12 @@ FROM notebook n JOIN run r ON r.notebook_id = n.id
 WHERE n.id = ? ORDER BY r.number;
 
 -- name: intervals
-SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency, position, state,
+SELECT notebook_id, owner, flavor, name, run_id, units, gpu, gpus, started_at, length, rate, currency, position, state,
     boot_id, started_boot, seen_at, seen_boot
 FROM interval WHERE run_id = ? ORDER BY position;
 
 -- name: open_intervals
-SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency, position, state,
+SELECT notebook_id, owner, flavor, name, run_id, units, gpu, gpus, started_at, length, rate, currency, position, state,
     boot_id, started_boot, seen_at, seen_boot
 FROM interval WHERE length IS NULL AND (:owner IS NULL OR owner = :owner);
 
@@ -31,29 +32,35 @@ SELECT
     + (SELECT coalesce(sum(max(1, (:now - started_at + 59999) / 60000)), 0) FROM interval WHERE length IS NULL);
 
 -- name: stays
-SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency
+SELECT notebook_id, owner, flavor, name, run_id, units, gpu, gpus, started_at, length, rate, currency
 FROM interval WHERE length IS NOT NULL AND ended_at >= :start AND started_at < :end;
 
 -- name: stays_of_owner
-SELECT notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency
+SELECT notebook_id, owner, flavor, name, run_id, units, gpu, gpus, started_at, length, rate, currency
 FROM interval WHERE length IS NOT NULL AND owner = :owner AND ended_at >= :start AND started_at < :end;
+
+-- name: stay
+SELECT notebook_id, owner, flavor, name, run_id, units, gpu, gpus, started_at, length, rate, currency
+FROM interval WHERE run_id = :run_id AND position = :position AND length IS NOT NULL;
 
 -- name: tenures
 SELECT run_id, gpu_uuid, granted_at, released_at FROM lease
-WHERE released_at > :start AND granted_at < :end
-UNION ALL
-SELECT run_id, gpu_uuid, granted_at, :now FROM lease
-WHERE released_at IS NULL AND granted_at < :end;
+WHERE released_at > :start AND granted_at < :end;
 
 -- name: tenures_of_owner
-SELECT l.run_id, l.gpu_uuid, l.granted_at, coalesce(l.released_at, :now)
-FROM (
-    SELECT run_id FROM interval WHERE length IS NOT NULL AND owner = :owner
-    UNION SELECT run_id FROM interval WHERE length IS NULL AND owner = :owner
-    UNION SELECT never.id FROM notebook n JOIN run never ON never.notebook_id = n.id
-    WHERE n.owner = :owner AND NOT EXISTS (SELECT 1 FROM interval i WHERE i.run_id = never.id)
-) r JOIN lease l ON l.run_id = r.run_id
-WHERE coalesce(l.released_at, :now) > :start AND l.granted_at < :end;
+SELECT run_id, gpu_uuid, granted_at, released_at FROM lease
+WHERE owner = :owner AND released_at > :start AND granted_at < :end;
+
+-- name: open_tenures
+SELECT run_id, gpu_uuid, granted_at, :now FROM lease
+WHERE released_at IS NULL AND (:owner IS NULL OR owner = :owner);
+
+-- name: open_tenures_of_run
+SELECT run_id, gpu_uuid, granted_at, :now FROM lease WHERE run_id = :run_id AND released_at IS NULL;
+
+-- name: ended_tenure
+SELECT run_id, gpu_uuid, granted_at, released_at FROM lease
+WHERE run_id = :run_id AND gpu_uuid = :gpu_uuid AND granted_at = :granted_at AND released_at IS NOT NULL;
 
 -- name: tenures_of_run
 SELECT run_id, gpu_uuid, granted_at, coalesce(released_at, :now)
@@ -65,17 +72,15 @@ FROM gpu_use WHERE hour_at >= :start AND hour_at < :end;
 
 -- name: uses_of_owner
 SELECT u.run_id, u.gpu_uuid, u.hour_at, u.sampled, u.busy, u.peak_utilisation, u.peak_memory, u.energy
-FROM (
-    SELECT run_id FROM interval WHERE length IS NOT NULL AND owner = :owner
-    UNION SELECT run_id FROM interval WHERE length IS NULL AND owner = :owner
-    UNION SELECT never.id FROM notebook n JOIN run never ON never.notebook_id = n.id
-    WHERE n.owner = :owner AND NOT EXISTS (SELECT 1 FROM interval i WHERE i.run_id = never.id)
-) r JOIN gpu_use u ON u.run_id = r.run_id
+FROM (SELECT DISTINCT run_id FROM lease WHERE owner = :owner) r JOIN gpu_use u ON u.run_id = r.run_id
 WHERE u.hour_at >= :start AND u.hour_at < :end;
 
 -- name: uses_of_run
 SELECT run_id, gpu_uuid, min(hour_at), sum(sampled), sum(busy), max(peak_utilisation), max(peak_memory), sum(energy)
 FROM gpu_use WHERE run_id = ? GROUP BY gpu_uuid;
+
+-- name: notebook_names
+SELECT id, name FROM notebook WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: put_interval
 INSERT INTO interval (notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency,

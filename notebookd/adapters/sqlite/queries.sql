@@ -88,7 +88,8 @@ SELECT coalesce(max(place), 0) FROM run;
 UPDATE notebook SET run_number = :number WHERE id = :notebook_id AND run_number < :number;
 
 -- name: grant
-INSERT INTO lease (gpu_uuid, run_id, granted_at) VALUES (:gpu_uuid, :run_id, :granted_at)
+INSERT INTO lease (gpu_uuid, run_id, granted_at, owner)
+SELECT :gpu_uuid, :run_id, :granted_at, n.owner FROM notebook n WHERE n.id = :notebook_id
 ON CONFLICT (run_id, gpu_uuid, granted_at) DO UPDATE SET released_at = NULL;
 
 -- name: release

@@ -15,8 +15,8 @@ from pathlib import Path
 from notebookd.errors import StoreUnavailable
 
 _HERE = files("notebookd.adapters.sqlite")
-_QUERIES = ("accounts.sql", "queries.sql", "ledger.sql", "shelf.sql", "tokens.sql")
-_STEPS_PER_WORD = 1_000_000
+_QUERIES = ("accounts.sql", "queries.sql", "ledger.sql", "shelf.sql", "sums.sql", "tokens.sql")
+STEPS_PER_WORD = 1_000_000
 """Of SQLite's machine; some ten milliseconds of work."""
 
 
@@ -58,7 +58,7 @@ def migrate(
             hint="install the newer notebookd again, or restore a backup made by this one",
         )
     if 0 < version < len(migrations):
-        connection.set_progress_handler(at_work, _STEPS_PER_WORD)  # anything but None would end the statement
+        connection.set_progress_handler(at_work, STEPS_PER_WORD)  # anything but None would end the statement
         _keep_copy(connection, path.with_name(f"{path.name}.v{version}-{now:%Y%m%dT%H%M%S}"))
     for number, script in enumerate(migrations[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")

@@ -28,9 +28,10 @@ from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
 from notebookd.adapters.sqlite.disk import disk_use, short_of, unopened
 from notebookd.adapters.sqlite.history import HistoryReads
 from notebookd.adapters.sqlite.ledger import LedgerReads
-from notebookd.adapters.sqlite.schema import load_queries, migrate
+from notebookd.adapters.sqlite.schema import STEPS_PER_WORD, load_queries, migrate
 from notebookd.adapters.sqlite.shelf import ShelfReads
 from notebookd.adapters.sqlite.spares import Spares
+from notebookd.adapters.sqlite.sums import make_sums
 from notebookd.adapters.sqlite.tokens import TokenReads
 from notebookd.adapters.sqlite.writes import BUSY_MS, SqliteTransaction, Writer
 from notebookd.domain.entry import Entry
@@ -232,14 +233,11 @@ class SqliteStore(SqliteReader):
         reads, and decides, beside one that is on its way."""
         async with self._turns.turn():
             begun = time.perf_counter()
-            opened = SqliteTransaction(self._sql, self._writes.change, last_place=self._last_place)
+            opened = SqliteTransaction(self._sql, self._writes.change, self._rows)
             with self._decision(opened):
                 yield opened
         if opened.changes:
             self.on_write(time.perf_counter() - begun)
-
-    def _last_place(self) -> int:
-        return int(self._rows("last_place")[0][0])
 
     @contextmanager
     def _decision(self, opened: SqliteTransaction) -> Iterator[None]:
@@ -352,6 +350,16 @@ def _prepare(path: Path, now: datetime, at_work: Callable[[], None]) -> None:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         migrate(connection, path, now, at_work)
+        _ensure_sums(connection, at_work)
+
+
+def _ensure_sums(connection: sqlite3.Connection, at_work: Callable[[], None]) -> None:
+    """Make the sums of the accounts where there are none that can be gone by; blocks."""
+    queries = load_queries()
+    reader = SqliteReader(connection, queries)
+    if not reader.keeps_sums():
+        connection.set_progress_handler(at_work, STEPS_PER_WORD)
+        make_sums(connection, queries, reader)
 
 
 @contextmanager

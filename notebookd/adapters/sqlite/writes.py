@@ -126,11 +126,12 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
     """The open transaction of :meth:`SqliteStore.transaction`."""
 
     def __init__(
-        self, queries: Mapping[str, str], change: Callable[[Statement], None], *, last_place: Callable[[], int]
+        self, queries: Mapping[str, str], change: Callable[[Statement], None], read: Callable[[str, Any], list[Any]]
     ) -> None:
+        """``read`` runs a named query that sees what was changed before."""
         self._sql = queries
         self._change = change
-        self._last_place = last_place
+        self._read = read
         self.changes = 0
         self.appended = 0
         self.touched: set[NotebookId] = set()
@@ -138,6 +139,12 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
 
     async def _run(self, query: str, /, **values: Any) -> None:
         self._make(Statement(self._sql[query], values))
+
+    async def _run_or(self, query: str, conflict: str, /, **values: Any) -> None:
+        self._make(Statement(self._sql[query], values, conflict))
+
+    def _rows(self, name: str, values: Any = ()) -> list[Any]:
+        return self._read(name, values)
 
     def _make(self, statement: Statement) -> None:
         self.changes += 1
@@ -163,7 +170,7 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
 
     async def put_run(self, run: Run) -> Run:
         """Insert or update, leases included."""
-        stored = replace(run, version=run.version + 1, place=run.place or 1 + self._last_place())
+        stored = replace(run, version=run.version + 1, place=run.place or 1 + int(self._rows("last_place")[0][0]))
         self.touched.add(stored.notebook_id)
         await self._run(
             "put_run",
@@ -179,16 +186,10 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
         if stored.version == 1:
             await self._run("point_at_run", number=stored.number, notebook_id=stored.notebook_id)
         if stored.holds and stored.granted_at is not None:
-            self._grant(stored, records.millis(stored.granted_at))
+            await self._grant(stored, records.millis(stored.granted_at))
         if stored.released_at is not None:
-            await self._run("release", run_id=stored.id, released_at=records.millis(stored.released_at))
+            await self._release(stored.id, records.millis(stored.released_at))
         return stored
-
-    def _grant(self, run: Run, granted_at: int) -> None:
-        for gpu_uuid in run.gpus:
-            values = {"gpu_uuid": gpu_uuid, "run_id": run.id, "granted_at": granted_at}
-            conflict = f"cannot lease GPU {gpu_uuid} to run {run.id}: it is leased"
-            self._make(Statement(self._sql["grant"], values, conflict))
 
     async def append(self, event: Event) -> None:
         """Record an event."""
