@@ -2,18 +2,22 @@
 # For developers. Everything here is a plain script or a tool of .venv, which `make prepare` fills.
 
 bin := .venv/bin
-scripts := contrib/quickstart contrib/gpu-check contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run \
+scripts := contrib/quickstart contrib/gpu-check contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run docs/build \
 	$(addprefix contrib/images/,build $(addprefix jupyterlab/,build rootfs trim add-packages settle welcome) \
 	$(addprefix vscode/,code-server build-editor add-extensions)) systemd/notebookd-engine systemd/stop-containers \
 	packaging/build $(addprefix packaging/debian/,config postinst prerm postrm) tests/machine/nspawn
 
-.PHONY: run test check bench deb docs prepare
+.PHONY: run test test-fast check bench deb docs prepare
 
 run:
 	contrib/quickstart
 
 test:
 	tests/run
+
+# As any user, with no engine and nothing installed: what a change of the house is tried with again and again.
+test-fast:
+	tests/run --fast
 
 check: prepare
 	$(bin)/ruff format --check
@@ -29,6 +33,7 @@ bench: prepare
 docs: prepare
 	$(bin)/python -m tests.meta.lifecycle_doc
 	$(bin)/python -m tests.meta.api_doc
+	docs/build
 
 deb:
 	packaging/build

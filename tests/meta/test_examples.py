@@ -15,7 +15,14 @@ from notebookd.cli.main import cli
 from notebookd.config import load_config
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/operating.md", "docs/development.md", "docs/catalogue.md", "docs/images.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/operating.md",
+    "docs/development.md",
+    "docs/catalogue.md",
+    "docs/images.md",
+)
 
 
 def commands() -> Iterator[tuple[str, ...]]:
