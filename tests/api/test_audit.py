@@ -19,7 +19,7 @@ from notebookd.ports.engine import Image
 from notebookd.testing.house import World, make_world
 from tests.api.caller import SPEC, Api
 
-CHANGE_NOTHING = {"notebooks.command", "transfers.check_backups"}
+CHANGE_NOTHING = {"formatNotebookCommand", "checkNotebookBackups"}
 Prepared = tuple[str, Any]
 Prepare = Callable[[Api], Awaitable[Prepared]]
 
@@ -133,47 +133,47 @@ async def on_owner(api: Api) -> Prepared:
 IMAGE = "registry.example.org/lab/tiny:2"
 TOKEN = {"name": "mine", "role": "ai_training_read"}
 PREPARED: Mapping[str, Prepare] = {
-    "notebooks.create": on_nothing(SPEC),
-    "notebooks.update": on_running({"timeoutAutoRestart": True}),
-    "notebooks.rename": on_running({"name": "another"}),
-    "notebooks.delete": on_stopped,
-    "notebooks.start": on_stopped,
-    "notebooks.stop": on_running(),
-    "notebooks.restart": on_running(),
-    "notebooks.renew_access": on_running(),
-    "notebooks.extend": on_running({"duration": "1d"}),
-    "notebooks.label": on_running({"name": "team", "value": "red"}),
-    "machine.drain": on_gpu,
-    "machine.undrain": on_drained,
-    "machine.clear": on_sick_gpu,
-    "machine.release": on_nothing(),
-    "machine.acquire": on_nothing(),
-    "transfers.sync": on_data,
-    "transfers.fork": on_snapshot,
-    "archives.write": on_running(),
-    "archives.remove": on_file,
-    "images.order": on_registry,
-    "images.remove": on_image,
-    "accounts.chown": on_owner,
-    "tokens.create": on_nothing(TOKEN),
-    "tokens.delete": on_token,
-    "tokens.renew": on_token,
+    "createNotebook": on_nothing(SPEC),
+    "updateNotebook": on_running({"timeoutAutoRestart": True}),
+    "renameNotebook": on_running({"name": "another"}),
+    "deleteNotebook": on_stopped,
+    "startNotebook": on_stopped,
+    "stopNotebook": on_running(),
+    "restartNotebook": on_running(),
+    "renewNotebookAccess": on_running(),
+    "extendNotebook": on_running({"duration": "1d"}),
+    "labelNotebook": on_running({"name": "team", "value": "red"}),
+    "drainGpu": on_gpu,
+    "undrainGpu": on_drained,
+    "clearGpu": on_sick_gpu,
+    "releaseGpus": on_nothing(),
+    "acquireGpus": on_nothing(),
+    "syncNotebookData": on_data,
+    "forkNotebookBackup": on_snapshot,
+    "writeNotebookFiles": on_running(),
+    "removeNotebookFile": on_file,
+    "orderImage": on_registry,
+    "removeImage": on_image,
+    "transferNotebooks": on_owner,
+    "createToken": on_nothing(TOKEN),
+    "deleteToken": on_token,
+    "renewToken": on_token,
 }
-QUERIES = {"archives.remove": "?path=file"}
-CHANGES = [route for route in ROUTES if route.method != "GET" and route.name not in CHANGE_NOTHING]
+QUERIES = {"removeNotebookFile": "?path=file"}
+CHANGES = [route for route in ROUTES if route.method != "GET" and route.operation not in CHANGE_NOTHING]
 
 
-@pytest.mark.parametrize("route", CHANGES, ids=lambda route: route.name)
+@pytest.mark.parametrize("route", CHANGES, ids=lambda route: route.operation)
 async def test_every_change_leaves_an_event_with_its_actor(api: Api, route: Route) -> None:
-    assert route.name in PREPARED, "say above how it is made to succeed"
-    subject, body = await PREPARED[route.name](api)
+    assert route.operation in PREPARED, "say above how it is made to succeed"
+    subject, body = await PREPARED[route.operation](api)
     store = api.house.store
     newest = store.last_event_id()
     backup = ""
     if "{bid}" in route.path:
         backup = (await api.call("GET", f"/v1/notebook/{subject}/backup")).body["items"][0]["id"]
     path = route.path.replace("{bid}", backup).replace("{id}", subject).replace("{uuid}", subject)
-    query = subject if subject.startswith("?") else QUERIES.get(route.name, "")
+    query = subject if subject.startswith("?") else QUERIES.get(route.operation, "")
     data = TAR if isinstance(route.takes, Media) else json.dumps(body).encode()
     async with api.session.request(route.method, f"http://localhost{path}{query}", data=data) as said:
         assert said.status in {200, 204}, await said.text()
