@@ -16,11 +16,11 @@ from notebookd.api.call import Call, answer, done, encoded, page_of
 from notebookd.api.command import command_line
 from notebookd.api.remembered import MEMORY, Remembered
 from notebookd.domain.entry import Entry
+from notebookd.domain.faults import invalid
 from notebookd.domain.ids import NotebookId
 from notebookd.errors import Conflict, Forbidden, InvalidRequest
 from notebookd.ports.files import Usage
 from notebookd.ports.store import NotebookFilter
-from notebookd.service.faults import invalid
 from notebookd.service.notebooks import IdempotencyKey
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")

@@ -10,10 +10,10 @@ from aiohttp import web
 from notebookd import wire
 from notebookd.api import wishes
 from notebookd.api.call import Call, answer, done, page_of
+from notebookd.domain.faults import invalid
 from notebookd.domain.ids import TokenId
 from notebookd.domain.token import Token, TokenWish
 from notebookd.errors import NotFound
-from notebookd.service.faults import invalid
 
 
 async def list_all(call: Call) -> web.Response:

@@ -12,12 +12,12 @@ from multidict import MultiMapping
 
 from notebookd import wire
 from notebookd.api.volume_wishes import read_volumes
+from notebookd.domain.faults import invalid
 from notebookd.domain.patch import Patch
 from notebookd.domain.run import NotebookState
 from notebookd.domain.spec import Fault, ResourceWish, SpecWish, env_faults
 from notebookd.errors import InvalidRequest
 from notebookd.ports.store import NotebookFilter
-from notebookd.service.faults import invalid
 from notebookd.units import parse_duration
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -13,6 +13,7 @@ from notebookd.domain.actor import Actor
 from notebookd.domain.advice import INSIDE
 from notebookd.domain.attached import Attached, Place
 from notebookd.domain.entry import Entry
+from notebookd.domain.faults import invalid
 from notebookd.domain.ids import NotebookId
 from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.spec import Fault
@@ -24,7 +25,6 @@ from notebookd.ports.files import MARKER, Files
 from notebookd.ports.movers import Movers
 from notebookd.ports.store import Store
 from notebookd.service.datastores import SOURCE_NOT_FOUND
-from notebookd.service.faults import invalid
 from notebookd.service.happenings import happened
 from notebookd.service.notebooks import Notebooks
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from notebookd.domain.actor import Actor
 from notebookd.domain.datastores import Datastore, DirectoryDatastore, store_right
+from notebookd.domain.faults import invalid
 from notebookd.domain.spec import Fault
 from notebookd.domain.volumes import CONTAINER, Permission, StoreSource, store_faults
 from notebookd.errors import Conflict, NotFound, VolumeFault
 from notebookd.ports.movers import Movers, StoredObject
-from notebookd.service.faults import invalid
 
 SOURCE_NOT_FOUND = "DATASYNC_SOURCE_NOT_FOUND"
 

@@ -8,25 +8,18 @@ import itertools
 from collections.abc import Collection, Sequence
 
 from notebookd.domain.actor import Actor
+from notebookd.domain.ids import NotebookId
 from notebookd.domain.spec import LONGEST_NAME
-from notebookd.errors import Conflict
 from notebookd.ports.store import Reader
 
 
-def require_name(store: Reader, actor: Actor, name: str, what: str, *, owner: str | None = None) -> None:
-    """Raise Conflict when the owner (the actor, where nobody else is) has a notebook of that name. Which one it is, is
-    told to who may see it."""
-    owner = actor.name if owner is None else owner
-    namesake = store.find_named(owner, name)
-    if namesake is None:
-        return
-    entry = store.find_entry(namesake)
-    seen = entry is not None and actor.may_see(entry.notebook.owner, entry.notebook.spec.labels)
-    raise Conflict(
-        f"cannot {what}: {owner} has a notebook named {name}",
-        hint="choose another name" + f", or use that one: `notebookctl start {name}`" * seen,
-        details={"notebook": namesake} if seen else None,
-    )
+def namesake(store: Reader, actor: Actor, owner: str, name: str) -> tuple[NotebookId, bool] | None:
+    """The owner's notebook of that name, and whether the actor may see it; None when there is none."""
+    notebook_id = store.find_named(owner, name)
+    if notebook_id is None:
+        return None
+    entry = store.find_entry(notebook_id)
+    return notebook_id, entry is not None and actor.may_see(entry.notebook.owner, entry.notebook.spec.labels)
 
 
 def free_name(store: Reader, owner: str, name: str, *, beside: Collection[str] = ()) -> str:

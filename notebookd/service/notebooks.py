@@ -12,14 +12,30 @@ from typing import NoReturn
 
 from notebookd.domain import advice
 from notebookd.domain.actor import Actor
+from notebookd.domain.admission import (
+    Admitted,
+    Create,
+    MadeOf,
+    Refusal,
+    Request,
+    Restart,
+    Standing,
+    Start,
+    Update,
+    When,
+    admit,
+    name_taken,
+    not_in,
+    visible,
+)
 from notebookd.domain.deadlines import Patience
-from notebookd.domain.entry import ACTIVE, STOPPED, Entry
+from notebookd.domain.entry import STOPPED, Entry
 from notebookd.domain.event import Event
+from notebookd.domain.faults import invalid
 from notebookd.domain.ids import NotebookId
 from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
 from notebookd.domain.observed import Unknown
-from notebookd.domain.patch import Patch, needs_stop, patched
-from notebookd.domain.plan import starts_again
+from notebookd.domain.patch import Patch, patched
 from notebookd.domain.quota import QuotaBook
 from notebookd.domain.run import NotebookState, Origin, Outcome, Run, RunState, end
 from notebookd.domain.spec import (
@@ -36,8 +52,6 @@ from notebookd.errors import (
     Conflict,
     Forbidden,
     GpusUnavailable,
-    NotebookdError,
-    NotFound,
     PreconditionFailed,
 )
 from notebookd.machine.inventory import Inventory
@@ -47,9 +61,8 @@ from notebookd.ports.wake import ALLOCATION, IDLE
 from notebookd.record.entries import write_entry
 from notebookd.record.meter import Meter
 from notebookd.service.allowance import Allowance
-from notebookd.service.faults import invalid, labelled_for
 from notebookd.service.happenings import extension, hurry, start_asked
-from notebookd.service.names import free_name, require_name
+from notebookd.service.names import free_name, namesake
 from notebookd.service.starts import Starts
 
 _S = NotebookState
@@ -62,6 +75,14 @@ class IdempotencyKey:
 
     key: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=False)
+class Fork:
+    """What a new notebook's workspace begins with: a snapshot of so many bytes."""
+
+    origin: Origin
+    snapshot_bytes: int
 
 
 class Notebooks:
@@ -92,13 +113,18 @@ class Notebooks:
     def get(self, actor: Actor, notebook_id: NotebookId, verb: str) -> Entry:
         """The notebook, when there is one and it is the actor's to ``verb``."""
         entry = self._store.find_entry(notebook_id)
-        if entry is None:
-            raise _missing(verb, notebook_id)
-        if not actor.may_see(entry.notebook.owner, entry.notebook.spec.labels):
-            if actor.token is not None:
-                raise _missing(verb, notebook_id)
-            raise Forbidden(f"cannot {verb} notebook {notebook_id}: it is not yours")
+        refusal = visible(actor, entry, notebook_id, verb)
+        if entry is None or refusal is not None:
+            assert refusal is not None, "what is not there is not visible"
+            raise refusal.fault
         return entry
+
+    def _admit(self, request: Request, standing: Standing) -> Admitted:
+        """Raises what refuses it."""
+        decision = admit(request, standing)
+        if isinstance(decision, Refusal):
+            raise decision.fault
+        return decision
 
     def check(self, wish: SpecWish, faults: Sequence[Fault] = ()) -> NotebookSpec:
         """The specification that a wish means; ``faults`` were found before. Raises InvalidRequest with all, and
@@ -123,38 +149,41 @@ class Notebooks:
         spec: NotebookSpec,
         idempotency: IdempotencyKey | None = None,
         *,
-        origin: Origin | None = None,
+        fork: Fork | None = None,
         named: bool = True,
     ) -> Entry:
         """Make a notebook and start it. A known idempotency key gives the notebook that it made, as long as the actor
         may see it. What a token with a selector makes gets that label. Where nobody ``named`` it, and its name is
         taken, it gets a number."""
-        spec = labelled_for(actor, spec, "create the notebook")
-        self.starts.require_rights(actor, spec.volumes, "create the notebook")
+        notebook_id = NotebookId(str(uuid.uuid4()))
         disk = await self._store.disk_use()
         async with self._store.transaction() as tx:
-            known = self._find_answer(actor, idempotency)
-            if known is not None:
-                return known
-            self.allowance.require_room_of(disk, "create the notebook")
-            self.allowance.require_gpus(actor, spec.resources, "create the notebook")
-            self.allowance.require_minutes(actor, spec.resources, "create the notebook")
-            self.allowance.require_another(actor, "create the notebook")
             if not named:
                 spec = replace(spec, name=free_name(self._store, actor.name, spec.name))
-            require_name(self._store, actor, spec.name, "create the notebook")
+            standing = replace(
+                self._standing(actor, spec),
+                room=self.allowance.room_of(disk),
+                notebooks=self._store.count_notebooks(actor.name),
+                namesake=namesake(self._store, actor, actor.name, spec.name),
+                answer=self._find_answer(actor, idempotency),
+            )
+            admitted = self._admit(_creation(notebook_id, spec, fork), standing)
+            if isinstance(standing.answer, Entry):
+                return standing.answer
+            assert admitted.spec is not None
+            assert admitted.made_of is not None
             now = self._clock.now()
             notebook = Notebook(
-                id=NotebookId(str(uuid.uuid4())),
+                id=notebook_id,
                 owner=actor.name,
-                spec=spec,
+                spec=admitted.spec,
                 wanted=Wanted.RUNNING,
                 created_at=now,
                 updated_at=now,
                 token=secrets.token_urlsafe(32),
                 session_secret=secrets.token_urlsafe(32),
             )
-            run = self.starts.first_run(notebook, now, origin)
+            run = self.starts.first_run(notebook, admitted.made_of, now, fork.origin if fork is not None else None)
             entry = await write_entry(tx, None, notebook, run, meter=self._meter, actor=actor.signature, at=now)
             if idempotency is not None:
                 await tx.put_answer(actor.namespace, idempotency.key, idempotency.digest, notebook.id, now)
@@ -162,7 +191,24 @@ class Notebooks:
         self._wake(ALLOCATION)
         return entry
 
-    def _find_answer(self, actor: Actor, idempotency: IdempotencyKey | None) -> Entry | None:
+    def _standing(self, actor: Actor, spec: NotebookSpec, entry: Entry | None = None) -> Standing:
+        """The facts that a new run of that specification is decided by."""
+        quota = self.allowance.quota_of(actor)
+        flavor, image = self.starts.find(spec)
+        return Standing(
+            actor=actor,
+            entry=entry,
+            quota=quota,
+            spent_minutes=self.allowance.spent_minutes(actor, spec.resources, quota),
+            workspace_bytes=self.allowance.workspace_used(entry.notebook.id) if entry is not None else 0,
+            most_workspace_bytes=self.allowance.workspace_bytes,
+            flavor=flavor,
+            image=image,
+            stores=self.starts.rules.stores,
+        )
+
+    def _find_answer(self, actor: Actor, idempotency: IdempotencyKey | None) -> Entry | Conflict | None:
+        """What an idempotency key stands for, or why it stands for nothing any more."""
         if idempotency is None:
             return None
         answer = self._store.find_answer(actor.namespace, idempotency.key, now=self._clock.now())
@@ -170,50 +216,41 @@ class Notebooks:
             return None
         digest, notebook_id = answer
         if digest != idempotency.digest:
-            raise Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: it stood for another request")
+            return Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: it stood for another request")
         entry = self._store.find_entry(notebook_id)
         if entry is None or not actor.may_see(entry.notebook.owner, entry.notebook.spec.labels):
             said = "the notebook that it made was deleted, or you may not see it any more"
-            raise Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: {said}")
+            return Conflict(f"cannot reuse Idempotency-Key {idempotency.key!r}: {said}")
         return entry
 
     async def start(self, actor: Actor, notebook_id: NotebookId, *, discard: bool = False) -> None:
         """Start a stopped notebook as a new run; with ``discard`` also one whose data could not be carried back, which
         is given up. One that is stopping starts when it has stopped."""
-        await self.allowance.require_room(f"start notebook {notebook_id}")
+        disk = await self._store.disk_use()
         async with self._store.transaction() as tx:
-            entry = self.get(actor, notebook_id, "start")
-            state = entry.state
-            if state in ACTIVE or (state is _S.STOPPING and starts_again(entry.notebook, entry.run)):
+            entry = self._store.find_entry(notebook_id)
+            facts = Standing(actor=actor) if entry is None else self._standing(actor, entry.notebook.spec, entry)
+            standing = replace(facts, room=self.allowance.room_of(disk))
+            admitted = self._admit(Start(id=notebook_id, discard=discard), standing)
+            if entry is None or admitted.made_of is None:
                 return
-            if state not in STOPPED | {_S.STOPPING} or (state is _S.SYNC_FAILED and not discard):
-                _refuse("start", entry, state, hint=_UNPUSHED if state is _S.SYNC_FAILED else None)
-            self.allowance.require_workspace(notebook_id, f"start notebook {notebook_id}")
-            self.starts.require_place(actor, entry.notebook, unpushed=state is _S.SYNC_FAILED)
-            resources = entry.notebook.spec.resources
-            self.allowance.require_gpus(actor, resources, f"start notebook {notebook_id}")
-            self.allowance.require_minutes(actor, resources, f"start notebook {notebook_id}")
             now = self._clock.now()
             secret = entry.notebook.session_secret or secrets.token_urlsafe(32)
             notebook = replace(entry.notebook, wanted=Wanted.RUNNING, session_secret=secret)
-            if state is _S.STOPPING:
-                run = replace(entry.run, following=self.starts.following(notebook, entry.run, now, actor.signature))
+            if admitted.when is When.STOPPED:
+                following = self.starts.following(notebook, admitted.made_of, entry.run, now, actor.signature)
+                run = replace(entry.run, following=following)
                 notebook = replace(notebook, updated_at=max(now, notebook.updated_at))
                 await tx.append(start_asked(entry, actor, now))
             else:
                 notebook = replace(notebook, token=secrets.token_urlsafe(32))
-                run = self._anew(notebook, entry.run, now, discard=discard)
+                run = self._anew(notebook, admitted.made_of, entry.run, now, discard=discard)
             await write_entry(tx, entry, notebook, run, meter=self._meter, actor=actor.signature, at=now)
         self._wake(notebook_id)
         self._wake(ALLOCATION)
 
-    def _anew(self, notebook: Notebook, earlier: Run, now: datetime, *, discard: bool) -> Run:
-        if earlier.holds:
-            raise GpusUnavailable(
-                f"cannot start notebook {notebook.id}: nobody can see whether its last run has left its GPUs",
-                hint="see `notebookctl why` and `notebookctl gpu`",
-            )
-        run = self.starts.next_run(notebook, earlier, now, discard=discard)
+    def _anew(self, notebook: Notebook, made_of: MadeOf, earlier: Run, now: datetime, *, discard: bool) -> Run:
+        run = self.starts.next_run(notebook, made_of, earlier, now, discard=discard)
         return replace(run, place=earlier.place) if self._lost_its_gpu(earlier) else run
 
     def _lost_its_gpu(self, run: Run) -> bool:
@@ -254,12 +291,10 @@ class Notebooks:
     async def restart(self, actor: Actor, notebook_id: NotebookId) -> None:
         """Restart the container as it is: same GPUs, same files."""
         async with self._store.transaction() as tx:
-            entry = self.get(actor, notebook_id, "restart")
-            state = entry.state
-            if state is _S.RESTARTING:
+            entry = self._store.find_entry(notebook_id)
+            admitted = self._admit(Restart(id=notebook_id), Standing(actor=actor, entry=entry))
+            if entry is None or admitted.when is When.ALREADY:
                 return
-            if state is not _S.RUNNING:
-                _refuse("restart", entry, state)
             now = self._clock.now()
             await write_entry(
                 tx, entry, entry.notebook, restart(entry.run, now), meter=self._meter, actor=actor.signature, at=now
@@ -342,7 +377,9 @@ class Notebooks:
             if entry.state is _S.DELETING:
                 _refuse("rename", entry, _S.DELETING)
             if name != entry.notebook.spec.name:
-                require_name(self._store, actor, name, what, owner=entry.notebook.owner)
+                owner = entry.notebook.owner
+                if taken := namesake(self._store, actor, owner, name):
+                    raise name_taken(name, owner, taken, what)
             await self._change(tx, actor, entry, replace(entry.notebook.spec, name=name))
         self._wake(notebook_id)
 
@@ -364,18 +401,10 @@ class Notebooks:
             spec, found = patched(entry.notebook.spec, patch, self._inventory.flavors(), schemes)
             if faults or found:
                 raise invalid(f"change notebook {notebook_id}", [*faults, *found])
-            spec = labelled_for(actor, spec, f"change notebook {notebook_id}")
-            state = entry.state
-            if state is _S.DELETING or (state not in STOPPED and needs_stop(entry.notebook.spec, spec)):
-                _refuse(
-                    "change", entry, state, hint="resources, variables, keys and access change only while it is stopped"
-                )
-            if spec.volumes != entry.notebook.spec.volumes:
-                if state is _S.SYNC_FAILED:
-                    _refuse("change the volumes of", entry, state, hint=_UNPUSHED)
-                self.starts.require_rights(actor, spec.volumes, f"change notebook {notebook_id}")
-            self.allowance.require_gpus(actor, spec.resources, f"change notebook {notebook_id}")
-            await self._change(tx, actor, entry, spec)
+            quota, stores = self.allowance.quota_of(actor), self.starts.rules.stores
+            standing = Standing(actor=actor, entry=entry, quota=quota, stores=stores)
+            admitted = self._admit(Update(id=notebook_id, spec=spec), standing)
+            await self._change(tx, actor, entry, admitted.spec or spec)
         self._wake(notebook_id)
         self._wake(IDLE)
 
@@ -390,14 +419,11 @@ class Notebooks:
         return put
 
 
-def _missing(verb: str, notebook_id: NotebookId) -> NotFound:
-    return NotFound(f"cannot {verb} notebook {notebook_id}: there is none of that id")
+def _creation(notebook_id: NotebookId, spec: NotebookSpec, fork: Fork | None) -> Create:
+    if fork is None:
+        return Create(id=notebook_id, spec=spec)
+    return Create(id=notebook_id, spec=spec, forked=fork.origin.notebook_id, snapshot_bytes=fork.snapshot_bytes)
 
 
 def _refuse(verb: str, entry: Entry, state: NotebookState, *, hint: str | None = None) -> NoReturn:
-    if state is _S.STOPPING and hint is None:
-        hint = advice.STOPPING.text
-    fault: NotebookdError = Conflict(
-        f"cannot {verb} notebook {entry.notebook.id}: it is {state}", hint=hint, details={"state": str(state)}
-    )
-    raise fault
+    raise not_in(verb, entry.notebook.id, state, hint=hint)

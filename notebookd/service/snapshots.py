@@ -14,7 +14,7 @@ from notebookd.domain.spec import LONGEST_NAME
 from notebookd.errors import NotFound, VolumeFault
 from notebookd.ports.movers import Movers
 from notebookd.ports.store import Store
-from notebookd.service.notebooks import Notebooks
+from notebookd.service.notebooks import Fork, Notebooks
 
 _FORK = "-fork"
 _DAMAGED = (
@@ -48,11 +48,10 @@ class Snapshots:
         """A new notebook of the same specification, whose workspace begins as the snapshot has it."""
         entry = self._notebooks.get(actor, notebook_id, "fork")
         snapshot = self.get(actor, notebook_id, snapshot_id)
-        self._notebooks.allowance.require_fork(snapshot.size_bytes, f"fork notebook {notebook_id}")
         spec = entry.notebook.spec
         forked = replace(spec, name=spec.name[: LONGEST_NAME - len(_FORK)] + _FORK)
         origin = Origin(notebook_id=notebook_id, key=snapshot.key)
-        return await self._notebooks.create(actor, forked, origin=origin, named=False)
+        return await self._notebooks.create(actor, forked, fork=Fork(origin, snapshot.size_bytes), named=False)
 
     async def check(self, actor: Actor, notebook_id: NotebookId) -> str:
         """Have a notebook's snapshots read and checked; returns what the check said. Raises VolumeFault when they are

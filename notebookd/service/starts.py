@@ -4,24 +4,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from notebookd.domain.actor import Actor
-from notebookd.domain.advice import OTHER_VOLUMES, WITHDRAWN
+from notebookd.config import CatalogueEntry
+from notebookd.domain.admission import MadeOf
 from notebookd.domain.attached import attach
 from notebookd.domain.catalogue import Catalogue
-from notebookd.domain.datastores import DataRules, rights_faults
+from notebookd.domain.datastores import DataRules
 from notebookd.domain.ids import RunId
-from notebookd.domain.notebook import Notebook
-from notebookd.domain.resources import amount
+from notebookd.domain.notebook import Notebook, NotebookSpec
+from notebookd.domain.resources import Flavor, amount
 from notebookd.domain.run import Following, Origin, Run, first_state, follow
-from notebookd.domain.spec import volume_field_faults
-from notebookd.domain.volumes import Volume
-from notebookd.errors import Conflict, InvalidRequest
 from notebookd.machine.inventory import Inventory
-from notebookd.service.faults import invalid
 
 
 class Starts:
@@ -32,38 +27,29 @@ class Starts:
         self.rules = rules
         self._inventory = inventory
 
-    def require_rights(self, actor: Actor, volumes: Sequence[Volume], what: str) -> None:
-        """Raise InvalidRequest unless the actor may have each of the volumes as it is asked for."""
-        faults = list(volume_field_faults(rights_faults(volumes, self.rules.stores, actor)))
-        if faults:
-            raise invalid(what, faults)
+    def find(self, spec: NotebookSpec) -> tuple[Flavor | None, CatalogueEntry | None]:
+        """Flavor and image of that specification; None where they are no more."""
+        flavor = next((each for each in self._inventory.flavors() if each.id == spec.resources.flavor), None)
+        return flavor, self.catalogue.find(spec.editor, spec.framework, spec.framework_version)
 
-    def require_place(self, actor: Actor, notebook: Notebook, *, unpushed: bool) -> None:
-        """Raise Conflict when a stopped notebook's volumes are no longer to be had by ``actor``, who starts it."""
-        what = f"start notebook {notebook.id}"
-        try:
-            self.require_rights(actor, notebook.spec.volumes, what)
-        except InvalidRequest as fault:
-            raise Conflict(fault.message, hint=(WITHDRAWN if unpushed else OTHER_VOLUMES).text) from fault
+    def first_run(self, notebook: Notebook, made_of: MadeOf, now: datetime, origin: Origin | None = None) -> Run:
+        """The first run of a notebook, whose workspace is filled from ``origin``."""
+        return self._make(notebook, made_of, now, 1, None, origin)
 
-    def first_run(self, notebook: Notebook, now: datetime, origin: Origin | None = None) -> Run:
-        """The first run of a notebook, whose workspace is filled from ``origin``. Raises Conflict."""
-        return self._make(notebook, now, 1, None, origin)
-
-    def next_run(self, notebook: Notebook, earlier: Run, now: datetime, *, discard: bool) -> Run:
+    def next_run(self, notebook: Notebook, made_of: MadeOf, earlier: Run, now: datetime, *, discard: bool) -> Run:
         """The run that follows ``earlier``. With ``discard`` copies are given up that were not pushed, or that no pull
-        brings up to date. Raises Conflict."""
+        brings up to date."""
         if discard:
             given_up = [
                 replace(each, dirty=False, stuck=False, given_up=True) if each.dirty or each.stuck else each
                 for each in earlier.volumes
             ]
             earlier = replace(earlier, volumes=tuple(given_up))
-        return follow(earlier, self._make(notebook, now, earlier.number + 1, earlier, earlier.origin), now)
+        return follow(earlier, self._make(notebook, made_of, now, earlier.number + 1, earlier, earlier.origin), now)
 
-    def following(self, notebook: Notebook, earlier: Run, now: datetime, actor: str) -> Following:
-        """What the run after ``earlier``, which still ends, will be made of. Raises Conflict."""
-        run = self._make(notebook, now, earlier.number + 1, earlier, earlier.origin)
+    def following(self, notebook: Notebook, made_of: MadeOf, earlier: Run, now: datetime, actor: str) -> Following:
+        """What the run after ``earlier``, which still ends, will be made of."""
+        run = self._make(notebook, made_of, now, earlier.number + 1, earlier, earlier.origin)
         return Following(
             actor=actor,
             resources=run.resources,
@@ -74,28 +60,24 @@ class Starts:
             activity=run.activity,
         )
 
-    def _make(self, notebook: Notebook, now: datetime, number: int, earlier: Run | None, origin: Origin | None) -> Run:
+    def _make(
+        self,
+        notebook: Notebook,
+        made_of: MadeOf,
+        now: datetime,
+        number: int,
+        earlier: Run | None,
+        origin: Origin | None,
+    ) -> Run:
         spec = notebook.spec
-        flavor = next((each for each in self._inventory.flavors() if each.id == spec.resources.flavor), None)
-        if flavor is None:
-            raise Conflict(
-                f"cannot start notebook {notebook.id}: there is no flavor {spec.resources.flavor} now",
-                hint="change its resources with `notebookctl patch`",
-            )
-        image = self.catalogue.find(spec.editor, spec.framework, spec.framework_version)
-        if image is None:
-            raise Conflict(
-                f"cannot start notebook {notebook.id}: {spec.editor} with {spec.framework} {spec.framework_version} "
-                "is no longer in the catalogue",
-                hint="its workspace is kept: `notebookctl cp` reads it; what there is: `notebookctl capabilities`",
-            )
+        image = made_of.image
         known = earlier.volumes if earlier is not None else ()
         volumes = attach(notebook.id, spec.volumes, known, self.rules.directories)
         return Run(
             id=RunId(str(uuid.uuid4())),
             notebook_id=notebook.id,
             number=number,
-            resources=amount(spec.resources, flavor),
+            resources=amount(spec.resources, made_of.flavor),
             image=image.image,
             command=image.command,
             uid=image.uid,

@@ -10,6 +10,7 @@ from notebookd.domain.actor import Actor
 from notebookd.domain.attached import Attached
 from notebookd.domain.data_plan import new_sync
 from notebookd.domain.entry import Entry
+from notebookd.domain.faults import invalid
 from notebookd.domain.ids import NotebookId
 from notebookd.domain.run import NotebookState
 from notebookd.domain.spec import Fault
@@ -19,7 +20,6 @@ from notebookd.machine.transfers import Transfers
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store
 from notebookd.record.syncs import write_sync
-from notebookd.service.faults import invalid
 from notebookd.service.notebooks import Notebooks
 
 _MOVING = frozenset({NotebookState.RUNNING, NotebookState.SYNC_FAILED})

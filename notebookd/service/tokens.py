@@ -12,6 +12,7 @@ from datetime import datetime
 
 from notebookd.domain.actor import Actor
 from notebookd.domain.event import Event
+from notebookd.domain.faults import invalid
 from notebookd.domain.ids import TokenId
 from notebookd.domain.token import (
     MOST_TOKENS,
@@ -26,7 +27,6 @@ from notebookd.domain.token import (
 from notebookd.errors import Conflict, Forbidden, NotFound
 from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store, Transaction
-from notebookd.service.faults import invalid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
