@@ -21,13 +21,14 @@ from typing import Any, TypeVar
 
 from notebookd import nofollow
 from notebookd.adapters.trust import lay_bundle
+from notebookd.adapters.workspace_marker import forget_marker, leave_marker, require_marker
 from notebookd.config import Paths
 from notebookd.domain.deadlines import Reason
 from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.volumes import mount_path_fault, workspace_links
 from notebookd.errors import Conflict, WorkspaceFault
 from notebookd.ports.engine import LogLine, Mount
-from notebookd.ports.files import MARKER, NotebookFolders, Usage
+from notebookd.ports.files import NotebookFolders, Usage
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class LocalFiles:
         (self._paths.trust / notebook_id).unlink(missing_ok=True)
         if not self.keep_workspaces:
             self._throw_away(folders.workspace, self._paths.trash / notebook_id)
+            forget_marker(folders.workspace)
         _remove_tree(folders.editor)
         _remove_tree(self._paths.logs / notebook_id)
 
@@ -214,38 +216,16 @@ async def _in_thread(what: str, work: Callable[..., T], *args: Any) -> T:
 
 def _prepare(folders: NotebookFolders, made: bool) -> None:
     if made:
-        _require_marker(folders.workspace)
+        require_marker(folders.workspace)
         for name in NOTICES.values():
             with suppress(OSError):  # of an earlier run; whatever else has that name is its user's
                 _leave_notice(folders.workspace, name, None)
     else:
         folders.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _leave_marker(folders.workspace)
+        leave_marker(folders.workspace)
     _remove_tree(folders.editor)
     folders.editor.mkdir(mode=0o770)
     folders.editor.chmod(_EDITOR_MODE)
-
-
-def _require_marker(workspace: Path) -> None:
-    try:
-        with nofollow.open_directory(workspace) as folder:
-            nofollow.read_file(folder, MARKER, limit=0)
-    except FileNotFoundError as fault:
-        raise WorkspaceFault(
-            f"cannot use the workspace {workspace}: its marker {MARKER} is missing",
-            hint="if the workspace's disk is mounted elsewhere, mount it here; if the notebook removed it, make an "
-            "empty file of that name there again, as an admin; nothing was touched",
-        ) from fault
-    except nofollow.UnexpectedKind as fault:
-        raise WorkspaceFault(
-            f"cannot use the workspace {workspace}: its marker {MARKER} is not a regular file",
-            hint="as an admin, put an empty file in its place; nothing was touched",
-        ) from fault
-
-
-def _leave_marker(workspace: Path) -> None:
-    with nofollow.open_directory(workspace) as folder, suppress(FileExistsError):
-        nofollow.create_file(folder, MARKER, mode=0o600)
 
 
 def _leave_notice(workspace: Path, name: str, text: str | None) -> None:

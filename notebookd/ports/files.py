@@ -43,8 +43,8 @@ class Files(Protocol):
     """A notebook's folders and kept logs."""
 
     async def prepare(self, notebook_id: NotebookId, *, made: bool) -> NotebookFolders:
-        """Make the folders, or find them: with ``made`` a workspace whose marker is missing is a fault, and
-        nothing is touched. The editor's folder is made anew. Idempotent."""
+        """Make the folders, or find them: with ``made`` a folder that is not known for the workspace, and has no
+        marker, is a fault, and nothing is touched. The editor's folder is made anew. Idempotent."""
         ...
 
     def folders(self, notebook_id: NotebookId) -> NotebookFolders:

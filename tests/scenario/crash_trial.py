@@ -178,6 +178,9 @@ def assert_disk(house: House) -> None:
     """A workspace for each notebook that ever ran, a route for each, and nothing of nobody."""
     paths, record = house.world.config.paths, read_record(house.world)
     alive = {each.id for each in record.notebooks if not each.gone}
-    kept = {each.name for each in paths.workspaces.iterdir()}
+    names = {each.name for each in paths.workspaces.iterdir()}
+    markers = {name for name in names if name.startswith(".")}
+    assert {name.removeprefix(".").removesuffix(".initialized") for name in markers} <= alive
+    kept = names - markers
     assert {each.id for each in record.notebooks if each.workspace_made and not each.gone} <= kept <= alive
     assert {each.stem for each in paths.routes.iterdir() if not each.name.startswith(".")} == alive

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from notebookd.adapters.files import MARKER, LocalFiles
+from notebookd.adapters.files import LocalFiles
 from notebookd.config import Paths
 from notebookd.domain.ids import RunId
 from notebookd.errors import WorkspaceFault
 from notebookd.ports.engine import LogLine
+from notebookd.ports.files import MARKER
 from tests.values import NOTEBOOK_ID, RUN_ID, after
 
 ROOT = Path(__file__).parents[2]
@@ -106,9 +107,43 @@ async def test_later_starts_keep_the_workspace_and_renew_the_editor_folder(files
         assert list(folders.editor.iterdir()) == []
 
 
+def swap_for_an_empty_folder(workspace: Path) -> None:
+    """As where a disk is not mounted: the folder is another one."""
+    workspace.rename(workspace.with_name("elsewhere"))
+    workspace.mkdir(mode=0o700)
+
+
+async def test_whoever_removes_the_marker_with_all_else_goes_on_working(files: LocalFiles) -> None:
+    workspace = (await files.prepare(NOTEBOOK_ID, made=False)).workspace
+    (workspace / MARKER).unlink()
+    await files.prepare(NOTEBOOK_ID, made=True)
+    assert (workspace / MARKER).is_file(), "it is there again for a backup to take along"
+    (workspace / MARKER).unlink()
+    (workspace / MARKER).symlink_to("/etc/passwd")
+    await files.prepare(NOTEBOOK_ID, made=True)
+    assert (workspace / MARKER).is_symlink(), "what else has its name is its user's"
+
+
+async def test_a_workspace_that_came_back_from_a_backup_is_known_by_its_marker(files: LocalFiles, paths: Paths) -> None:
+    workspace = (await files.prepare(NOTEBOOK_ID, made=False)).workspace
+    swap_for_an_empty_folder(workspace)
+    (workspace / MARKER).touch()
+    await files.prepare(NOTEBOOK_ID, made=True)
+    (workspace / MARKER).unlink()
+    await files.prepare(NOTEBOOK_ID, made=True)
+    assert (workspace / MARKER).is_file(), "and then as itself"
+
+
+async def test_nothing_is_left_beside_a_workspace_that_is_removed(files: LocalFiles, paths: Paths) -> None:
+    await files.prepare(NOTEBOOK_ID, made=False)
+    assert len(list(paths.workspaces.iterdir())) == 2
+    await files.remove(NOTEBOOK_ID)
+    assert list(paths.workspaces.iterdir()) == []
+
+
 async def test_a_workspace_without_its_marker_is_a_fault_and_is_not_touched(files: LocalFiles) -> None:
     folders = await files.prepare(NOTEBOOK_ID, made=False)
-    (folders.workspace / MARKER).unlink()
+    swap_for_an_empty_folder(folders.workspace)
     with pytest.raises(WorkspaceFault, match=r"its marker .* is missing") as caught:
         await files.prepare(NOTEBOOK_ID, made=True)
     assert "nothing was touched" in (caught.value.hint or "")
@@ -123,7 +158,7 @@ async def test_a_workspace_that_is_gone_is_a_fault_and_is_not_made_anew(files: L
 
 async def test_a_marker_that_a_container_replaced_is_no_marker(files: LocalFiles, tmp_path: Path) -> None:
     marker = (await files.prepare(NOTEBOOK_ID, made=False)).workspace / MARKER
-    marker.unlink()
+    swap_for_an_empty_folder(marker.parent)
     marker.symlink_to("/etc/passwd")
     with pytest.raises(WorkspaceFault, match=r"its marker \.workspace\.initialized is not a regular file") as caught:
         await files.prepare(NOTEBOOK_ID, made=True)
@@ -138,10 +173,9 @@ async def test_nothing_is_made_through_a_link_in_place_of_the_marker(files: Loca
     workspace = files.folders(NOTEBOOK_ID).workspace
     workspace.mkdir(parents=True)
     (workspace / MARKER).symlink_to(tmp_path / "outside")
-    await files.prepare(NOTEBOOK_ID, made=False)
-    assert not (tmp_path / "outside").exists()
-    with pytest.raises(WorkspaceFault, match="not a regular file"):
-        await files.prepare(NOTEBOOK_ID, made=True)
+    for made in (False, True):
+        await files.prepare(NOTEBOOK_ID, made=made)
+        assert not (tmp_path / "outside").exists()
 
 
 async def test_removing_takes_everything_and_nothing_beyond_links(files: LocalFiles, tmp_path: Path) -> None:
