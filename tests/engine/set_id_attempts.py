@@ -26,9 +26,10 @@ AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW = -100, 0x1000, 0x400
 BOTH = stat.S_ISUID | stat.S_ISGID
 NUMBERS = {
     "x86_64": {"open": 2, "creat": 85, "chmod": 90, "mknod": 133, "openat": 257, "openat2": 437, "fchmodat": 268,
-               "fchmodat2": 452, "io_uring_setup": 425, "mknodat": 259, "mkdirat": 258},
+               "fchmodat2": 452, "io_uring_setup": 425, "mknodat": 259, "mkdirat": 258, "move_mount": 429,
+               "fsopen": 430, "fsconfig": 431, "fsmount": 432},
     "aarch64": {"openat": 56, "openat2": 437, "fchmodat": 53, "fchmodat2": 452, "io_uring_setup": 425, "mknodat": 33,
-                "mkdirat": 34},
+                "mkdirat": 34, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432},
 }[os.uname().machine]  # fmt: skip
 PROGRAM = b"#!/bin/sh\nid\n"
 GARBAGE = 0x7FFF_0000_0000_0000
@@ -175,10 +176,21 @@ def in_user_namespace(script: str) -> Callable[[Path], None]:
 
     def attempt(folder: Path) -> None:
         made(folder, "program")
-        words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script, __file__, str(folder)]
+        words = [
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--propagation=unchanged",
+            "sh",
+            "-ec",
+            script,
+            __file__,
+            str(folder),
+        ]
         ended = subprocess.run(words, stderr=subprocess.PIPE, text=True, check=False)
         if ended.returncode:
-            raise RuntimeError(ended.stderr.strip().splitlines()[-1])
+            raise RuntimeError(" ".join(ended.stderr.split()))
 
     return attempt
 
@@ -265,6 +277,12 @@ ATTEMPTS: dict[str, Callable[[Path], object]] = {
     "user namespace, the image's copied up": in_user_namespace(
         COPY_UP.replace("LOWER", "/usr/bin").replace("PROGRAM", "passwd")
     ),
+    "user namespace, one from before copied up": in_user_namespace(
+        COPY_UP.replace("LOWER", "$1/before").replace("PROGRAM", "program").replace("$1/up", "$1/taken")
+    ),
+    "user namespace, one from before copied up by the newer calls": in_user_namespace(
+        'exec /usr/bin/python3 "$0" "$1" --copy-up'
+    ),
     "user namespace, file capabilities": in_user_namespace(
         'cp /usr/bin/grep "$1/capable"; exec /usr/bin/python3 "$0" "$1" --capable'
     ),
@@ -274,6 +292,22 @@ ATTEMPTS: dict[str, Callable[[Path], object]] = {
 def make_capable(folder: Path) -> None:
     """cap_setuid and cap_dac_override, permitted and effective, as ``setcap`` writes them."""
     os.setxattr(folder / "capable", "security.capability", struct.pack("<5I", 0x0200_0001, 1 << 7 | 1 << 1, 0, 0, 0))
+
+
+def copy_up(folder: Path) -> None:
+    """Mount an overlay by the calls that are newer than ``mount``."""
+    top, work, merged = folder / "newer", folder / "newer-work", Path("/tmp/newer")
+    for each in (top, work, merged):
+        each.mkdir()
+    context = call("fsopen", b"overlay", 0)
+    options = {"lowerdir": folder / "before", "upperdir": top, "workdir": work}
+    for name, value in options.items():
+        call("fsconfig", context, 1, name.encode(), os.fsencode(value), 0)
+    call("fsconfig", context, 0, b"userxattr", 0, 0)
+    call("fsconfig", context, 6, 0, 0, 0)
+    mounted = call("fsmount", context, 0, 0)
+    call("move_mount", mounted, b"", AT_FDCWD, os.fsencode(merged), 4)
+    os.utime(merged / "program")
 
 
 def command(script: str) -> Callable[[Path], None]:
@@ -321,6 +355,9 @@ if __name__ == "__main__":
     place = Path(sys.argv[1])
     if "--capable" in sys.argv:
         make_capable(place)
+        sys.exit()
+    if "--copy-up" in sys.argv:
+        copy_up(place)
         sys.exit()
     os.umask(0)
     tried = DAILY if "--daily" in sys.argv else ATTEMPTS

@@ -25,7 +25,9 @@ BASE: dict[str, Any] = {
             "names": ["read", "chmod", "fchmodat", "open", "openat", "openat2", "creat", "mknod", "mkdir"],
             "action": "SCMP_ACT_ALLOW",
         },
-        {"names": ["io_uring_setup", "mount"], "action": "SCMP_ACT_ALLOW", "includes": CAPS},
+        {"names": ["io_uring_setup", "setns", "fsopen"], "action": "SCMP_ACT_ALLOW", "includes": CAPS},
+        {"names": ["mount", "clone"], "action": "SCMP_ACT_ALLOW"},
+        {"names": ["move_mount"], "action": "SCMP_ACT_ERRNO", "excludes": CAPS, "errnoRet": 38},
     ],
 }
 ALLOW = "SCMP_ACT_ALLOW"
@@ -65,12 +67,21 @@ def test_nothing_is_allowed_that_the_engines_own_refuses_and_nothing_else_is_los
     assert {key: profile[key] for key in BASE if key != "syscalls"} == {
         key: BASE[key] for key in BASE if key != "syscalls"
     }
-    assert [verdict(profile, name) for name in ("read", "mkdir", "mount")] == [ALLOW] * 3
-    (mount,) = [rule for rule in profile["syscalls"] if "mount" in rule["names"]]
-    assert mount["includes"] == CAPS
+    assert [verdict(profile, name) for name in ("read", "mkdir", "setns")] == [ALLOW] * 3
+    (setns,) = [rule for rule in profile["syscalls"] if "setns" in rule["names"]]
+    assert setns["includes"] == CAPS
     assert verdict(profile, "fchmodat2", 3, 0, 0o755) == "default"
     assert verdict(profile, "fchmod", 3, 0o755) == "default"
     assert BASE["syscalls"][0] in profile["syscalls"]
+
+
+def test_nothing_is_mounted_whatever_the_engines_own_says() -> None:
+    profile = narrowed(BASE)
+    assert [verdict(profile, name) for name in ("mount", "fsopen", "move_mount")] == ["EPERM"] * 3
+    assert verdict(profile, "clone") == ALLOW
+    for name in ("mount", "fsopen", "move_mount"):
+        (rule,) = [rule for rule in profile["syscalls"] if name in rule["names"]]
+        assert not rule["args"], "without a condition"
 
 
 def test_calls_whose_mode_lies_in_memory_are_as_if_the_kernel_had_them_not() -> None:

@@ -7,6 +7,10 @@ call that takes a mode may name these bits, as with systemd's ``RestrictSUIDSGID
 ignores the two bits there. Calls whose mode a filter cannot see, because it lies in memory, are answered as by a kernel
 that does not have them.
 
+Nor may anything be mounted, which takes a user namespace of a container's own: an overlay copies what is below it with
+all its bits, and asks no filter. So a program from before would be carried into a shared folder. Docker and Kubernetes
+refuse these calls to whoever has no CAP_SYS_ADMIN, too.
+
 All else is as the engine's profile has it: nothing is allowed that it refuses.
 """
 
@@ -29,6 +33,10 @@ CREATES: Final = (os.O_CREAT, os.O_TMPFILE & ~os.O_DIRECTORY)
 SET_IDS: Final = (stat.S_ISUID, stat.S_ISGID)
 UNSEEN: Final = ("openat2", "io_uring_setup", "io_uring_enter", "io_uring_register")
 """Their modes lie in memory. Programs fall back to the older calls."""
+MOUNTS: Final = frozenset(
+    ("mount", "umount", "umount2", "pivot_root", "fsopen", "fspick", "fsconfig", "fsmount", "move_mount", "open_tree",
+     "open_tree_attr", "mount_setattr")
+)  # fmt: skip
 _MODE_AT: Final = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "creat": 1, "mknod": 1, "mknodat": 2}
 _FLAGS_AT: Final = {"open": 1, "openat": 2}
 """Where their flags are; the mode is next."""
@@ -45,20 +53,28 @@ def narrowed(profile: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"its defaultAction is {profile['defaultAction']} and not SCMP_ACT_ERRNO")
     rules: list[dict[str, Any]] = []
     for rule in profile["syscalls"]:
-        rules += [rule] if rule["action"] == "SCMP_ACT_ERRNO" else _split(rule)
+        rules += _kept(rule) if rule["action"] == "SCMP_ACT_ERRNO" else _split(rule)
     held = {name for rule in rules for name in rule["names"] if name in _MODE_AT or name in _FLAGS_AT}
     refused = [_refusal(name, errno.EPERM, args) for name in sorted(held) for args in _harmful(name)]
     known = {name for rule in rules for name in rule["names"]}
+    mounts = sorted({name for rule in profile["syscalls"] for name in rule["names"]} & MOUNTS)
+    refused += [_refusal(name, errno.EPERM, []) for name in mounts]
     unseen = [_refusal(name, errno.ENOSYS, []) for name in UNSEEN if name not in known]
     return {**profile, "syscalls": [*refused, *unseen, *rules]}
 
 
+def _kept(rule: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a rule refuses, less what is refused without a condition."""
+    if rest := [name for name in rule["names"] if name not in MOUNTS]:
+        yield {**rule, "names": rest}
+
+
 def _split(rule: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a rule allows, less what could set the bits."""
+    """What a rule allows, less what could set the bits or carry them along."""
     names = [name for name in rule["names"] if name in _MODE_AT or name in _FLAGS_AT or name in UNSEEN]
     if names and rule.get("args"):
         raise ValueError(f"it allows {names[0]} with some arguments only")
-    rest = [name for name in rule["names"] if name not in names]
+    rest = [name for name in rule["names"] if name not in names and name not in MOUNTS]
     if rest:
         yield {**rule, "names": rest}
     for name in names:
