@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -322,6 +323,7 @@ async def test_a_refusal_of_the_engine_is_told_as_such(api: Api) -> None:
 async def test_of_a_request_that_makes_no_sense_nothing_is_logged(
     api: Api, end: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     reader, writer = await asyncio.open_unix_connection(api.socket)
     writer.write(b"GET /v1/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nbd_secret" + end)
     assert b" 400 " in await reader.readline()

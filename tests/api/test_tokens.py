@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 from typing import Any
 
@@ -145,6 +146,7 @@ async def test_the_sdk_makes_renews_and_ends_tokens(api: Api) -> None:
 
 
 async def test_no_value_lies_on_the_disk_or_in_the_record(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     token = await make(api)
     value = token["status"]["value"]
     renewed = (await api.call("POST", f"/v1/token/{token['id']}/renew")).body["status"]["value"]

@@ -226,6 +226,7 @@ async def test_what_is_named_and_not_there_is_logged_each_time_it_is_read(
 
 
 async def test_what_is_there_is_not_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     fine = {"api": NAMES["api"], "quota": {"user": {"root": {"gpus": 1}, "4033": {}}, "group": {"root": {"gpus": 1}}}}
     await Absences(SystemDirectory(FakeClock()), lambda: ["cpu"]).tell(parsed(fine))
     assert caplog.messages == []
