@@ -34,7 +34,7 @@ from notebookd.adapters.movers import ContainerMovers
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.podman import PodmanEngine
 from notebookd.adapters.podman.images import PodmanImages
-from notebookd.adapters.processes import SystemProcesses
+from notebookd.adapters.process_book import ProcessBook
 from notebookd.adapters.prometheus import PrometheusTelemetry
 from notebookd.adapters.recipes import RecipeFolder
 from notebookd.adapters.route_board import RouteFiles
@@ -264,7 +264,7 @@ async def _assembly(
                 store=store,
                 clock=clock,
                 gpus=gpus,
-                processes=SystemProcesses(name_of=partial(_name_now, quotas.directory, account)),
+                processes=ProcessBook(name_of=partial(_name_now, quotas.directory, account)),
                 engine=engine,
                 images=images,
                 recipes=recipes,

@@ -27,7 +27,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 STAT_LIMIT_BYTES = 4096
 CGROUP_LIMIT_BYTES = 64 * 1024
 
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+PROCESS_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _UNIFIED = re.compile(r"^0::(/.*)$", re.MULTILINE)
 _OOM_KILL = re.compile(r"^oom_kill ([0-9]+)$", re.MULTILINE)
@@ -120,7 +120,7 @@ class SystemProcesses:
 
     def _namespace_of(self, pid: int) -> str | None:
         try:
-            folder = os.open(f"{self._proc}/{pid}", _FOLDER)
+            folder = os.open(f"{self._proc}/{pid}", PROCESS_FOLDER)
         except OSError:
             return None
         try:
@@ -139,7 +139,7 @@ class SystemProcesses:
         if pid <= 0:
             return None
         try:
-            folder = os.open(f"{self._proc}/{pid}", _FOLDER)
+            folder = os.open(f"{self._proc}/{pid}", PROCESS_FOLDER)
         except OSError:
             return None
         try:

@@ -37,11 +37,17 @@ class SimulatedGpus:
         self._check()
         return self._gpus
 
-    async def sample(self) -> tuple[GpuSample, ...]:
+    async def sample(self, *, for_people: bool = True) -> tuple[GpuSample, ...]:
         """Idle GPUs at room temperature."""
         self._check()
         return tuple(
-            GpuSample(uuid=gpu.uuid, memory_used_bytes=0, utilisation=0.0, temperature_c=TEMPERATURE_C, power_w=POWER_W)
+            GpuSample(
+                uuid=gpu.uuid,
+                memory_used_bytes=0,
+                utilisation=0.0,
+                temperature_c=TEMPERATURE_C if for_people else None,
+                power_w=POWER_W if for_people else None,
+            )
             for gpu in self._gpus
         )
 

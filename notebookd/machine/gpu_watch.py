@@ -95,16 +95,16 @@ class GpuWatch:
         pause_s = self.pace.busy_s if busy else max(self.pace.busy_s, self.pace.idle_s)
         return self._clock.now() + timedelta(seconds=pause_s)
 
-    async def look(self) -> Seen[tuple[GpuUnit, ...]]:
-        """Look at the GPUs now and record what is new."""
+    async def look(self, *, for_people: bool = False) -> Seen[tuple[GpuUnit, ...]]:
+        """Look at the GPUs now and record what is new. ``for_people`` it asks also for what nobody else reads."""
         async with self._lock:
-            seen = await self._inventory.look()
+            seen = await self._inventory.look(for_people=for_people)
             holders = {entry.run.id: entry for entry in self._store.list_unsettled() if entry.run.holds}
             self._reports += self._gpus.take_events()
-            await self._record(holders)
+            wrote = await self._record(holders)
             self._reports = ()
             if isinstance(seen, Known):
-                seen = self._inventory.judge()
+                seen = self._inventory.judge() if wrote else seen
                 await self._meter.add(self._store.list_leases(), self._inventory.samples)
             self._tell(seen, holders)
             return seen
@@ -123,7 +123,8 @@ class GpuWatch:
             )
             await self._write(tx, gpu_uuid, marks, found, entry)
 
-    async def _record(self, holders: Mapping[RunId, Entry]) -> None:
+    async def _record(self, holders: Mapping[RunId, Entry]) -> bool:
+        """Whether there was something to write."""
         marks = self._store.list_gpu_marks()
         leases = {lease.gpu_uuid: lease for lease in self._store.list_leases()}
         found: list[tuple[str, Diagnosis, Entry | None]] = []
@@ -140,13 +141,14 @@ class GpuWatch:
                 found.append((unit.uuid, diagnosis, entry))
         trouble = self._trouble_note()
         if not found and trouble is None:
-            return
+            return False
         async with self._store.transaction() as tx:
             for uuid, diagnosis, entry in found:
                 await self._write(tx, uuid, marks.get(uuid, UNMARKED), diagnosis, entry)
             if trouble is not None:
                 await tx.put_meta(_TROUBLE, self._inventory.trouble or "")
                 await tx.append(Event(type=trouble.type, at=self._clock.now(), data=trouble.data))
+        return True
 
     def _diagnose(self, unit: GpuUnit, marks: GpuMarks, entry: Entry | None) -> Diagnosis:
         sample = self._inventory.samples.get(unit.uuid)

@@ -61,11 +61,12 @@ class Inventory:
         self.samples: dict[str, GpuSample] = {}
         self._last: tuple[GpuUnit, ...] = ()
 
-    async def look(self) -> Seen[tuple[GpuUnit, ...]]:
-        """Ask the driver. A GPU that vanished from one look to the next stays on the board as lost."""
+    async def look(self, *, for_people: bool = False) -> Seen[tuple[GpuUnit, ...]]:
+        """Ask the driver, ``for_people`` also what nobody else reads. A GPU that vanished from one look to the next
+        stays on the board as lost."""
         try:
             found = await self._gpus.inventory()
-            samples = {sample.uuid: sample for sample in await self._gpus.sample()}
+            samples = {sample.uuid: sample for sample in await self._gpus.sample(for_people=for_people)}
         except GpusUnavailable as fault:
             self.trouble = str(fault.details.get("trouble", "driver-fault"))
             self.seen = Unknown(fault.message)

@@ -83,8 +83,10 @@ class Gpus(Protocol):
         released."""
         ...
 
-    async def sample(self) -> tuple[GpuSample, ...]:
-        """One sample per GPU of the inventory, a lost one included. Raises GpusUnavailable, also while released."""
+    async def sample(self, *, for_people: bool = True) -> tuple[GpuSample, ...]:
+        """One sample per GPU of the inventory, a lost one included. Without ``for_people`` what only people read (the
+        temperature, the power, and what holds the clocks down) may be left out. Raises GpusUnavailable, also while
+        released."""
         ...
 
     def take_events(self) -> tuple[GpuEvent, ...]:

@@ -79,7 +79,7 @@ class GpuBoard:
 
     async def glance(self) -> Board:
         """The same for who comes by again and again by himself, and needs no looks in between."""
-        seen = await self._watch.look()
+        seen = await self._watch.look(for_people=True)
         leases = {lease.gpu_uuid: lease for lease in self._store.list_leases()}
         holders = {entry.run.id: entry for entry in self._store.list_unsettled()} if leases else {}
         marks = self._store.list_gpu_marks()

@@ -59,10 +59,11 @@ class FakeGpus:
         self._answer("inventory")
         return tuple(board.gpu for board in self._boards.values())
 
-    async def sample(self) -> tuple[GpuSample, ...]:
+    async def sample(self, *, for_people: bool = True) -> tuple[GpuSample, ...]:
         """What the test made of them."""
         self._answer("sample")
-        return tuple(_sample(board) for board in self._boards.values())
+        samples = tuple(_sample(board) for board in self._boards.values())
+        return samples if for_people else tuple(map(unread, samples))
 
     def take_events(self) -> tuple[GpuEvent, ...]:
         """What the test had them report."""
@@ -158,6 +159,11 @@ def fake_gpu(index: int, *, name: str = "NVIDIA Fake 80GB", memory_gib: int = 80
         name=name,
         memory_total_bytes=memory_gib * GIB,
     )
+
+
+def unread(sample: GpuSample) -> GpuSample:
+    """A sample without what only people read."""
+    return replace(sample, temperature_c=None, power_w=None, health=replace(sample.health, throttle=()))
 
 
 def _sample(board: _Board) -> GpuSample:

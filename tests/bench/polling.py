@@ -17,6 +17,7 @@ from pathlib import Path
 
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.nvml import NvmlGpus
+from notebookd.adapters.process_book import ProcessBook
 from notebookd.adapters.processes import SystemProcesses
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.ids import NotebookId, RunId
@@ -106,7 +107,7 @@ async def _watching(database: Path) -> AsyncIterator[tuple[SqliteStore, GpuWatch
     ):
         host = HostCompute(cpus=64, memory_bytes=512 * GIB)
         account = Account(user=next(iter(SystemProcesses().look([os.getpid()]).values())).user, pid=os.getpid())
-        inventory = Inventory(gpus, store, SystemProcesses(), host, account=account)
+        inventory = Inventory(gpus, store, ProcessBook(), host, account=account)
         yield store, GpuWatch(gpus, inventory, store, clock, lambda _: None, Pace()), inventory
 
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.nvml import NvmlGpus
 from notebookd.adapters.simulated_gpus import SimulatedGpus
 from notebookd.errors import GpusUnavailable
-from notebookd.ports.gpus import Gpus
+from notebookd.ports.gpus import Gpus, GpuSample
 from notebookd.testing.clock import START, FakeClock
-from notebookd.testing.gpus import FakeGpus
+from notebookd.testing.gpus import FakeGpus, unread
 from tests.nvml.stand_in import standing_in
 
 DRIVER = Path("/proc/driver/nvidia")
@@ -77,6 +78,16 @@ async def test_there_is_one_sample_a_gpu_and_its_readings_are_in_range(gpus: Gpu
         assert sample.utilisation is None or 0 <= sample.utilisation <= 1
         assert all(reading is None or reading >= 0 for reading in (sample.power_w, sample.energy_j))
         assert sample.health.ok or sample.health.reason
+
+
+async def test_what_only_people_read_is_left_out_and_nothing_else(gpus: Gpus) -> None:
+    def steady(samples: Sequence[GpuSample]) -> list[GpuSample]:
+        """What real hardware does not change from one look to the next."""
+        return [unread(replace(each, utilisation=None, energy_j=None)) for each in samples]
+
+    whole, part = await gpus.sample(), await gpus.sample(for_people=False)
+    assert steady(part) == steady(whole)
+    assert [(each.temperature_c, each.power_w, each.health.throttle) for each in part] == [(None, None, ())] * len(part)
 
 
 async def test_while_released_the_state_is_unknown_not_empty(gpus: Gpus) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import pytest
 
+from notebookd.adapters.process_book import ProcessBook
 from notebookd.adapters.processes import SystemProcesses
 from notebookd.ports.processes import Processes
 from notebookd.testing.processes import FakeProcesses
@@ -69,8 +70,8 @@ class FakeWorld:
 
 
 class RealWorld:
-    def __init__(self, stack: ExitStack) -> None:
-        self.processes = SystemProcesses()
+    def __init__(self, stack: ExitStack, processes: Processes) -> None:
+        self.processes = processes
         self.own_pid = os.getpid()
         self._stack = stack
         self._begun: dict[int, subprocess.Popen[str]] = {}
@@ -120,10 +121,17 @@ def fake() -> Iterator[World]:
 @contextmanager
 def real() -> Iterator[World]:
     with ExitStack() as stack:
-        yield RealWorld(stack)
+        yield RealWorld(stack, SystemProcesses())
 
 
-@pytest.fixture(params=[fake, real], ids=lambda maker: maker.__name__)
+@contextmanager
+def kept() -> Iterator[World]:
+    """The real ones, each read once."""
+    with ExitStack() as stack:
+        yield RealWorld(stack, ProcessBook())
+
+
+@pytest.fixture(params=[fake, real, kept], ids=lambda maker: maker.__name__)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     with request.param() as made:
         yield made

@@ -46,12 +46,12 @@ class Driver:
                 board[index] = replace(gpu, index=index)
         return tuple(board[index] for index in sorted(board))
 
-    def sample(self) -> tuple[GpuSample, ...]:
+    def sample(self, *, for_people: bool = True) -> tuple[GpuSample, ...]:
         """One sample per GPU of the inventory."""
         board = self.inventory()
         session = self._current()
         try:
-            seen = session.samples()
+            seen = session.samples(for_people=for_people)
         except GpusUnavailable:
             self.close()
             raise

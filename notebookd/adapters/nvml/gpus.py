@@ -60,9 +60,9 @@ class NvmlGpus:
         """Every GPU, by index."""
         return await self._ask(self._driver.inventory)
 
-    async def sample(self) -> tuple[GpuSample, ...]:
+    async def sample(self, *, for_people: bool = True) -> tuple[GpuSample, ...]:
         """One sample per GPU of the inventory."""
-        return await self._ask(self._driver.sample)
+        return await self._ask(lambda: self._driver.sample(for_people=for_people))
 
     def take_events(self) -> tuple[GpuEvent, ...]:
         """What the driver reported since the last call."""

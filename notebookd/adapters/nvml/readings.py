@@ -72,10 +72,10 @@ class _Sick(Exception):
         self.health = GpuHealth(ok=False, fault=fault, reason=reason)
 
 
-def read_sample(uuid: str, handle: Any) -> GpuSample:
+def read_sample(uuid: str, handle: Any, *, for_people: bool = True) -> GpuSample:
     """What the GPU is doing. Raises NVMLError when it is the driver that cannot be asked."""
     try:
-        return _read(uuid, handle)
+        return _read(uuid, handle, for_people=for_people)
     except _Sick as sick:
         return sick_sample(uuid, sick.health)
 
@@ -85,12 +85,12 @@ def sick_sample(uuid: str, health: GpuHealth) -> GpuSample:
     return GpuSample(uuid=uuid, memory_used_bytes=0, processes_seen=False, health=health)
 
 
-def _read(uuid: str, handle: Any) -> GpuSample:
+def _read(uuid: str, handle: Any, *, for_people: bool) -> GpuSample:
     mig = _ask(pynvml.nvmlDeviceGetMigMode, handle)
     busy = _ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
-    power_mw = _ask(pynvml.nvmlDeviceGetPowerUsage, handle)
+    power_mw = _ask(pynvml.nvmlDeviceGetPowerUsage, handle) if for_people else None
     energy_mj = _ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
-    temperature = _first(_TEMPERATURE, handle, pynvml.NVML_TEMPERATURE_GPU)
+    temperature = _first(_TEMPERATURE, handle, pynvml.NVML_TEMPERATURE_GPU) if for_people else None
     processes, unseen = _processes(handle)
     sample = GpuSample(
         uuid=uuid,
@@ -101,7 +101,7 @@ def _read(uuid: str, handle: Any) -> GpuSample:
         energy_j=None if energy_mj is None else energy_mj / MILLI,
         processes=processes,
         processes_seen=unseen is None,
-        health=_health(handle),
+        health=_health(handle, for_people=for_people),
     )
     if mig is not None and mig[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
         health = replace(sample.health, ok=False, mig=True, fault="mig", reason="MIG mode is on: unsupported")
@@ -112,9 +112,9 @@ def _read(uuid: str, handle: Any) -> GpuSample:
     return sample
 
 
-def _health(handle: Any) -> GpuHealth:
+def _health(handle: Any, *, for_people: bool) -> GpuHealth:
     recovery = _recovery(handle)
-    health = replace(_errors(handle), recovery=recovery)
+    health = replace(_errors(handle, for_people=for_people), recovery=recovery)
     if recovery == NO_RECOVERY:
         return replace(health, ok=True, fault=None, reason=None)
     if recovery is not None:
@@ -132,8 +132,8 @@ def _recovery(handle: Any) -> str | None:
     return _RECOVERY.get(number, f"number {number}")
 
 
-def _errors(handle: Any) -> GpuHealth:
-    held = _first(_CLOCKS_HELD, handle) or 0
+def _errors(handle: Any, *, for_people: bool) -> GpuHealth:
+    held = _first(_CLOCKS_HELD, handle) or 0 if for_people else 0
     throttle = tuple(word for bit, word in _THROTTLE if held & bit)
     errors = _ask(
         pynvml.nvmlDeviceGetTotalEccErrors, handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC

@@ -49,11 +49,13 @@ class Session:
         except pynvml.NVMLError:
             return False
 
-    def samples(self) -> dict[str, GpuSample]:
+    def samples(self, *, for_people: bool = True) -> dict[str, GpuSample]:
         """By UUID. Raises GpusUnavailable."""
         try:
             return {
-                uuid: sick_sample(uuid, _NAMELESS) if uuid in self._nameless else read_sample(uuid, handle)
+                uuid: sick_sample(uuid, _NAMELESS)
+                if uuid in self._nameless
+                else read_sample(uuid, handle, for_people=for_people)
                 for uuid, handle in self._handles.items()
             }
         except pynvml.NVMLError as error:
