@@ -29,15 +29,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=DESCRIPTION,
-        epilog="parts: " + "; ".join(f"{part.name} ({part.about})" for part in PARTS),
+        epilog="parts: " + "; ".join(f"{part.name} ({'long: ' if part.long else ''}{part.about})" for part in PARTS),
     )
-    parser.add_argument("part", nargs="*", help="some of the parts below, by commas or spaces (all of them)")
+    parser.add_argument("part", nargs="*", help="some of the parts below, by commas or spaces (all but long ones)")
     parser.add_argument("--json", type=Path, help="where the values go (a new file in .cache/bench)")
     asked = parser.parse_args()
     names = [name for each in asked.part for name in each.replace(",", " ").split()]
     if unknown := sorted(set(names) - {part.name for part in PARTS}):
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(part.name for part in PARTS)}")
-    return measure_all([part for part in PARTS if not names or part.name in names], asked.json or _new_file())
+    return measure_all(
+        [part for part in PARTS if part.name in names or not (names or part.long)], asked.json or _new_file()
+    )
 
 
 def measure_all(parts: Sequence[Part], file: Path) -> int:

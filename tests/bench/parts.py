@@ -12,6 +12,7 @@ from tests.bench.bare import Bare, options_of
 from tests.bench.crowd import measure_crowd
 from tests.bench.daemon import Daemon
 from tests.bench.figures import Figure
+from tests.bench.growth import measure_growth
 from tests.bench.leasing import measure_leasing
 from tests.bench.polling import measure_polling
 from tests.bench.reporting import measure_reports
@@ -21,16 +22,19 @@ from tests.bench.scraping import measure_scraping
 from tests.bench.serving import measure_serving
 from tests.bench.starting import measure_many, measure_one, measure_vscode
 from tests.bench.transfers import measure_transfers
+from tests.bench.years import measure_years
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``needs_daemon``: whether it measures the daemon that quickstart brought up, or one of its own."""
+    """``needs_daemon``: whether it measures the daemon that quickstart brought up, or one of its own. ``long``: it
+    takes many minutes and gigabytes, and runs only where it is named."""
 
     name: str
     about: str
     measure: Callable[[], list[Figure]]
     needs_daemon: bool = False
+    long: bool = False
 
 
 def _daemon(name: str, about: str, measure: Callable[[Daemon], list[Figure]]) -> Part:
@@ -62,6 +66,8 @@ PARTS = (
     Part("scale", "10,000 notebooks: starts of the daemon, and deadlines", measure_scale),
     Part("polling", "looking at the GPUs", measure_polling),
     Part("reports", "usage of a month", measure_reports),
+    Part("years", "usage of a year, a million intervals", measure_years, long=True),
+    Part("growth", "a year of history: five million events, a million stays", measure_growth, long=True),
     Part("transfers", "data coming in, beside plain rclone", measure_transfers),
     Part("serving", "an answer, beside a bare handler", measure_serving),
     Part("scraping", "GET /metrics", measure_scraping),
