@@ -50,10 +50,14 @@ from notebookd.reconciler.workspace_watch import WorkspaceWatch
 from notebookd.record.meter import Meter, tariff_of
 from notebookd.service.accounts import Accounts
 from notebookd.service.archives import Archives
+from notebookd.service.commands import Commands
 from notebookd.service.datastores import Datastores
+from notebookd.service.events import Events
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.images import Images
 from notebookd.service.leavers import Leavers
+from notebookd.service.listing import Listing
+from notebookd.service.logs import Logs
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
 from notebookd.service.notices import Notices
@@ -103,6 +107,7 @@ class Assembly:
     """A notebookd, put together and not running yet."""
 
     services: Services
+    engine: Engine
     notices: Notices
     leavers: Leavers
     reconciler: Reconciler
@@ -170,6 +175,7 @@ async def assemble(parts: Parts) -> Assembly:
     services = _services(parts, rooms)
     return Assembly(
         services=services,
+        engine=parts.engine,
         notices=Notices(parts.store, parts.routes, rooms.machine, services.reasons, parts.clock),
         leavers=Leavers(parts.store, parts.clock, parts.directory, rooms.reconciler.wake),
         reconciler=rooms.reconciler,
@@ -330,9 +336,10 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         readings=Readings(store, clock, gpus, rooms.transfers, rooms.health, parts.version),
         telemetry=parts.telemetry,
         catalogue=catalogue,
-        store=store,
-        engine=parts.engine,
-        files=parts.files,
+        listing=Listing(store, parts.files),
+        events=Events(store),
+        logs=Logs(parts.engine, parts.files),
+        commands=Commands(store, clock, parts.engine),
         clock=clock,
         quota=parts.quota,
         directory=parts.directory,

@@ -139,7 +139,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
         ):
             serving = tasks.create_task(assembly.reconciler.run(), name="reconciler")
             telling = tasks.create_task(log_events(store), name="log")
-            keeping = tasks.create_task(keep_logs(assembly.services.engine, clock), name="container logs")
+            keeping = tasks.create_task(keep_logs(assembly.engine, clock), name="container logs")
             enrolling = tasks.create_task(assembly.services.accounts.enrol(), name="enrol")
             noticing = tasks.create_task(assembly.notices.run(), name="notices")
             missing = tasks.create_task(assembly.leavers.run(), name="leavers")

@@ -191,7 +191,7 @@ def make_app(services: Services, peers: PeerPolicy, *, bearers_only: bool = Fals
     watch = metrics.Stopwatch(services.telemetry, services.clock)
     app = web.Application(middlewares=[watch.begin, map_errors], client_max_size=MAX_BODY)
     app[about.SERVED] = about.Served(ROUTES, services.version)
-    app[MEMORY] = Memory(services.store, services.clock)
+    app[MEMORY] = Memory(services.listing.generation, services.clock)
     app[TURNS] = Turns(services.clock)
     app.on_response_prepare.extend((_never_stored, watch.stop))
     callers = Callers(peers, services, bearers_only=bearers_only)

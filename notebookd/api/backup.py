@@ -21,7 +21,7 @@ _SLOW_READER_S = 60.0
 
 async def backup(call: Call) -> web.StreamResponse:
     """GET /v1/backup: a consistent copy of the database. It is whole when it is as long as the headers say."""
-    async with call.services.store.backup() as copy:
+    async with call.services.machine.copy_database() as copy:
         size = os.fstat(copy.fileno()).st_size
         name = f"notebookd-{call.services.clock.now():%Y%m%dT%H%M%SZ}.db"
         response = web.StreamResponse(

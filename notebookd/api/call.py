@@ -21,15 +21,16 @@ from notebookd.domain.quota import QuotaBook
 from notebookd.errors import NotFound, TooLarge
 from notebookd.ports.clock import Clock
 from notebookd.ports.directory import Directory
-from notebookd.ports.engine import Engine
-from notebookd.ports.files import Files
-from notebookd.ports.store import Store
 from notebookd.ports.telemetry import Telemetry
 from notebookd.service.accounts import Accounts
 from notebookd.service.archives import Archives
+from notebookd.service.commands import Commands
 from notebookd.service.datastores import Datastores
+from notebookd.service.events import Events
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.images import Images
+from notebookd.service.listing import Listing
+from notebookd.service.logs import Logs
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
 from notebookd.service.readings import Readings
@@ -62,9 +63,10 @@ class Services:
     readings: Readings
     telemetry: Telemetry
     catalogue: Catalogue
-    store: Store
-    engine: Engine
-    files: Files
+    listing: Listing
+    events: Events
+    logs: Logs
+    commands: Commands
     clock: Clock
     quota: QuotaBook
     directory: Directory

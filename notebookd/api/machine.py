@@ -25,7 +25,7 @@ def _by_id(items: Sequence[T], call: Call, kind: str) -> T:
 
 
 async def _flavors(call: Call) -> list[wire.Flavor]:
-    free_bytes = (await call.services.store.disk_use()).free_bytes
+    free_bytes = await call.services.machine.free_bytes()
     return [shapes.flavor(each, free, free_bytes) for each, free in call.services.machine.flavors()]
 
 
@@ -78,7 +78,7 @@ async def _quotas(call: Call) -> wire.Quotas:
     gpus = sum(flavor.limit for flavor, _ in rows if flavor.gpu)
     cpus = sum(flavor.limit for flavor, _ in rows if not flavor.gpu)
     allowed = gpus if call.actor.admin else call.services.quota(call.actor.name).capped(gpus)
-    free_bytes = (await call.services.store.disk_use()).free_bytes
+    free_bytes = await call.services.machine.free_bytes()
     return wire.Quotas(resources={"CPU": cpus, "GPU": allowed}, storage=free_bytes)
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from aiohttp import web
 
@@ -28,7 +27,7 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 async def shape(call: Call, entry: Entry) -> wire.Notebook:
     """A notebook as it is answered."""
-    usage = await call.services.files.usage([entry.notebook.id])
+    usage = await call.services.listing.usage([entry.notebook.id])
     return _shape(call, entry, usage)
 
 
@@ -39,7 +38,7 @@ def _shape(call: Call, entry: Entry, usage: Mapping[NotebookId, Usage]) -> wire.
         url=services.url_of(notebook_id),
         workspace=data_shapes.workspace(
             usage.get(notebook_id),
-            services.store.find_workspace_use(notebook_id),
+            services.listing.workspace_use(notebook_id),
             services.config.workspace.quota_bytes,
         ),
         syncs=services.syncs.list(notebook_id),
@@ -75,16 +74,16 @@ def tag_of(entry: Entry) -> dict[str, str]:
 
 async def list_all(call: Call) -> web.Response:
     """GET /v1/notebook."""
-    memory, actor, services = call.request.app[MEMORY], call.actor, call.services
+    memory, actor, listing = call.request.app[MEMORY], call.actor, call.services.listing
     question = (call.request.path_qs, None if actor.admin else actor.name, actor.selector)
     known = memory.find(question)
     if known is None:
-        wish, generation = _wish(call), services.store.generation()
-        entries, total = services.store.list_entries(wish)
-        usage = await services.files.usage([entry.notebook.id for entry in entries])
+        wish, generation = _wish(call), listing.generation()
+        entries, total = listing.page(actor, wish)
+        usage = await listing.usage([entry.notebook.id for entry in entries])
         known = memory.find(question)  # before what is remembered is read: a commit may come at any time
-        if services.store.generation() != generation:
-            entries, total = services.store.list_entries(wish)
+        if listing.generation() != generation:
+            entries, total = listing.page(actor, wish)
         if known is None:
             metadata = page_of(call, wish.page, wish.size, total)
             page = wire.NotebookList(items=[_shape(call, entry, usage) for entry in entries], metadata=metadata)
@@ -93,11 +92,7 @@ async def list_all(call: Call) -> web.Response:
 
 
 def _wish(call: Call) -> NotebookFilter:
-    owner = None if call.actor.admin else call.actor.name
-    wish = wishes.notebook_filter(call.request.query, call.services.clock.now(), owner=owner)
-    if (selector := call.actor.selector) is not None:
-        wish = replace(wish, labels=[*wish.labels, (selector.name, selector.value)])
-    return wish
+    return wishes.notebook_filter(call.request.query, call.services.clock.now())
 
 
 async def get(call: Call) -> web.Response:
@@ -105,7 +100,7 @@ async def get(call: Call) -> web.Response:
     memory, question = call.request.app[MEMORY], call.request.match_info["id"]
     known = memory.find(question)
     if known is None or not call.actor.may_see(known.owner, known.labels or {}):
-        usage = await call.services.files.usage([call.entry("get").notebook.id])
+        usage = await call.services.listing.usage([call.entry("get").notebook.id])
         memory.find(question)  # time has passed
         known = memory.keep(question, _remembered(call, call.entry("get"), usage))
     return encoded(known.body, headers=known.headers)

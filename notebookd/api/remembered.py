@@ -8,14 +8,13 @@ latest: an answer also tells what no commit tells, how long something runs and h
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
 from notebookd.ports.clock import Clock
-from notebookd.ports.store import Store
 
 MOST_BYTES = 16 * 1024 * 1024
 
@@ -33,8 +32,8 @@ class Remembered:
 class Memory:
     """The answers of one commit and second."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, generation: Callable[[], int], clock: Clock) -> None:
+        self._generation = generation
         self._clock = clock
         self._moment: tuple[int, int] | None = None
         self._answers: dict[Hashable, Remembered] = {}
@@ -42,7 +41,7 @@ class Memory:
 
     def find(self, question: Hashable) -> Remembered | None:
         """The answer to that question, where it holds still. Ask before reading what an answer is made of."""
-        moment = (self._store.generation(), int(self._clock.now().timestamp()))
+        moment = (self._generation(), int(self._clock.now().timestamp()))
         if moment != self._moment:
             self._moment, self._bytes = moment, 0
             self._answers.clear()

@@ -6,9 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
-from datetime import datetime
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 from typing import Annotated, Self
 
 import msgspec
@@ -18,19 +17,16 @@ from notebookd import wire
 from notebookd.api import media, shapes, wishes
 from notebookd.api.call import Call, answer, notebook_id_of
 from notebookd.api.turns import TURNS
-from notebookd.domain.container import container_name
-from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
-from notebookd.errors import Conflict, ContainerMissing, EngineError, EngineUnavailable, InvalidRequest
+from notebookd.errors import EngineError, InvalidRequest
 from notebookd.ports.clock import Clock
-from notebookd.ports.engine import ContainerStatus, ExecSession, LogLine
-from notebookd.ports.store import Store
-from notebookd.service.commands import record_command
+from notebookd.ports.engine import ExecSession, LogLine
+from notebookd.service.events import EventQuestion
 
 logger = logging.getLogger(__name__)
 
 _SLOW_READER_S = 10.0
-_EVENTS_AT_ONCE, _LINES_AT_ONCE = 500, 50
+_LINES_AT_ONCE = 50
 _HEARTBEAT_S = 20.0
 _STDIN, _END, _RESIZE = 0, 3, 4
 _LARGEST_FRAME = 1024 * 1024
@@ -44,7 +40,7 @@ async def log(call: Call) -> web.StreamResponse:
     tail = query.integer("tail", -1, least=0, most=1_000_000)
     follow = query.flag("follow")
     query.done()
-    lines = _lines(call, entry, since, None if tail < 0 else tail, follow=follow)
+    lines = call.services.logs.lines(entry, since, None if tail < 0 else tail, follow=follow)
     if follow:
         async with JsonLines.open(call) as stream, aclosing(lines):  # type: ignore[type-var]
             async for line in lines:
@@ -58,57 +54,6 @@ def _log_line(line: LogLine) -> wire.LogLine:
     return wire.LogLine(timestamp=wire.rfc3339(line.at), content=line.content)
 
 
-async def _lines(
-    call: Call, entry: Entry, since: datetime | None, tail: int | None, *, follow: bool
-) -> AsyncIterator[LogLine]:
-    """The output. When its container ends, Podman lets go of a follower before the last lines: those are read after."""
-    last, alike = since, 0
-    async for line in _output(call, entry, since, tail, follow=follow):
-        alike = alike + 1 if line.at == last else 1
-        last, tail = line.at, None
-        yield line
-    if follow:
-        async for line in _output(call, entry, last, tail, follow=False):
-            if last is None or line.at > last or (line.at == last and alike <= 0):
-                yield line
-            elif line.at == last:
-                alike -= 1
-
-
-async def _output(
-    call: Call, entry: Entry, since: datetime | None, tail: int | None, *, follow: bool
-) -> AsyncIterator[LogLine]:
-    """The running container's output, or what was kept of the last one's."""
-    services = call.services
-    if entry.run.launched_at is not None:
-        try:
-            lines = services.engine.logs(container_name(entry.run), since=since, tail=tail, follow=follow)
-            async for line in lines:
-                yield line
-            return
-        except ContainerMissing:
-            pass
-    skipped = 0 if tail is None else await _count(_kept(call, entry, since)) - tail
-    async for line in _kept(call, entry, since):
-        skipped -= 1
-        if skipped < 0:
-            yield line
-
-
-async def _kept(call: Call, entry: Entry, since: datetime | None) -> AsyncIterator[LogLine]:
-    async with aclosing(call.services.files.read_log(entry.notebook.id, entry.run.id)) as lines:
-        async for line in lines:
-            if since is None or line.at >= since:
-                yield line
-
-
-async def _count(lines: AsyncIterator[LogLine]) -> int:
-    count = 0
-    async for _ in lines:
-        count += 1
-    return count
-
-
 async def events(call: Call) -> web.StreamResponse:
     """GET /v1/event: JSON lines by increasing id, from after ``after``."""
     query = wishes.Query(call.request.query, "read the events")
@@ -119,29 +64,25 @@ async def events(call: Call) -> web.StreamResponse:
     query.done()
     types = query.every("type")
     notebook = call.request.query.get("notebook")
-    notebook_id = notebook_id_of(notebook) if notebook else None
-    owner = None if call.actor.admin else call.actor.name
-    store = call.services.store
-    _require_kept(store, after)
-    if since is not None:
-        after = max(after, _last_before(store, since))
+    question = EventQuestion(notebook_id=notebook_id_of(notebook) if notebook else None, since=since, types=types)
+    record = call.services.events
+    after = record.begin(after, question)
     kept: deque[Event] | None = deque(maxlen=limit) if limit else None
     with call.services.telemetry.follower() if follow else nullcontext():
         async with JsonLines.open(call) as stream:
             while True:
-                if after and after < store.first_event_id() - 1:
+                if not record.kept(after):
                     raise ConnectionAbortedError("events went before this reader took them")
-                newest = store.last_event_id()
+                newest = record.newest()
                 async with call.request.app[TURNS].of(call.actor.name):
-                    batch = store.list_events(after=after, limit=_EVENTS_AT_ONCE, notebook_id=notebook_id, owner=owner)
-                    wanted = [event for event in batch if _concerns(call, event) and _is_of(event, since, types)]
+                    wanted, last = record.read(call.actor, question, after)
                     lines = [wire.encode(shapes.event(event)) for event in wanted] if kept is None else []
                 for first in range(0, len(lines), _LINES_AT_ONCE):
                     await stream.send(b"\n".join(lines[first : first + _LINES_AT_ONCE]))
                 if kept is not None:
                     kept.extend(wanted)
-                if batch:
-                    after = batch[-1].id
+                if last is not None:
+                    after = last
                     continue
                 for event in kept or ():
                     await stream.send(wire.encode(shapes.event(event)))
@@ -149,48 +90,8 @@ async def events(call: Call) -> web.StreamResponse:
                 if not follow:
                     break
                 after = max(after, newest)
-                await store.next_event(after)
+                await record.next(after)
     return stream.response
-
-
-def _is_of(event: Event, since: datetime | None, types: Sequence[str]) -> bool:
-    """Whether it is what was asked for: ``gpu`` asks for ``gpu.xid`` and its like."""
-    if since is not None and event.at < since:
-        return False
-    return not types or any(event.type == each or event.type.startswith(f"{each}.") for each in types)
-
-
-def _last_before(store: Store, at: datetime) -> int:
-    """The id after which to begin, to miss nothing that happened since then. Ids and times increase together."""
-    low, high = max(0, store.first_event_id() - 1), store.last_event_id()
-    while low < high:
-        middle = (low + high) // 2
-        found = store.list_events(after=middle, limit=1, notebook_id=None, owner=None)
-        if found and found[0].at < at:
-            low = found[0].id
-        else:
-            high = middle
-    return low
-
-
-def _require_kept(store: Store, after: int) -> None:
-    """Whoever goes on after an event shall know when some that followed are not kept any more."""
-    first = store.first_event_id()
-    if after and after < first - 1:
-        raise Conflict(
-            f"cannot go on after event {after}: the oldest that is kept is {first}",
-            hint="what happened in between is not known any more: begin without `after`",
-            details={"first": first},
-        )
-
-
-def _concerns(call: Call, event: Event) -> bool:
-    """Whether the caller may know of an event of its own: not, when it is of no notebook that its selector picks."""
-    selector = call.actor.selector
-    if selector is None:
-        return True
-    labels = call.services.store.find_labels(event.notebook_id) if event.notebook_id else None
-    return labels is not None and selector.picks(labels)
 
 
 class JsonLines:
@@ -253,16 +154,13 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
         raise InvalidRequest("cannot run a command: there is no `command` in the query")
     if any("\0" in word for word in command):
         raise InvalidRequest("cannot run a command: there is a NUL in it")
-    if entry.run.container_pid is None or not entry.run.active:
-        raise Conflict(f"cannot run a command in notebook {entry.notebook.id}: it does not run")
+    commands = call.services.commands
+    commands.require_running(entry)
     socket = web.WebSocketResponse(max_msg_size=_LARGEST_FRAME, compress=False, heartbeat=30)
     if not socket.can_prepare(call.request):
         raise InvalidRequest("cannot run a command: this is a websocket, ask with Upgrade")
-    name = container_name(entry.run)
-    await record_command(call.services.store, call.services.clock.now(), call.actor, entry, command)
-    async with AsyncExitStack() as stack:
-        begun = call.services.engine.exec(name, command, tty=tty, stdin=stdin, env=env, folder=folder)
-        session = await _begin(call, stack, name, begun)
+    await commands.record(call.actor, entry, command)
+    async with commands.run(entry, command, tty=tty, stdin=stdin, env=env, folder=folder) as session:
         await socket.prepare(call.request)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -279,21 +177,6 @@ async def run_in_notebook(call: Call) -> web.StreamResponse:
             await socket.close(code=WSCloseCode.INTERNAL_ERROR)
         await socket.close()
     return socket
-
-
-async def _begin(
-    call: Call, stack: AsyncExitStack, name: str, session: AbstractAsyncContextManager[ExecSession]
-) -> ExecSession:
-    """Start the command. A container that ends meanwhile is a conflict, not a fault of the engine."""
-    try:
-        return await stack.enter_async_context(session)
-    except EngineUnavailable:
-        raise
-    except EngineError as fault:
-        container = await call.services.engine.find(name)
-        if container is not None and container.status is ContainerStatus.RUNNING:
-            raise
-        raise Conflict(f"cannot run a command in notebook {call.notebook_id}: it does not run") from fault
 
 
 class _Left(Exception):

@@ -230,7 +230,7 @@ class Query:
         return invalid(self._what, self.faults)
 
 
-def notebook_filter(values: MultiMapping[str], now: datetime, *, owner: str | None) -> NotebookFilter:
+def notebook_filter(values: MultiMapping[str], now: datetime) -> NotebookFilter:
     """What a list asks for. Raises InvalidRequest naming every fault."""
     query = Query(values, "list the notebooks")
     known = {str(state) for state in NotebookState}
@@ -248,7 +248,7 @@ def notebook_filter(values: MultiMapping[str], now: datetime, *, owner: str | No
         labels.append((key, value))
     page, size = query.page()
     wish = NotebookFilter(
-        owner=owner if owner is not None else values.get("userName"),
+        owner=values.get("userName"),
         states=tuple(NotebookState(state) for state in states if state in known),
         labels=labels,
         updated_after=query.moment("updatedAfter", now),

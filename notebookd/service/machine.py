@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import BinaryIO
 
 from notebookd.domain.entry import Entry
 from notebookd.domain.gpu import GpuUnit
@@ -17,7 +19,7 @@ from notebookd.domain.run import NotebookState
 from notebookd.machine.health import Health, State
 from notebookd.machine.inventory import Inventory
 from notebookd.machine.queue import Queue
-from notebookd.ports.store import Reader
+from notebookd.ports.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +56,19 @@ def drained_words(units: Sequence[GpuUnit], model: str | None) -> str:
 class Machine:
     """Reads of the machine as a whole."""
 
-    def __init__(self, store: Reader, inventory: Inventory, queue: Queue, health: Health) -> None:
+    def __init__(self, store: Store, inventory: Inventory, queue: Queue, health: Health) -> None:
         self._store = store
         self._inventory = inventory
         self._queue = queue
         self._health = health
+
+    async def free_bytes(self) -> int:
+        """What is left of the disk."""
+        return (await self._store.disk_use()).free_bytes
+
+    def copy_database(self) -> AbstractAsyncContextManager[BinaryIO]:
+        """A consistent copy of what is on record, gone when the block is left."""
+        return self._store.backup()
 
     async def health(self) -> Mapping[str, State]:
         """Every dependency with its state (ok, degraded, failed) and, where it is not ok, a sentence."""

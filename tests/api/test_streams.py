@@ -17,6 +17,7 @@ import pytest
 
 from notebookd.errors import EngineError
 from notebookd.ports.engine import ExecSession
+from notebookd.service.commands import Commands
 from notebookd.testing.engine import FakeEngine
 from notebookd.wire import parse_rfc3339, rfc3339
 from tests.api.caller import Api
@@ -489,7 +490,9 @@ class Forgetful(FakeEngine):
 
 async def test_an_engine_that_fails_while_a_command_runs_ends_the_websocket_with_1011(api: Api) -> None:
     notebook = await api.create()
-    api.house.services.engine = Forgetful(api.world.engine, api.house.services.instance)
+    services, world = api.house.services, api.world
+    engine = Forgetful(world.engine, services.instance)
+    services.commands = Commands(api.house.store, world.clock, engine)
     async with command(api, notebook, "true") as socket:
         assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 1011

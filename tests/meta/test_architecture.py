@@ -108,3 +108,11 @@ def test_a_run_is_written_in_one_place() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "put_run"
     ]
     assert writing == ["notebookd/record/entries.py"]
+
+
+def test_the_api_reads_and_writes_nothing_by_itself() -> None:
+    """Who may see which notebooks is decided by services: no route has the store, the engine or the files in hand."""
+    held = {"notebookd.ports.store.Store", "notebookd.ports.store.Reader", "notebookd.ports.engine.Engine"}
+    held |= {"notebookd.ports.files.Files", "notebookd.ports.movers.Movers", "notebookd.ports.volumes.Volumes"}
+    for file in sorted((ROOT / "notebookd/api").rglob("*.py")):
+        assert not held & imports(file), file

@@ -322,7 +322,9 @@ async def test_the_log_outlives_the_container(world: World) -> None:
         world.engine.say(container_of(world, notebook).spec.name, "it begins\nit ends")
         await house.notebooks.stop(ALICE, notebook)
         await house.quiet()
-        kept = [line async for line in house.services.files.read_log(notebook, run_of(house, notebook).id)]
+        entry = house.store.find_entry(notebook)
+        assert entry is not None
+        kept = [line async for line in house.services.logs.lines(entry, None, None, follow=False)]
         assert [line.content for line in kept] == ["it begins", "it ends"]
 
 
