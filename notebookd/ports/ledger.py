@@ -66,7 +66,7 @@ class LedgerReader(SumReader, Protocol):
         ...
 
     def count_minutes(self, now_ms: int) -> int:
-        """The minutes of all stays, of all time; those that go on by the wall clock. It looks through all of them."""
+        """The minutes of all stays, of all time; those that go on by the wall clock. It takes its time."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from notebookd.adapters.sqlite.records import millis
 
-_PAST = ("rename_stays", "rename_leases", "rename_accounts", "rename_events", "rename_tombstones")
+_PAST = ("rename_stays", "rename_open_stays", "rename_leases", "rename_accounts", "rename_events", "rename_tombstones")
 
 
 class AccountReads(ABC):

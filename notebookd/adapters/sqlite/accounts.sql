@@ -16,7 +16,10 @@ ON CONFLICT (name) DO UPDATE SET uid = excluded.uid, seen_at = excluded.seen_at;
 DELETE FROM answer WHERE actor = :owner;
 
 -- name: rename_stays
-UPDATE interval SET owner = :known_as WHERE owner = :owner;
+UPDATE interval SET owner = :known_as WHERE owner = :owner AND length IS NOT NULL;
+
+-- name: rename_open_stays
+UPDATE interval SET owner = :known_as WHERE owner = :owner AND length IS NULL;
 
 -- name: rename_leases
 UPDATE lease SET owner = :known_as WHERE owner = :owner;

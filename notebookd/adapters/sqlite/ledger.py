@@ -77,7 +77,8 @@ class LedgerReads(SumReads):
 
     def count_minutes(self, now_ms: int) -> int:
         """Of all stays."""
-        return int(self._rows("count_minutes", {"now": now_ms})[0][0])
+        ended = self.sum_totals() if self.keeps_sums() else self.walk_totals()
+        return ended.minutes + int(self._rows("open_minutes", {"now": now_ms})[0][0])
 
     def _within(self, name: str, window: Window, owner: str | None) -> Iterator[Any]:
         values = {"start": window.start_ms, "end": window.end_ms, "owner": owner}

@@ -26,10 +26,8 @@ FROM interval WHERE length IS NULL AND (:owner IS NULL OR owner = :owner);
 SELECT coalesce(sum(i.length), 0) FROM run r JOIN interval i ON i.run_id = r.id
 WHERE r.notebook_id = :notebook_id AND r.number < :number AND i.state = 'RUNNING';
 
--- name: count_minutes
-SELECT
-    (SELECT coalesce(sum(max(1, (ended_at - started_at + 59999) / 60000)), 0) FROM interval WHERE length IS NOT NULL)
-    + (SELECT coalesce(sum(max(1, (:now - started_at + 59999) / 60000)), 0) FROM interval WHERE length IS NULL);
+-- name: open_minutes
+SELECT coalesce(sum(max(1, (:now - started_at + 59999) / 60000)), 0) FROM interval WHERE length IS NULL;
 
 -- name: stays
 SELECT notebook_id, owner, flavor, name, run_id, units, gpu, gpus, started_at, length, rate, currency

@@ -45,7 +45,7 @@ SELECT min(day), max(day) FROM usage_day;
 
 -- name: summed_totals
 SELECT coalesce(sum(d.once), 0), coalesce(sum(d.leased), 0), coalesce(sum(d.sampled), 0), coalesce(sum(d.energy), 0)
-FROM usage_account a JOIN usage_day d ON d.account = a.id WHERE a.gpu_uuid IS NULL;
+FROM usage_account a CROSS JOIN usage_day d ON d.account = a.id WHERE a.gpu_uuid IS NULL;
 
 -- name: walked_totals
 SELECT

@@ -50,3 +50,6 @@ CREATE TABLE usage_price (
     micros   INTEGER NOT NULL,
     PRIMARY KEY (account, day, currency)
 ) STRICT, WITHOUT ROWID;
+
+-- Each that is remembered makes the old ones be forgotten.
+CREATE INDEX answer_by_time ON answer (at);
