@@ -5,9 +5,9 @@ bin := .venv/bin
 scripts := contrib/quickstart contrib/gpu-check contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run docs/build \
 	$(addprefix contrib/images/,build $(addprefix jupyterlab/,build rootfs trim add-packages settle welcome) \
 	$(addprefix vscode/,code-server build-editor add-extensions)) systemd/notebookd-engine systemd/stop-containers \
-	packaging/build $(addprefix packaging/debian/,config preinst postinst prerm postrm) tests/machine/nspawn
+.PHONY: 
 
-.PHONY: run test test-fast check bench deb docs prepare
+.PHONY: run test test-fast check bench deb wheels docs prepare
 
 run:
 	contrib/quickstart
@@ -37,6 +37,9 @@ docs: prepare
 
 deb:
 	packaging/build
+
+wheels:
+	packaging/build-wheels
 
 prepare:
 	@tests/run --prepare

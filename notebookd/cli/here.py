@@ -25,6 +25,7 @@ __all__ = [
     "notebook_argument",
     "output_option",
     "pass_here",
+    "require_here",
     "stay_option",
     "volume_argument",
     "wait_option",
@@ -58,6 +59,14 @@ class Declined(click.ClickException):
         click.echo(f"notebookctl: {self.format_message()}", err=True)
 
 
+def require_here(here: Here, what: str) -> None:
+    """:class:`Declined` where the daemon is at a gateway's port: ``what`` looks at the machine that it runs on."""
+    if here.client.address.path is None:
+        raise Declined(
+            f"{what} looks at the machine that it runs on: log in there, and do it without --socket http://…"
+        )
+
+
 class Verb(click.Command):
     """A command that takes ``--socket`` after its name too, and lets ``equals`` options stand without a value.
 
@@ -68,7 +77,7 @@ class Verb(click.Command):
         super().__init__(*args, **kwargs)
         self._equals = equals
         self.params.append(
-            click.Option(["--socket"], metavar="PATH", hidden=True, expose_value=False, callback=_other_socket)
+            click.Option(["--socket"], metavar="PATH|URL", hidden=True, expose_value=False, callback=_other_socket)
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

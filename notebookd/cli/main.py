@@ -152,12 +152,12 @@ def _say_how_it_ended(error: EndedBadly) -> None:
 )
 @click.option(
     "--socket",
-    metavar="PATH",
+    metavar="PATH|URL",
     envvar="NOTEBOOKD_SOCKET",
     default=DEFAULT_SOCKET,
     show_default=True,
     show_envvar=True,
-    help="The daemon's socket.",
+    help="The daemon's socket; from elsewhere its gateway, as http://localhost:8421 at the end of a tunnel.",
 )
 @click.version_option(__version__, prog_name="notebookctl")
 @click.pass_context
@@ -166,6 +166,9 @@ def cli(ctx: click.Context, socket: str) -> None:
 
     A NOTEBOOK is named by its id, a unique prefix of it, or its name. Admins name those of others by OWNER/NAME, or by
     the name alone where nobody else has it.
+
+    With NOTEBOOKD_TOKEN, an app token, you act as its owner instead of as your account: a gateway lets in nobody
+    without.
     """
     terminal = ctx.obj if isinstance(ctx.obj, Terminal) else Terminal()
     ctx.obj = Here(client=Client(socket), terminal=terminal)

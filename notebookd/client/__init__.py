@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A synchronous client of notebookd: HTTP over the Unix socket, with nothing but the standard library and msgspec.
+"""A synchronous client of notebookd: HTTP over its socket, with nothing but the standard library and msgspec.
 
 For scripts and for ``notebookctl``::
 
@@ -15,6 +15,10 @@ For scripts and for ``notebookctl``::
         client.stop_notebook(notebook.id)
     except NotFound:
         print("somebody deleted it")
+
+**Where.** ``Client()`` speaks to the socket that ``NOTEBOOKD_SOCKET`` names, or to ``/run/notebookd/api.sock``; from
+another machine, to ``http://localhost:8421`` through a tunnel, or to a gateway behind ``https``. With a ``token``, or
+``NOTEBOOKD_TOKEN``, an app token's owner is the actor instead of the calling account; over HTTP there is no other way.
 
 **Answers.** A call that answers something returns a :class:`Reply`: ``reply.body`` is exactly what the daemon sent,
 ``reply.value`` the same as a :mod:`notebookd.wire` shape. There a field that is absent is ``wire.UNSET``, which is
@@ -37,6 +41,7 @@ A ``Client`` holds no connection and may be shared by threads. Commands in a not
 standard library has not: ``exec_target`` tells where to open one.
 """
 
+from notebookd.client.address import DEFAULT_SOCKET, Address, unreachable
 from notebookd.client.calls import Client
 from notebookd.client.errors import (
     BadAnswer,
@@ -57,10 +62,11 @@ from notebookd.client.errors import (
     Unavailable,
     Unreachable,
 )
-from notebookd.client.link import DEFAULT_SOCKET, Reply, unreachable
+from notebookd.client.link import Reply
 
 __all__ = [
     "DEFAULT_SOCKET",
+    "Address",
     "BadAnswer",
     "Client",
     "ClientError",

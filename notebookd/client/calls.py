@@ -16,11 +16,11 @@ _CHECK_TIMEOUT_S = 3600.0
 
 
 class Client(Link):
-    """Every call of the daemon behind one socket."""
+    """Every call of the daemon behind one address."""
 
     def with_timeout(self, timeout_s: float) -> Client:
         """The same, with another patience for each answer."""
-        return Client(self.path, token=self._token, timeout_s=timeout_s)
+        return Client(self.address, token=self._token, timeout_s=timeout_s)
 
     # Notebooks
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The road to the daemon: HTTP over its socket, answers, and what can go wrong on the way."""
+"""The road to the daemon: HTTP over its socket or its gateway, answers, and what can go wrong on the way."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import re
-import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Generic, TypeVar, cast
@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 import msgspec
 
 from notebookd import wire
+from notebookd.client.address import Address, unreachable
 from notebookd.client.errors import BadAnswer, ClientError, InvalidRequest, Unauthenticated, Unreachable, refused
 
 T_co = TypeVar("T_co", covariant=True)
 Query = Mapping[str, Any]
 
-DEFAULT_SOCKET = "/run/notebookd/api.sock"
 _CHUNK_BYTES = 1024 * 1024
 _TOKEN = re.compile(r"[!-~]+")
 _HEADER = re.compile(r"[ -~]*")
@@ -45,32 +45,29 @@ class Reply(Generic[T_co]):
         return value
 
 
-class _Connection(http.client.HTTPConnection):
-    """An HTTP connection to a socket in the file system."""
-
-    def __init__(self, path: str, timeout_s: float | None) -> None:
-        super().__init__("localhost")
-        self._path = path
-        self._timeout_s = timeout_s
-
-    def connect(self) -> None:
-        """Connect to the path instead of to a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._timeout_s)
-        self.sock.connect(self._path)
-
-
 class Link:
-    """The socket of a daemon. ``token`` makes its bearer the actor instead of the calling account."""
+    """A daemon at an address: the path of its socket, or its gateway as ``http://localhost:8421``; without one, what
+    ``NOTEBOOKD_SOCKET`` says, or the usual socket. ``token`` makes its bearer the actor instead of the calling account,
+    and so does ``NOTEBOOKD_TOKEN``; a gateway lets in nobody without. :class:`ClientError` for an address that is none.
+    """
 
-    def __init__(self, path: str = DEFAULT_SOCKET, *, token: str | None = None, timeout_s: float = 60.0) -> None:
-        self.path = path
-        self._token = token
+    def __init__(
+        self, address: str | Address | None = None, *, token: str | None = None, timeout_s: float = 60.0
+    ) -> None:
+        self.address = address if isinstance(address, Address) else Address.parse(address)
+        self._token = token if token is not None else os.environ.get("NOTEBOOKD_TOKEN") or None
         self._timeout_s = timeout_s
 
     def headers(self) -> dict[str, str]:
-        """The headers that every request bears. :class:`Unauthenticated` where the token cannot be one."""
+        """The headers that every request bears. :class:`Unauthenticated` where the token cannot be one, or is needed
+        and there is none."""
         if self._token is None:
+            if self.address.path is None:
+                message = f"cannot be anybody at {self.address.text}: there is no token"
+                hint = (
+                    "make one on the workstation, `notebookctl token create NAME --role operator`, for NOTEBOOKD_TOKEN"
+                )
+                raise Unauthenticated(status=401, code="unauthenticated", message=message, hint=hint)
             return {}
         if not _TOKEN.fullmatch(self._token):
             message = "cannot use the token: it is empty, or has blanks, ends of lines or letters of no token in it"
@@ -142,7 +139,7 @@ class Link:
                 body.end()
             response = connection.getresponse()
             if response.status // 100 != 2:
-                raise _refusal(response.status, response.read())
+                raise self._refusal(response.status, response.read())
 
     @contextlib.contextmanager
     def _response(
@@ -163,24 +160,37 @@ class Link:
             connection.request(method, target, body, {**self.headers(), **kind, **headers})
             response = connection.getresponse()
             if response.status // 100 != 2 and response.status not in also:
-                raise _refusal(response.status, response.read())
+                raise self._refusal(response.status, response.read())
             yield response
 
     @contextlib.contextmanager
     def _connection(self, timeout_s: float | None) -> Iterator[http.client.HTTPConnection]:
         """A connection of its own. Whatever breaks it is Unreachable."""
-        connection = _Connection(self.path, timeout_s)
+        connection = self.address.connection(timeout_s)
         try:
             yield connection
         except http.client.HTTPException as error:
             raise Unreachable(
-                f"the connection to notebookd at {self.path} broke: {error or type(error).__name__}",
+                f"the connection to notebookd at {self.address.text} broke: {error or type(error).__name__}",
                 hint="look at its log: journalctl -u notebookd",
             ) from error
         except OSError as error:
-            raise unreachable(self.path, error) from error
+            raise unreachable(self.address, error) from error
         finally:
             connection.close()
+
+    def _refusal(self, status: int, body: bytes) -> ClientError:
+        try:
+            refusal = msgspec.json.decode(body, type=wire.Refusal)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            text = body[:200].decode(errors="replace")
+            hint = "is the socket the right one?"
+            if self.address.path is None:
+                hint = "is the address the gateway's own name, and is `[gateway] api = true` set there?"
+            return BadAnswer(f"the answer, status {status}, is not notebookd's: {text!r}", hint=hint)
+        return refused(
+            status, refusal.code, refusal.message, hint=refusal.hint or None, details=refusal.details or None
+        )
 
 
 class _Body:
@@ -218,28 +228,3 @@ def target_of(path: str, query: Query | None) -> str:
         if each is not None
     ]
     return f"{path}?{urlencode(pairs)}" if pairs else path
-
-
-def unreachable(path: str, error: OSError) -> Unreachable:
-    """What an error of the operating system means to somebody who wanted to speak to that socket."""
-    match error:
-        case FileNotFoundError():
-            hint = "is notebookd running, and is the socket's path right (--socket, NOTEBOOKD_SOCKET)?"
-        case PermissionError():
-            hint = "are you in the group notebookd? a new membership counts from the next login on"
-        case ConnectionRefusedError():
-            hint = "nothing listens there: systemctl status notebookd"
-        case _:
-            hint = "notebookctl doctor looks into it"
-    return Unreachable(f"cannot reach notebookd at {path}: {error.strerror or error}", hint=hint)
-
-
-def _refusal(status: int, body: bytes) -> ClientError:
-    try:
-        refusal = msgspec.json.decode(body, type=wire.Refusal)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        text = body[:200].decode(errors="replace")
-        return BadAnswer(
-            f"the answer, status {status}, is not notebookd's: {text!r}", hint="is the socket the right one?"
-        )
-    return refused(status, refusal.code, refusal.message, hint=refusal.hint or None, details=refusal.details or None)

@@ -6,50 +6,18 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from multidict import CIMultiDict
 
-from notebookd.api.peers import PeerPolicy
-from notebookd.config import parse_config
-from notebookd.gateway.listeners import listening
-from notebookd.gateway.main import running
 from notebookd.gateway.patience import Patience
-from notebookd.testing.house import serve_api
-from tests.api.caller import SPEC, Api, Said, check
-from tests.api.people import ADMINS, People
+from tests.api.caller import SPEC, Api
+from tests.api.gateway_door import Door, door_of
+from tests.api.people import People
 
 NOT_SERVED = 421
-
-
-@dataclass
-class Door:
-    """The gateway's port, and a token of root's."""
-
-    api: Api
-    port: int
-    client: aiohttp.ClientSession
-    token: str
-
-    def ask(self, method: str, target: str, *, host: str = "localhost", headers: Any = None, **more: Any) -> Any:
-        sent = CIMultiDict({"Host": f"{host}:{self.port}", "Authorization": f"Bearer {self.token}", **(headers or {})})
-        url = aiohttp.client.URL(f"http://127.0.0.1:{self.port}{target}", encoded=True)
-        sent = CIMultiDict((name, value) for name, value in sent.items() if value)
-        return self.client.request(method, url, headers=sent, **more)
-
-    async def say(self, method: str, target: str, **more: Any) -> Said:
-        async with self.ask(method, target, **more) as answer:
-            body = await answer.json() if answer.content_type == "application/json" else None
-            said = Said(answer.status, body, answer.headers)
-        if body is not None:
-            check(said, target)
-        await self.api.house.quiet()
-        return said
 
 
 @pytest.fixture
@@ -64,17 +32,8 @@ def patience() -> Patience:
 
 @pytest.fixture
 async def door(api: Api, public_folder: Path, settings: dict[str, Any], patience: Patience) -> AsyncIterator[Door]:
-    config = parse_config({"paths": {"runtime": str(public_folder)}, "gateway": settings}, source=None)
-    (public_folder / "gateway").mkdir()
-    (public_folder / "activity").mkdir()
-    peers = PeerPolicy(member_group="root", admin_group=ADMINS, nobodies=frozenset())
-    made = await api.call("POST", "/v1/token", {"name": "door", "role": "ai_training_operator"})
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serve_api(api.house, peers, config.paths.bearers, bearers_only=True))
-        sockets = stack.enter_context(listening("127.0.0.1", 0, environ={}))
-        await stack.enter_async_context(running(config, sockets, now=lambda: 1_700_000_000.0, patience=patience))
-        client = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        yield Door(api, sockets.ports[0].getsockname()[1], client, made.body["status"]["value"])
+    async with door_of(api, public_folder, settings, patience) as door:
+        yield door
 
 
 async def test_a_token_gets_the_api(door: Door) -> None:

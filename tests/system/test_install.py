@@ -152,6 +152,17 @@ def test_manuals_and_completions_are_there(workstation: Workstation) -> None:
     assert "plain,start" in said
 
 
+def test_the_systems_python_has_the_client_and_no_more_of_ours(workstation: Workstation) -> None:
+    script = "from notebookd.client import Client; print(Client().me().value.name)"
+    for python in ("python3", "/usr/bin/python3"):
+        assert workstation.machine.run(python, "-c", script, user="alice").stdout.strip() == "alice"
+    for module in ("aiohttp", "notebookd.cli", "notebookd.daemon"):
+        done = workstation.machine.run("python3", "-c", f"import {module}", user="alice", check=False)
+        assert "ModuleNotFoundError" in done.stderr, module
+    wheels = workstation.root("ls", "/usr/share/notebookd/wheels").split()
+    assert [name.partition("-")[0] for name in wheels] == ["notebookctl", "notebookd_client"]
+
+
 def test_the_folders_of_editors_are_bounded(workstation: Workstation) -> None:
     """Notebooks write there: what lies beside it has room whatever they do."""
     root = workstation.root

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from notebookd.cli.daemon_program import become_daemon_program
-from notebookd.cli.here import Family, Here, Verb, output_option, pass_here
+from notebookd.cli.here import Family, Here, Verb, output_option, pass_here, require_here
 from notebookd.cli.output import Table, emit
 
 WIDEST = 60
@@ -37,13 +37,16 @@ def show(here: Here, *, output: str) -> None:
 @verb.command("check", cls=Verb)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to write the result.")
 @click.argument("file", required=False)
-def check(*, output: str, file: str | None) -> None:
+@pass_here
+def check(here: Here, *, output: str, file: str | None) -> None:
     """Name every fault of FILE, or of the installed configuration, also with the daemon down.
 
     Users, groups, flavors, folders and files that it names and that are not there are warnings: it can be used.
 
     This is "notebookd check-config". A daemon that runs has what it read last: see "show".
     """
+    if file is None:
+        require_here(here, "config check without a FILE")
     extra = ["--json"] if output == "json" else []
     become_daemon_program(["check-config", *extra, *([] if file is None else ["--", file])])
 

@@ -70,8 +70,9 @@ async def _converse(client: Client, target: str, *, interactive: bool, terminal:
     import aiohttp
     from yarl import URL
 
-    url = URL(f"http://localhost{target}", encoded=True)
-    connector = aiohttp.UnixConnector(path=client.path)
+    address = client.address
+    url = URL(f"{address.url}{target}", encoded=True)
+    connector = aiohttp.TCPConnector() if address.path is None else aiohttp.UnixConnector(path=address.path)
     try:
         async with (
             aiohttp.ClientSession(connector=connector, headers=client.headers()) as session,
@@ -93,7 +94,7 @@ async def _converse(client: Client, target: str, *, interactive: bool, terminal:
         message = f"cannot run the command: the daemon answered {error.status}"
         raise Refused(status=error.status, code="refused", message=message) from error
     except OSError as error:
-        raise unreachable(client.path, error) from error
+        raise unreachable(address, error) from error
 
 
 async def _output(socket: ClientWebSocketResponse) -> int:
