@@ -5,7 +5,7 @@ bin := .venv/bin
 scripts := contrib/quickstart contrib/gpu-check contrib/lib/service contrib/lib/engine-namespace tests/run .ci/run docs/build \
 	$(addprefix contrib/images/,build $(addprefix jupyterlab/,build rootfs trim add-packages settle welcome) \
 	$(addprefix vscode/,code-server build-editor add-extensions)) systemd/notebookd-engine systemd/stop-containers \
-.PHONY: 
+	packaging/build packaging/build-wheels $(addprefix packaging/debian/,config preinst postinst prerm postrm) tests/machine/nspawn
 
 .PHONY: run test test-fast check bench deb wheels docs prepare
 

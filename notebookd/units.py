@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Durations, sizes and prices as people write them. Every parser raises ValueError with a reason fit to show."""
+"""Sizes and prices as people write them; durations and times are in :mod:`notebookd.times`. Every parser raises
+ValueError with a reason fit to show."""
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
-
-DURATION_UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-LONGEST_DURATION_S = 3650 * 86_400.0
 
 SIZE_UNITS = {
     "B": 1,
@@ -22,38 +20,7 @@ SIZE_UNITS = {
 }
 LARGEST_SIZE = 2**62
 
-_DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,3})?(?:ms|[dhms]))+")
-_DURATION_PART = re.compile(r"([0-9.]+)(ms|[dhms])")
 _SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,3})?) ?([A-Za-z]+)")
-
-
-def parse_duration(text: str) -> float:
-    """Seconds in a duration such as ``10s``, ``5m``, ``2h``, ``7d``, ``500ms`` or ``1h30m``."""
-    text = text.strip()
-    if not _DURATION.fullmatch(text):
-        raise ValueError(f"{text!r} is not a duration: write a number and a unit, as in 10s, 5m, 2h or 7d")
-    total = Decimal(0)
-    last = "none"
-    for number, unit in _DURATION_PART.findall(text):
-        if last != "none" and DURATION_UNITS_MS[unit] >= DURATION_UNITS_MS[last]:
-            raise ValueError(f"{text!r} is not a duration: larger units come first, each once, as in 1h30m")
-        last = unit
-        total += Decimal(number) * DURATION_UNITS_MS[unit]
-    seconds = float(total / 1000)
-    if seconds > LONGEST_DURATION_S:
-        raise ValueError(f"{text!r} is too long: the most is {format_duration(LONGEST_DURATION_S)}")
-    return seconds
-
-
-def format_duration(seconds: float) -> str:
-    """The duration as :func:`parse_duration` reads it, to the millisecond: ``7d``, ``1h30m``, ``0s``."""
-    left = round(max(seconds, 0.0) * 1000)
-    parts = []
-    for unit, milliseconds in DURATION_UNITS_MS.items():
-        count, left = divmod(left, milliseconds)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
 
 
 def parse_size(text: str) -> int:

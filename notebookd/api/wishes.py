@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -18,7 +19,7 @@ from notebookd.domain.run import NotebookState
 from notebookd.domain.spec import Fault, ResourceWish, SpecWish, env_faults
 from notebookd.errors import InvalidRequest
 from notebookd.ports.store import NotebookFilter
-from notebookd.units import parse_duration
+from notebookd.times import parse_duration
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -191,7 +192,7 @@ class Query:
         try:
             if text.removeprefix("-").replace(".", "", 1).isdecimal():
                 return datetime.fromtimestamp(float(text), UTC)
-            if text[-1:] in {"s", "m", "h", "d"}:
+            with suppress(ValueError):
                 return now - timedelta(seconds=parse_duration(text))
             return wire.parse_rfc3339(text)
         except (ValueError, OverflowError, OSError):

@@ -111,32 +111,45 @@ def short_uuid(uuid: str, others: Iterable[str]) -> str:
 
 
 def sheet(board: wire.GpuList) -> Table:
-    """Everything of the board, for programs that read CSV: absolute times, whole UUIDs."""
+    """Everything of the board, for programs that read CSV: absolute times, whole UUIDs, and bytes, percent, degrees
+    Celsius and watts as bare numbers."""
     columns = (
-        *("INDEX", "UUID", "NAME", "STATE", "MEMORY", "UTIL", "TEMP", "POWER"),
-        *("OWNER", "NOTEBOOK", "FREE AT", "PROCESSES", "STRANGERS", "HEALTH", "PCI BUS ID", "THROTTLE"),
+        *("INDEX", "UUID", "NAME", "STATE", "MEMORY USED", "MEMORY TOTAL", "UTIL", "TEMP", "POWER"),
+        *("OWNER", "NOTEBOOK", "FREE AT", "PROCESSES", "STRANGERS", "HEALTH", "XID", "HEALTH SINCE", "HEALTH NOTEBOOK"),
+        *("HEALTH MESSAGE", "PCI BUS ID", "THROTTLE"),
     )
     return Table(columns, [_sheet_row(each) for each in board.items])
 
 
 def _sheet_row(gpu: wire.Gpu) -> tuple[str, ...]:
     lease, health = gpu.lease, gpu.health
-    sick = (health.status, f"Xid {health.xid}" if health.xid else "", health.at, health.notebook, health.message)
     return (
         str(gpu.index),
         gpu.uuid,
         gpu.name,
         states(gpu),
-        *_measures(gpu),
+        _number(gpu.memory.used if gpu.memory else None),
+        _number(gpu.memory.total if gpu.memory else None),
+        *(_number(each) for each in (gpu.utilisation, gpu.temperature, gpu.power)),
         lease.owner if lease else "",
         lease.notebook if lease else "",
         (lease.free_at or "") if lease else "",
-        ", ".join(f"{each.command} ({each.pid}, {each.user})" for each in gpu.processes),
-        "; ".join(stranger(each) for each in strangers(gpu)),
-        " ".join(part for part in sick if part),
+        *(
+            ", ".join(f"{each.command} ({each.pid}, {each.user})" for each in some)
+            for some in (gpu.processes, strangers(gpu))
+        ),
+        health.status,
+        _number(health.xid or None),
+        health.at or "",
+        health.notebook or "",
+        health.message or "",
         gpu.pci_bus_id or "",
         " ".join(health.throttle or ()),
     )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _measures(gpu: wire.Gpu) -> tuple[str, str, str, str]:

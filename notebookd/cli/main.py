@@ -18,7 +18,7 @@ import click
 from notebookd import __version__
 from notebookd.cli.guard import guarded
 from notebookd.cli.here import Family, Here
-from notebookd.cli.output import clean
+from notebookd.cli.output import clean, localised
 from notebookd.cli.terminal import Terminal
 from notebookd.cli.waiting import EndedBadly
 from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Refused, Unreachable
@@ -111,20 +111,22 @@ class Verbs(Family):
         except KeyboardInterrupt:  # the way to leave --watch and --follow; what was asked of the daemon goes on
             ctx.exit(130)
         except ClientError as error:
-            _say_what_went_wrong(error)
+            _say_what_went_wrong(ctx, error)
             ctx.exit(3 if isinstance(error, Unreachable) else 1)
         except UnicodeEncodeError as error:
             raise click.UsageError("an argument is not valid UTF-8") from error
 
 
-def _say_what_went_wrong(error: ClientError) -> None:
+def _say_what_went_wrong(ctx: click.Context, error: ClientError) -> None:
+    here = ctx.find_object(Here)
+    zone = here.terminal.zone() if here else None
     code = f" ({error.code})" if isinstance(error, Refused) else ""
     message, faults = _faults_apart(error)
-    click.echo(f"notebookctl: {clean(message)}{code}", err=True)
+    click.echo(f"notebookctl: {clean(localised(message, zone))}{code}", err=True)
     for fault in faults:
-        click.echo(f"  {clean(fault)}", err=True)
+        click.echo(f"  {clean(localised(fault, zone))}", err=True)
     if error.hint:
-        click.echo(f"hint: {clean(error.hint)}", err=True)
+        click.echo(f"hint: {clean(localised(error.hint, zone))}", err=True)
 
 
 def _faults_apart(error: ClientError) -> tuple[str, list[str]]:

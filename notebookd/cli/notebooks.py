@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from notebookd import wire
-from notebookd.cli.output import Table, age, clean, seconds, size, until
+from notebookd.cli.output import Table, age, clean, localised, moment, seconds, size, until
 from notebookd.cli.transfers import count, reason, remarks, word
 
 __all__ = ["COLUMNS", "EVERY_COLUMN", "SPARE", "table", "view"]
@@ -65,22 +65,22 @@ def _deadline(notebook: wire.Notebook) -> str:
     return (job.timeout_at or "") if job and notebook.status.state in {"RUNNING", "RESTARTING"} else ""
 
 
-def view(notebook: wire.Notebook, now: datetime) -> str:
+def view(notebook: wire.Notebook, now: datetime, zone: tzinfo | None) -> str:
     """One notebook in full, its URL last."""
-    lines = [(name, clean(value)) for name, value in _facts(notebook, now) if value]
+    lines = [(name, clean(value)) for name, value in _facts(notebook, now, zone) if value]
     width = max(len(name) for name, _ in lines) + 2
     return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines)
 
 
-def _facts(notebook: wire.Notebook, now: datetime) -> Iterator[tuple[str, str]]:
+def _facts(notebook: wire.Notebook, now: datetime, zone: tzinfo | None) -> Iterator[tuple[str, str]]:
     spec, status, job = notebook.spec, notebook.status, notebook.status.last_job_status
     yield "Id", notebook.id
     yield "Name", spec.name
     yield "Owner", notebook.user
     yield "State", status.state
     info = status.info or (job.info if job else None)
-    yield "Info", f"{info.message} ({info.code})" if info else ""
-    yield "Created", f"{notebook.created_at} ({age(notebook.created_at, now)} ago)"
+    yield "Info", f"{localised(info.message, zone)} ({info.code})" if info else ""
+    yield "Created", f"{moment(notebook.created_at, zone)} ({age(notebook.created_at, now)} ago)"
     yield "Framework", f"{spec.env.framework_id} {spec.env.framework_version or ''}".rstrip()
     yield "Editor", spec.env.editor_id
     yield "Resources", _resources(spec.resources)
@@ -97,7 +97,7 @@ def _facts(notebook: wire.Notebook, now: datetime) -> Iterator[tuple[str, str]]:
     if job:
         yield "Exit code", "" if job.exit_code is wire.UNSET else str(job.exit_code)
     deadline = _deadline(notebook)
-    yield "Deadline", f"{deadline} (in {until(deadline, now)})" if deadline else ""
+    yield "Deadline", f"{moment(deadline, zone)} (in {until(deadline, now)})" if deadline else ""
     if status.workspace:
         used = status.workspace.storage_used
         known = "" if used is wire.UNSET else f"{size(used)} used, "

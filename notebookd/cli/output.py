@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 import click
 import msgspec
@@ -25,6 +25,8 @@ __all__ = [
     "clean",
     "counted",
     "emit",
+    "localised",
+    "moment",
     "narrowed",
     "seconds",
     "size",
@@ -38,6 +40,9 @@ _CONTROL = re.compile(f"[{STEERING}]")
 # What begins a formula where a spreadsheet opens the file, at the start of a cell or behind what parts cells elsewhere.
 # A number may have its sign.
 _FORMULA = re.compile(r"(^|[;\t])(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+# The daemon's times, as it writes them in fields and in sentences.
+_DAY, _CLOCK = r"\b([0-9]{4}-[0-9]{2}-[0-9]{2})", r"([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?)"
+_TIME = re.compile(rf"{_DAY}(?:T(?=[0-9:.]+Z)| (?=[0-9:.]+ UTC)){_CLOCK}(?:Z| UTC)")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
@@ -142,6 +147,21 @@ def ahead(then: str, now: datetime) -> str:
     hours, minutes = divmod(minutes, 60)
     counts = [(days, "d"), (hours, "h")] if days else [(hours, "h"), (minutes, "min")]
     return "in " + " ".join(f"{count} {unit}" for count, unit in counts if count)
+
+
+def moment(at: str, zone: tzinfo | None, *, exact: bool = False) -> str:
+    """A time for people, in their zone: ``Sun 2026-11-29 20:30 CET``, ``exact`` to the second. What is no time is
+    given back as it is."""
+    clock = "%H:%M:%S" if exact else "%H:%M"
+    try:
+        return wire.parse_rfc3339(at).astimezone(zone).strftime(f"%a %Y-%m-%d {clock} %Z")
+    except (ValueError, OverflowError):
+        return clean(at)
+
+
+def localised(text: str, zone: tzinfo | None) -> str:
+    """A sentence of the daemon's, its times as :func:`moment` writes them."""
+    return _TIME.sub(lambda found: moment(f"{found[1]}T{found[2]}Z", zone), text)
 
 
 def _rounded(span: timedelta) -> timedelta:

@@ -18,9 +18,11 @@ _SHUT = frozenset({"STOPPING", "STOPPED", "FAILED", "ERROR", "SYNC_FAILED"})
 
 def show_notebook(here: Here, reply: Reply[wire.Notebook], output: str) -> None:
     """The notebook, whole."""
-    now = here.terminal.now()
+    now, zone = here.terminal.now(), here.terminal.zone()
     notebook = reply.value
-    emit(output, reply.body, notebooks.table([notebook], now, exact=output == "csv"), notebooks.view(notebook, now))
+    emit(
+        output, reply.body, notebooks.table([notebook], now, exact=output == "csv"), notebooks.view(notebook, now, zone)
+    )
 
 
 def show_entry(here: Here, reply: Reply[wire.Notebook], output: str) -> None:

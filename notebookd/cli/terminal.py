@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 import click
 
@@ -25,6 +25,10 @@ class Terminal:
     def local_now(self) -> datetime:
         """The same in the caller's time zone."""
         return self.now().astimezone()
+
+    def zone(self) -> tzinfo | None:
+        """The caller's time zone; None is the system's, which knows when it is summer."""
+        return None
 
     def sleep(self, seconds: float) -> None:
         """Wait between two looks at the daemon."""

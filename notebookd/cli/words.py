@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people write for a spec: ``K=V`` pairs, key files, times. What is wrong with them is a usage error."""
+"""What people write for a spec: ``K=V`` pairs, key files, times. What is wrong with them is a usage error.
+
+The parser of times is imported on use: most verbs are given none."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import click
 
 from notebookd import wire
+from notebookd.cli.terminal import Terminal
 
-__all__ = ["env_vars", "instant", "labels", "pairs", "public_keys", "resources", "span", "volumes"]
-
-_PART = re.compile(r"([0-9]+)([smhdw])")
-_SPAN = re.compile(rf"({_PART.pattern})+")
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+__all__ = ["day_or_instant", "env_vars", "instant", "labels", "pairs", "public_keys", "resources", "span", "volumes"]
 
 
 def _pair(word: str, option: str) -> tuple[str, str]:
@@ -71,28 +69,41 @@ def volumes(words: Iterable[str]) -> list[wire.Volume | str] | wire.UnsetType:
     return list(words) or wire.UNSET
 
 
-def instant(word: str | None, now: datetime, option: str) -> str | None:
-    """An RFC 3339 time, also from a span before now (``10m``)."""
+def instant(
+    word: str | None, terminal: Terminal, option: str, *, ahead: bool = False, through: bool = False
+) -> str | None:
+    """An RFC 3339 time of what was written of one, in the caller's zone: ``18:00``, ``fri``, ``10m``. It looks back, or
+    with ``ahead`` forward; a day alone is its beginning, or with ``through`` its end."""
     if word is None:
         return None
-    if _SPAN.fullmatch(word):
-        return wire.rfc3339(now - _span(word))
+    from notebookd.times import parse_time
+
     try:
-        return wire.rfc3339(wire.parse_rfc3339(word))
+        return wire.rfc3339(parse_time(word, terminal.now(), ahead=ahead, zone=terminal.zone(), through=through))
     except ValueError as error:
-        raise click.BadParameter(
-            f"{word!r} is neither a time (2026-11-22T20:00:00Z) nor a span (10m)", param_hint=option
-        ) from error
+        raise click.BadParameter(str(error), param_hint=option) from error
+
+
+def day_or_instant(word: str | None, terminal: Terminal, option: str) -> str | None:
+    """A day alone as a day, which is UTC's as those of bills are; a time of a day as :func:`instant` has it."""
+    if word is None:
+        return None
+    from notebookd.times import parse_day
+
+    try:
+        day = parse_day(word, terminal.now().astimezone(UTC).date())
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
+    return instant(word, terminal, option) if day is None else day.isoformat()
 
 
 def span(word: str | None, option: str) -> timedelta | None:
     """A time that passes: ``10m``, ``2h30m``, ``1w``."""
     if word is None:
         return None
-    if not _SPAN.fullmatch(word):
-        raise click.BadParameter(f"{word!r} is no span of time such as 10m or 2h30m", param_hint=option)
-    return _span(word)
+    from notebookd.times import parse_duration
 
-
-def _span(word: str) -> timedelta:
-    return timedelta(seconds=sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(word)))
+    try:
+        return timedelta(seconds=parse_duration(word))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error

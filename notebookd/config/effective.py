@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from notebookd.config.shape import CatalogueEntry, Config, Datastore, DirectoryDatastore, FlavorOverride, QuotaOverride
-from notebookd.units import format_duration, format_size
+from notebookd.times import format_duration
+from notebookd.units import format_size
 
 MICROS = 1_000_000
 

@@ -27,7 +27,8 @@ from notebookd.config.names import ACCOUNT, matching, parse_name
 from notebookd.config.reader import Problem, Table
 from notebookd.config.source import is_absent, read_folder, read_toml
 from notebookd.errors import ConfigError
-from notebookd.units import format_duration, parse_duration, parse_price, parse_size
+from notebookd.times import format_duration, parse_duration
+from notebookd.units import parse_price, parse_size
 
 DEFAULT_PATH = Path("/etc/notebookd/notebookd.toml")
 CATALOGUE_FOLDER = "catalogue.d"

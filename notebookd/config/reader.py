@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from notebookd.spelling import did_you_mean
-from notebookd.units import parse_duration, parse_size
+from notebookd.times import parse_duration
+from notebookd.units import parse_size
 
 T = TypeVar("T")
 

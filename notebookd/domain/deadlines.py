@@ -16,7 +16,7 @@ from typing import Any
 from notebookd.domain.event import Event
 from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import Run, RunState, Warned
-from notebookd.units import format_duration
+from notebookd.times import format_duration
 from notebookd.wire import rfc3339
 
 

@@ -37,7 +37,7 @@ from notebookd.domain.activity import (
     Terminal,
 )
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.units import format_duration, parse_duration
+from notebookd.times import format_duration, parse_duration
 
 IDLE_STOP_LABEL = "notebookd/idle-stop"
 SHORTEST_WINDOW_S = 60.0

@@ -14,7 +14,7 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.store import Store
 from notebookd.service.machine import Machine, QueueRow
 from notebookd.service.why import Reasons
-from notebookd.units import format_duration
+from notebookd.times import format_duration
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from notebookd import wire
 from notebookd.cli.terminal import Terminal
@@ -22,6 +22,9 @@ class FakeTerminal(Terminal):
 
     def local_now(self) -> datetime:
         return self._now
+
+    def zone(self) -> tzinfo:
+        return UTC
 
     def sleep(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)

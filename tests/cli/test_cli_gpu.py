@@ -238,7 +238,7 @@ def test_why_tells_the_place_and_the_latest_start(notebookctl, toy):
     waits = json.loads(worlds.QUEUE)["items"][0] | {"latestStartAt": "2026-11-22T22:05:00.000Z", "position": 3}
     why = {"notebook": A, "state": "STARTING", "sentences": ["It waits."], "deadlines": [], "waitsFor": waits}
     toy.on(f"GET /v1/notebook/{A}/why", why)
-    assert notebookctl("why", A).stdout == ("It waits.\nLatest start: in 2 h 5 min (2026-11-22T22:05:00.000Z).\n")
+    assert notebookctl("why", A).stdout == ("It waits.\nLatest start: in 2 h 5 min (Sun 2026-11-22 22:05 UTC).\n")
     toy.on(f"GET /v1/notebook/{A}/why", why | {"waitsFor": waits | {"latestStartAt": None}})
     assert "Latest start: not known" in notebookctl("why", A).stdout
     quota = waits | {"latestStartAt": None, "waitsFor": "quota: its owner's quota of GPUs held at once"}

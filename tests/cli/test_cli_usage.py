@@ -136,7 +136,14 @@ def test_a_month_is_whole(notebookctl, accounts, month, start, end):
 
 def test_a_window_is_passed_on(notebookctl, accounts):
     notebookctl("usage", "--from", "2026-11-01", "--to", "2026-11-08T12:00:00Z")
-    assert asked(accounts) == {"from": ["2026-11-01"], "to": ["2026-11-08T12:00:00Z"], "groupBy": ["notebook"]}
+    assert asked(accounts) == {"from": ["2026-11-01"], "to": ["2026-11-08T12:00:00.000Z"], "groupBy": ["notebook"]}
+
+
+def test_days_are_named_as_people_name_them(notebookctl, accounts):
+    notebookctl("usage", "--from", "yesterday", "--to", "18:00")
+    window = {"from": ["2026-11-21"], "to": ["2026-11-22T18:00:00.000Z"]}
+    assert asked(accounts) == {**window, "groupBy": ["notebook"]}
+    assert notebookctl("usage", "--from", "2026-13-01").exit_code == 2
 
 
 @pytest.mark.parametrize(

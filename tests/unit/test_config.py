@@ -18,7 +18,7 @@ from notebookd.config.effective import keys_of, settings_of
 from notebookd.errors import ConfigError
 from notebookd.mover.report import readable_size as mover_size
 from notebookd.spelling import did_you_mean
-from notebookd.units import format_duration, format_size, parse_duration, parse_price, parse_size, readable_size
+from notebookd.units import format_size, parse_price, parse_size, readable_size
 
 INSTALLED = Path(__file__).parents[2] / "packaging" / "notebookd.toml"
 EVERY_KEY = """
@@ -350,24 +350,6 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path) -> None:
 def test_a_longer_life_does_not_ask_for_a_longer_extension_too() -> None:
     config = parse_config({"lifecycle": {"max_running": "60d"}}, source=None)
     assert config.lifecycle.max_extension_s == 60 * 86400
-
-
-@given(st.integers(min_value=0, max_value=3650 * 86_400_000).map(lambda milliseconds: milliseconds / 1000))
-def test_durations_survive_a_round_trip(seconds: float) -> None:
-    assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("10s", 10), ("5m", 300), ("2h", 7200), ("7d", 604800), ("1h30m", 5400), ("1.5h", 5400)]
-)
-def test_durations_as_people_write_them(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "10", "s", "-5s", "5 s", "1m1h", "1h1h", "5y", "inf", "1e3s", "99999999d", "५s"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match=r"duration|too long"):
-        parse_duration(text)
 
 
 @given(st.integers(min_value=0, max_value=2**62))

@@ -48,6 +48,9 @@ def verb(here: Here, *, file: Path | None, logs: tuple[Path, ...], output: str) 
     items = list(contents_of(bundle))
     missing = [{"what": each.what, "why": each.why} for each in bundle.missing]
     body = msgspec.json.encode({"file": str(target), "items": items, "missing": missing})
-    rows = [(str(each["name"]), size(int(each["bytes"])), str(each["what"])) for each in items]
+    rows = [
+        (str(each["name"]), str(each["bytes"]) if output == "csv" else size(int(each["bytes"])), str(each["what"]))
+        for each in items
+    ]
     emit(output, body, Table(("NAME", "SIZE", "WHAT"), rows))
     here.terminal.note(f"wrote {target}: it has no secrets that we know of; look through it before you send it")

@@ -42,7 +42,8 @@ def verb(
     reply = _ask(here.client, kind, identity, compatible_with)
     if compatible_with is not None and not reply.value:
         _require_known(here.client, "editor" if kind == "framework" else "framework", compatible_with)
-    emit(output, reply.body, _table(kind, _listed(reply)))
+    found = _listed(reply)
+    emit(output, reply.body, _sheet(kind, found) if output == "csv" else _table(kind, found))
 
 
 def _require_known(client: Client, kind: str, identity: str) -> None:
@@ -83,6 +84,46 @@ def _table(kind: str, found: list[object]) -> Table:
         "quota": ("RESOURCE", "QUOTA"),
     }[kind]
     return Table(columns, [row for each in found for row in _rows(each)])
+
+
+def _sheet(kind: str, found: list[object]) -> Table:
+    """The same for programs that read CSV: sizes in bytes, and one thing a column."""
+    columns = {
+        "flavor": (
+            "ID",
+            "TYPE",
+            "DEFAULT",
+            "MAX",
+            "FREE",
+            "CPU/UNIT",
+            "MEMORY/UNIT",
+            "GPU",
+            "GPU MEMORY",
+            "DESCRIPTION",
+        ),
+        "framework": ("ID", "NAME", "VERSIONS", "DEPRECATED VERSIONS", "DESCRIPTION"),
+        "editor": ("ID", "NAME", "VERSIONS", "DEPRECATED", "DESCRIPTION"),
+        "quota": ("RESOURCE", "QUOTA"),
+    }[kind]
+    return Table(columns, [row for each in found for row in _sheet_rows(each)])
+
+
+def _sheet_rows(each: object) -> list[tuple[str, ...]]:
+    match each:
+        case wire.Flavor():
+            unit, gpu = each.resources_per_unit, each.gpu_information
+            model = (f"{gpu.gpu_brand} {gpu.gpu_model}", str(gpu.gpu_memory)) if gpu else ("", "")
+            counts = (str(each.max_), str(each.free), str(unit.cpu), str(unit.memory))
+            return [(each.id, each.type, "yes" if each.default else "no", *counts, *model, each.description)]
+        case wire.Framework():
+            deprecated = " ".join(each.deprecated_versions or {})
+            return [(each.id, each.name, " ".join(each.versions), deprecated, each.description)]
+        case wire.Editor():
+            return [(each.id, each.name, " ".join(each.versions or []), each.deprecated or "", each.description)]
+        case wire.Quotas():
+            rows = [(name, str(count)) for name, count in each.resources.items()]
+            return [*rows, ("storage", str(each.storage))]
+    raise msgspec.ValidationError(f"unexpected {type(each).__name__}")
 
 
 def _rows(each: object) -> list[tuple[str, ...]]:

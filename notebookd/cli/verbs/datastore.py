@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
+
 import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, output_option, pass_here
-from notebookd.cli.output import Table, emit, size
+from notebookd.cli.output import Table, emit, moment, size
 from notebookd.client import DEFAULT_SOCKET, Client, ClientError
 
 
@@ -46,11 +48,16 @@ def verb(here: Here, *, action: str, alias: str | None, prefix: str | None, outp
         emit(output, stores.body, Table(("ALIAS", "TYPE", "PERMISSION"), rows))
         return
     objects = here.client.list_objects(alias, prefix or "")
-    rows = [_row(each, exact=output == "csv") for each in objects.value.items]
+    zone = here.terminal.zone()
+    rows = [_sheet_row(each) if output == "csv" else _row(each, zone) for each in objects.value.items]
     emit(output, objects.body, Table(("PATH", "SIZE", "MODIFIED"), rows))
 
 
-def _row(found: wire.StoredObject, *, exact: bool) -> tuple[str, str, str]:
-    if found.folder:
-        return (f"{found.path}/", "", found.modified_at or "")
-    return (found.path, str(found.size) if exact else size(found.size), found.modified_at or "")
+def _row(found: wire.StoredObject, zone: tzinfo | None) -> tuple[str, str, str]:
+    modified = moment(found.modified_at, zone) if found.modified_at else ""
+    return (f"{found.path}/", "", modified) if found.folder else (found.path, size(found.size), modified)
+
+
+def _sheet_row(found: wire.StoredObject) -> tuple[str, str, str]:
+    modified = found.modified_at or ""
+    return (f"{found.path}/", "", modified) if found.folder else (found.path, str(found.size), modified)

@@ -26,7 +26,7 @@ _OWN_COLUMN = frozenset({"gpu", "message", "runState"})
 @click.command("events", cls=Verb)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on while events come.")
 @click.option("--after", type=int, metavar="ID", help="Only those after this one.")
-@click.option("--since", metavar="WHEN", help="Only those since a time, or a span before now such as 10m.")
+@click.option("--since", metavar="WHEN", help="Only those since then: 10m, 18:00, fri, 2026-12-01.")
 @click.option("--last", metavar="SPAN", help="Only those of so long: 2h.")
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only those of a type: gpu.xid, or all of gpu.")
 @click.option("--limit", type=click.IntRange(1, 100_000), metavar="N", help="At most the newest N.")
@@ -48,7 +48,7 @@ def verb(
     """Show what happened."""
     if since is not None and last is not None:
         raise click.UsageError("--since and --last say the same: give one of them")
-    start = words.instant(since if last is None else last, here.terminal.now(), "--since" if last is None else "--last")
+    start = words.instant(since if last is None else last, here.terminal, "--since" if last is None else "--last")
     identity = None if notebook is None else notebook_id(here, notebook)
     wanted = [word.strip() for each in types for word in each.split(",") if word.strip()]
     stream = here.client.follow_events if following else here.client.events
@@ -89,7 +89,7 @@ def _row(event: wire.Event, names: _Names) -> tuple[str, ...]:
 
 
 def _text(here: Here, event: wire.Event, names: _Names) -> str:
-    at = wire.parse_rfc3339(event.at).astimezone(here.terminal.local_now().tzinfo)
+    at = wire.parse_rfc3339(event.at).astimezone(here.terminal.zone())
     notebook = (names[event.notebook] or event.notebook[:8]) if event.notebook else ""
     return _line([str(event.id), f"{at:%Y-%m-%d %H:%M:%S}", event.actor, event.type, notebook, "; ".join(_what(event))])
 

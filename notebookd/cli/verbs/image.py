@@ -10,7 +10,7 @@ import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, output_option, pass_here
-from notebookd.cli.output import Table, age, clean, emit, size
+from notebookd.cli.output import Table, age, clean, emit, seconds, size
 from notebookd.cli.progress import Screen, screen
 from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Refused, Reply
 
@@ -70,7 +70,7 @@ def verb(here: Here, *, action: str, name: str | None, base: str | None, output:
 def _list(here: Here, output: str) -> None:
     reply = here.client.list_images()
     found = reply.value
-    table = _table(here, found.items)
+    table = _sheet(here, found.items) if output == "csv" else _table(here, found.items)
     remarks = [clean(line) for line in _remarks(found)]
     emit(output, reply.body, table, "\n".join([table.text(), *(["", *remarks] if remarks else [])]))
 
@@ -92,6 +92,26 @@ def _row(here: Here, image: wire.Image) -> tuple[str, ...]:
         ", ".join(f"{each.editor}/{each.framework}/{each.version}" for each in image.catalogue),
         ", ".join([*names, *([f"{others} of others"] if others else [])]),
         f"uid {', '.join(map(str, image.prepared_for))}" if image.prepared_for else "",
+    )
+
+
+def _sheet(here: Here, images: list[wire.Image]) -> Table:
+    """The same for programs that read CSV: whole digests, bytes, seconds."""
+    columns = ("IMAGE", "DIGEST", "PRESENT", "SIZE", "AGE", "CATALOGUE", "NOTEBOOKS", "IN USE", "PREPARED FOR")
+    return Table(columns, [_sheet_row(here, each) for each in images])
+
+
+def _sheet_row(here: Here, image: wire.Image) -> tuple[str, ...]:
+    return (
+        image.name or "",
+        image.digest or "",
+        "yes" if image.present else "no",
+        str(image.size) if image.size else "",
+        seconds(image.created_at, here.terminal.now()) if image.created_at else "",
+        " ".join(f"{each.editor}/{each.framework}/{each.version}" for each in image.catalogue),
+        " ".join(each.name for each in image.notebooks),
+        str(image.in_use),
+        " ".join(map(str, image.prepared_for)),
     )
 
 
@@ -119,7 +139,7 @@ def _order(here: Here, action: str, name: str, base: str | None, output: str) ->
         raise Refused(status=200, code=error.code, message=error.message, hint=error.hint or None)
     if last is None or not isinstance(end.images, list):
         raise ClientError(f"cannot tell what came of it: the answer broke off (notebookctl image list shows {name})")
-    table = _table(here, end.images)
+    table = _sheet(here, end.images) if output == "csv" else _table(here, end.images)
     emit(output, last.body, table)
     for each in end.images:
         if action != "prepare" and each.name and not each.catalogue:

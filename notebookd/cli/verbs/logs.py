@@ -38,7 +38,7 @@ def verb(
     On a terminal its control characters are shown and not obeyed. Into a pipe they go as they are: "| less -R" has the
     colours.
     """
-    start = words.instant(since, here.terminal.now(), "--since")
+    start = words.instant(since, here.terminal, "--since")
     identity = notebook_id(here, notebook)
 
     def text(line: LogLine) -> str:

@@ -17,5 +17,6 @@ def verb(here: Here, *, output: str) -> None:
     reply = here.client.me()
     me = reply.value
     quotas = me.quotas.resources
-    row = (me.name, me.role, me.tenant, str(quotas.get("GPU", "")), str(quotas.get("CPU", "")), size(me.quotas.storage))
+    storage = str(me.quotas.storage) if output == "csv" else size(me.quotas.storage)
+    row = (me.name, me.role, me.tenant, str(quotas.get("GPU", "")), str(quotas.get("CPU", "")), storage)
     emit(output, reply.body, Table(("NAME", "ROLE", "TENANT", "GPUS", "CPUS", "STORAGE"), [row]))

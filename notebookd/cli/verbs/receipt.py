@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
+
 import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here
 from notebookd.cli.money import energy, hours, money, share, unbilled_seconds
 from notebookd.cli.naming import notebook_id
-from notebookd.cli.output import Table, clean, emit, size
+from notebookd.cli.output import Table, clean, emit, moment, size
 
 COLUMNS = ("STATE", "FROM", "TO", "MINUTES", "RATE", "PRICE")
+SHEET = ("STATE", "FROM", "TO", "MINUTES", "CURRENCY", "RATE MICROS", "PRICE MICROS")
 
 
 @click.command("receipt", cls=Verb)
@@ -27,25 +30,43 @@ def verb(here: Here, *, notebook: str, run: int | None, output: str) -> None:
     """
     reply = here.client.receipt(notebook_id(here, notebook), run=run)
     receipt = reply.value
-    emit(output, reply.body, _stays(receipt), _text(receipt))
+    emit(output, reply.body, _sheet(receipt), _text(receipt, here.terminal.zone()))
 
 
-def _stays(receipt: wire.Receipt) -> Table:
-    return Table(COLUMNS, [_stay(each) for each in receipt.stays])
+def _sheet(receipt: wire.Receipt) -> Table:
+    """The stays for programs that read CSV; one that goes on has no end."""
+    return Table(SHEET, [_sheet_row(each) for each in receipt.stays])
 
 
-def _stay(each: wire.ReceiptStay) -> tuple[str, ...]:
+def _sheet_row(each: wire.ReceiptStay) -> tuple[str, ...]:
+    priced = each.price or each.rate
     return (
         each.state,
         each.started_at,
-        each.ended_at or "goes on",
+        each.ended_at or "",
+        str(each.minutes.value),
+        priced.currency if priced else "",
+        str(each.rate.micros) if each.rate else "",
+        str(each.price.micros) if each.price else "",
+    )
+
+
+def _stays(receipt: wire.Receipt, zone: tzinfo | None) -> Table:
+    return Table(COLUMNS, [_stay(each, zone) for each in receipt.stays])
+
+
+def _stay(each: wire.ReceiptStay, zone: tzinfo | None) -> tuple[str, ...]:
+    return (
+        each.state,
+        moment(each.started_at, zone, exact=True),
+        moment(each.ended_at, zone, exact=True) if each.ended_at else "goes on",
         str(each.minutes.value),
         f"{money(each.rate)} per unit and hour" if each.rate else "",
         money(each.price) if each.price else "",
     )
 
 
-def _text(receipt: wire.Receipt) -> str:
+def _text(receipt: wire.Receipt, zone: tzinfo | None) -> str:
     so_far = " so far" if receipt.open else ""
     unbilled = unbilled_seconds(receipt.totals)
     totals = receipt.totals
@@ -54,9 +75,9 @@ def _text(receipt: wire.Receipt) -> str:
     amount = ", ".join([f"{count:,} {'minute' if count == 1 else 'minutes'}", *(money(price) for price in prices)])
     lines = [
         f"Notebook {receipt.name} ({receipt.notebook}) of {receipt.user}, run {receipt.run}",
-        f"{receipt.units} x {receipt.flavor}, asked for at {receipt.queued_at}",
+        f"{receipt.units} x {receipt.flavor}, asked for on {moment(receipt.queued_at, zone)}",
         "",
-        *(_stays(receipt).text().splitlines() if receipt.stays else ["It has not run."]),
+        *(_stays(receipt, zone).text().splitlines() if receipt.stays else ["It has not run."]),
         "",
         f"Total{so_far}: {amount}",
         *([f"Held and not billed: {hours(unbilled)} of GPUs, while it booted or stopped"] if unbilled else []),

@@ -8,7 +8,7 @@ import click
 from notebookd import wire
 from notebookd.cli.here import Declined, Family, Here, Verb, notebook_argument, output_option, pass_here, wait_option
 from notebookd.cli.naming import notebook_id
-from notebookd.cli.output import Table, age, emit, size
+from notebookd.cli.output import Table, age, emit, moment, seconds, size
 from notebookd.cli.result import show_entry, show_notebook
 from notebookd.cli.waiting import wait_until_running
 from notebookd.client import Refused, Reply
@@ -31,17 +31,17 @@ def verb() -> None:
 def list_snapshots(here: Here, *, notebook: str, output: str) -> None:
     """List the snapshots of a notebook, the newest first."""
     reply = here.client.list_backups(notebook_id(here, notebook))
-    now = here.terminal.now()
-    rows = [
-        (
-            each.id,
-            each.backup_date,
-            age(each.backup_date, now),
-            str(each.files),
-            str(each.size) if output == "csv" else size(each.size),
-        )
-        for each in reply.value.items
-    ]
+    now, zone = here.terminal.now(), here.terminal.zone()
+    if output == "csv":
+        rows = [
+            (each.id, each.backup_date, seconds(each.backup_date, now), str(each.files), str(each.size))
+            for each in reply.value.items
+        ]
+    else:
+        rows = [
+            (each.id, moment(each.backup_date, zone), age(each.backup_date, now), str(each.files), size(each.size))
+            for each in reply.value.items
+        ]
     emit(output, reply.body, Table(COLUMNS, rows))
 
 

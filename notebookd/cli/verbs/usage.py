@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, tzinfo
 
 import click
 
 from notebookd import wire
+from notebookd.cli import words
 from notebookd.cli.here import Here, Verb, output_option, pass_here
 from notebookd.cli.money import energy, hours, money, share, unbilled_seconds
-from notebookd.cli.output import Table, emit
+from notebookd.cli.output import Table, emit, moment
 
 KEYS = ("user", "notebook", "flavor", "gpu", "day", "month")
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
@@ -24,7 +25,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
     "--group-by", metavar="KEY,...", default="notebook", show_default=True, help=f"Some of {', '.join(KEYS)}."
 )
 @click.option("--month", metavar="2026-11", help="A whole month. [default: this one]")
-@click.option("--from", "start", metavar="WHEN", help="From this day or time on.")
+@click.option("--from", "start", metavar="WHEN", help="From this day or time on: 2026-11-01, yesterday, 18:00, 2d.")
 @click.option("--to", "end", metavar="WHEN", help="Up to this day or time, itself not included.")
 @click.option("--all", "everybody", is_flag=True, help="Every owner's (admins; --group-by user asks for them too).")
 @output_option
@@ -45,9 +46,12 @@ def verb(
         if start is not None or end is not None:
             raise click.UsageError("--month goes without --from and --to")
         start, end = _month(month)
+    else:
+        start = words.day_or_instant(start, here.terminal, "--from")
+        end = words.day_or_instant(end, here.terminal, "--to")
     user = None if everybody or "user" in keys else _myself(here)
     reply = here.client.usage(start=start, end=end, group_by=keys, user=user)
-    emit(output, reply.body, _sheet(reply.value), _text(reply.value, here.terminal.width()))
+    emit(output, reply.body, _sheet(reply.value), _text(reply.value, here.terminal.width(), here.terminal.zone()))
 
 
 def _month(word: str) -> tuple[str, str]:
@@ -69,7 +73,7 @@ def _columns(usage: wire.Usage) -> list[str]:
     return [name for key in usage.group_by for name in (["name", "notebook"] if key == "notebook" else [key])]
 
 
-def _text(usage: wire.Usage, width: int | None) -> str:
+def _text(usage: wire.Usage, width: int | None, zone: tzinfo | None) -> str:
     """The table with its totals; on a terminal with a bar a row, as long as its minutes are many."""
     names = _columns(usage)
     rows = [[str(getattr(row, name) or "") for name in names] + _amounts(row) for row in usage.items]
@@ -85,7 +89,7 @@ def _text(usage: wire.Usage, width: int | None) -> str:
     room = 0 if width is None else min(_WIDEST_BAR, width - max(map(len, lines)) - 2)
     if room >= 5:
         lines = _with_bars(lines, [row.minutes.value for row in usage.items], room)
-    return "\n".join([f"from {_moment(usage.from_)} to {_moment(usage.to)}", *lines])
+    return "\n".join([f"from {_moment(usage.from_, zone)} to {_moment(usage.to, zone)}", *lines])
 
 
 def _amounts(row: wire.UsageRow) -> list[str]:
@@ -114,8 +118,9 @@ def _bar(value: int, most: int, room: int) -> str:
     return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
 
 
-def _moment(at: str) -> str:
-    return at.removesuffix("T00:00:00.000Z")
+def _moment(at: str, zone: tzinfo | None) -> str:
+    day, parted, _ = at.partition("T00:00:00.000Z")
+    return day if parted else moment(at, zone)
 
 
 def _sheet(usage: wire.Usage) -> Table:

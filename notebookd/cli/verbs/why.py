@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 import click
 
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here
 from notebookd.cli.naming import notebook_id
-from notebookd.cli.output import Table, ahead, clean, emit
+from notebookd.cli.output import Table, ahead, clean, emit, localised, moment
 
 
 @click.command("why", cls=Verb)
@@ -26,22 +26,22 @@ def verb(here: Here, *, notebook: str, output: str) -> None:
     reply = here.client.why(notebook_id(here, notebook))
     why = reply.value
     rows = [(each.reason, each.at, each.why, each.moved_by or "") for each in why.deadlines]
-    text = "\n".join(clean(line) for line in _lines(why, here.terminal.now()))
+    text = "\n".join(clean(line) for line in _lines(why, here.terminal.now(), here.terminal.zone()))
     emit(output, reply.body, Table(("DEADLINE", "AT", "WHY", "MOVED BY"), rows), text)
 
 
-def _lines(why: wire.Why, now: datetime) -> Iterator[str]:
-    yield from why.sentences
+def _lines(why: wire.Why, now: datetime, zone: tzinfo | None) -> Iterator[str]:
+    yield from (localised(sentence, zone) for sentence in why.sentences)
     if wait := why.waits_for:
-        yield from _latest_start(wait, now)
+        yield from _latest_start(wait, now, zone)
     for each in why.deadlines:
         mover = f"; moved by {each.moved_by}" if each.moved_by else ""
-        yield f"{each.reason} {ahead(each.at, now)} ({each.at}): {each.why}{mover}"
+        yield f"{each.reason} {ahead(each.at, now)} ({moment(each.at, zone)}): {each.why}{mover}"
 
 
-def _latest_start(wait: wire.QueueEntry, now: datetime) -> Iterator[str]:
+def _latest_start(wait: wire.QueueEntry, now: datetime, zone: tzinfo | None) -> Iterator[str]:
     """What the sentences do not say. At one's own quota they do: it starts when one stops something."""
     if wait.latest_start_at:
-        yield f"Latest start: {ahead(wait.latest_start_at, now)} ({wait.latest_start_at})."
+        yield f"Latest start: {ahead(wait.latest_start_at, now)} ({moment(wait.latest_start_at, zone)})."
     elif not wait.waits_for.startswith("quota:"):
         yield "Latest start: not known: what it waits for has no end that is known."
