@@ -12,7 +12,7 @@ from notebookd.cli.here import Declined, Here
 from notebookd.cli.output import clean
 from notebookd.client import Refused
 
-__all__ = ["named_id", "notebook_id", "only"]
+__all__ = ["named_id", "notebook_and_path", "notebook_id", "only"]
 
 Named = TypeVar("Named", wire.Notebook, wire.Token)
 
@@ -22,6 +22,15 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def notebook_id(here: Here, word: str) -> str:
     """The id of the notebook that a word means."""
     return named_id(here, "notebook", word, here.client.each_notebook, hint="notebookctl list shows yours")
+
+
+def notebook_and_path(word: str) -> tuple[str, str] | None:
+    """The two halves of ``NOTEBOOK:PATH``, also of ``OWNER/NAME:PATH``; None for what can only be a file here."""
+    notebook, colon, path = word.partition(":")
+    owner, slash, name = notebook.rpartition("/")
+    if not colon or not name or (slash and not owner) or "/" in owner or owner in {".", "..", "~"}:
+        return None
+    return notebook, path
 
 
 def named_id(here: Here, kind: str, word: str, visible: Callable[[], Iterable[Named]], *, hint: str) -> str:

@@ -18,7 +18,7 @@ from click.shell_completion import CompletionItem
 
 from notebookd.cli.guard import raw_bytes
 from notebookd.cli.here import Declined, Here, Verb, complete_notebook, pass_here
-from notebookd.cli.naming import notebook_id
+from notebookd.cli.naming import notebook_and_path, notebook_id
 from notebookd.cli.output import clean, counted, size
 from notebookd.cli.progress import Rate, screen
 from notebookd.cli.tar import Incoming, Tally, pack, receive
@@ -81,29 +81,36 @@ def verb(here: Here, *, source: str, target: str) -> None:
 
 
 def _there(here: Here, word: str) -> There | None:
-    notebook, colon, path = word.partition(":")
-    if not colon or not notebook or "/" in notebook:
+    parted = notebook_and_path(word)
+    if parted is None:
         return None
+    notebook, path = parted
     parts = [part for part in path.split("/") if part not in {"", "."}]
     if ".." in parts:
         raise Declined(f"{path}: write it without ..")
     beside = path.startswith("/")
     if beside and parts[:1] == [_HOME.strip("/")]:
         beside, parts = False, parts[1:]
+    identity = _notebook(here, notebook, word)
+    if identity is None:
+        return None
     return There(
-        notebook=_notebook(here, notebook, word),
+        notebook=identity,
         path="/" * beside + "/".join(parts),
         inside=bool(re.search(r"(^|/)\.$", path)),
         folder=not parts or bool(re.search(r"/\.?$", path)),
     )
 
 
-def _notebook(here: Here, name: str, word: str) -> str:
-    """The id of a notebook; where there is none, ``word`` may have meant a file here."""
+def _notebook(here: Here, name: str, word: str) -> str | None:
+    """The id of a notebook. Where there is none, ``word`` may have meant a file here: ``out/a:b`` did where the folder
+    is (None), and of another one that is said."""
     try:
         return notebook_id(here, name)
     except Refused as refused:
-        if refused.status == 404 and os.path.lexists(word):
+        if refused.status == 404 and "/" in name and Path(word).parent.is_dir():
+            return None
+        if refused.status == 404 and ("/" in name or os.path.lexists(word)):
             refused.hint = f"write ./{word} for the file here"
         raise
 

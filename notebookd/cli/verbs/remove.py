@@ -7,7 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from notebookd.cli.here import Declined, Here, Verb, complete_notebook, pass_here
-from notebookd.cli.naming import notebook_id
+from notebookd.cli.naming import notebook_and_path, notebook_id
 from notebookd.cli.output import clean
 
 
@@ -33,9 +33,10 @@ def verb(here: Here, *, targets: tuple[str, ...]) -> None:
 
 
 def _named(here: Here, target: str) -> tuple[str, str, str]:
-    notebook, colon, path = target.partition(":")
-    if not colon or not notebook or "/" in notebook:
+    parted = notebook_and_path(target)
+    if parted is None:
         raise click.UsageError(f"{target}: write NOTEBOOK:PATH; files here are removed by rm itself")
+    notebook, path = parted
     if ".." in path.split("/"):
         raise Declined(f"{path}: write it without ..")
     parts = [part for part in path.split("/") if part not in {"", "."}]
