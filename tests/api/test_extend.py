@@ -75,7 +75,7 @@ BAD: list[tuple[Any, str]] = [
     ({"duration": "soon"}, "$.duration"),
     ({"duration": "-1d"}, "$.duration"),
     ({"duration": "1"}, "$.duration"),
-    ({"duration": "1d 2h"}, "$.duration"),
+    ({"duration": "1d, 2h"}, "$.duration"),
     ({"duration": "2h1d"}, "$.duration"),
     ({"duration": "99999999999d"}, "$.duration"),
     ({"duration": "3650d"}, "$.duration"),
@@ -166,7 +166,7 @@ async def test_a_notebook_can_be_told_how_long_it_may_idle(api: Api, value: str)
     assert (await api.get(made))["spec"]["labels"][IDLE_STOP] == value
 
 
-@pytest.mark.parametrize("value", ["on", "OFF", "4", "-4h", "59s", "0s", "4 hours", "off ", "9999999d", "\x00"])
+@pytest.mark.parametrize("value", ["on", "OFF", "4", "-4h", "59s", "0s", "4 fortnights", "off ", "9999999d", "\x00"])
 async def test_any_other_value_is_refused_by_every_way_in(api: Api, value: str) -> None:
     notebook = await api.create()
     assert await set_label(api, notebook, value) == 400
