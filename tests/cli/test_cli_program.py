@@ -74,7 +74,10 @@ def test_a_listing_loads_nothing_heavy(notebookctl, toy, verb):
         name
         for name in loaded
         if name.startswith(
-            ("notebookd.cli", "notebookd.client", "notebookd.wire", "notebookd.neutral", "notebookd.spelling")
+            (
+                *("notebookd.cli", "notebookd.client", "notebookd.wire"),
+                *("notebookd.neutral", "notebookd.spelling", "notebookd.units"),
+            )
         )
     }
 

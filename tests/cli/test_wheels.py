@@ -14,6 +14,7 @@ import pytest
 from notebookd.testing.house import make_world
 from tests.api.fuzzing import served
 from tests.api.test_readme import script
+from tests.meta.test_architecture import imports
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(600)  # pip fetches
@@ -85,3 +86,17 @@ def test_the_modules_are_split_with_nothing_twice(wheels: dict[str, Path]) -> No
         for file in (ROOT / "notebookd" / folder).rglob("*.py")
     }
     assert everything <= names["notebookd_client"] | names["notebookctl"]
+
+
+def test_what_they_import_of_ours_is_in_them(wheels: dict[str, Path]) -> None:
+    there = {
+        name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in wheels.values()
+        for name in zipfile.ZipFile(path).namelist()
+    }
+    for module in sorted(each for each in there if f"{each}.".startswith("notebookd.")):
+        file = ROOT / module.replace(".", "/")
+        file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+        for name in imports(file):
+            if name.startswith("notebookd."):
+                assert name in there or name.rpartition(".")[0] in there, (module, name)
