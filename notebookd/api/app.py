@@ -221,10 +221,12 @@ async def _never_stored(_: web.Request, response: web.StreamResponse) -> None:
 def _guarded(
     route: Route, services: Services, callers: Callers
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    deed = route.deed
+
     async def answer(request: web.Request) -> web.StreamResponse:
         refuse_browsers(request)
         actor = await callers.identify(request)
-        require(route.access, actor, route.deed)
+        require(route.access, actor, deed)
         with services.tokens.used(actor.token, lambda: _cut(request)):
             return await route.handler(Call(request=request, actor=actor, services=services))
 

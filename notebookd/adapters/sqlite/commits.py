@@ -57,20 +57,19 @@ class GroupCommit:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Decide in this block, in one piece (see :func:`one_piece`); when it is left, the decision is durable."""
-        if await self._wait_for_turn():
+        leads = await self._wait_for_turn()
+        if leads:
             await self._lead()
-            try:
-                with self._paced():
-                    yield
-            finally:
+        committed = self._committed
+        assert committed is not None
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._pace_s += _PACE * (time.perf_counter() - began - self._pace_s)
+            if leads:
                 await self._conclude()
-        else:
-            committed = self._committed
-            assert committed is not None
-            try:
-                with self._paced():
-                    yield
-            finally:
+            else:
                 self._decided()
                 await through(committed)
 
@@ -147,14 +146,6 @@ class GroupCommit:
         else:
             self._led = False
 
-    @contextmanager
-    def _paced(self) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._pace_s += _PACE * (time.perf_counter() - began - self._pace_s)
-
 
 @contextmanager
 def one_piece() -> Iterator[None]:
@@ -178,9 +169,11 @@ async def through(future: asyncio.Future[None]) -> None:
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
         try:
-            await asyncio.wait((future,))
+            await asyncio.shield(future)
         except asyncio.CancelledError as raised:
             cancelled = raised
+        except Exception:  # noqa: BLE001 - the future's own, which is told below
+            break
     if cancelled is not None:
         raise cancelled
     future.result()

@@ -43,6 +43,8 @@ from notebookd.ports.store import ANSWER_LIFE, DiskUse, NotebookFilter, Reader
 
 T = TypeVar("T")
 
+_FOUND = 4096
+"""How many notebooks are kept as they were found; one takes about 5 KB."""
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MS}")
 
 
@@ -58,6 +60,8 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
         """Notebooks of which something was written since they were looked at."""
         self.in_flight: set[NotebookId] = set()
         """Those of the commit that is on its way: it may be done before its caller hears of it."""
+        self._found: dict[NotebookId, Entry] = {}
+        """Those that were asked for last, oldest first: most are asked for again before they change."""
 
     def _connection(self) -> sqlite3.Connection:
         return self._reads
@@ -80,7 +84,25 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
 
     def find_entry(self, notebook_id: NotebookId) -> Entry | None:
         """See :class:`~notebookd.ports.store.Reader`, here and below."""
+        if notebook_id in self.in_flight:
+            return self.look_up(notebook_id)
+        entry = self._found.get(notebook_id)
+        if entry is None and (entry := self.look_up(notebook_id)) is not None:
+            if len(self._found) >= _FOUND:
+                del self._found[next(iter(self._found))]
+            self._found[notebook_id] = entry
+        return entry
+
+    def look_up(self, notebook_id: NotebookId) -> Entry | None:
+        """The same, read anew."""
         return next(map(records.entry, self._rows("entry", (notebook_id,))), None)
+
+    def landed(self) -> None:
+        """The commit on its way is done, whatever came of it: what it touched is looked at again."""
+        for notebook_id in self.in_flight:
+            self._found.pop(notebook_id, None)
+        self.touched |= self.in_flight
+        self.in_flight = set()
 
     def find_run_owner(self, run_id: RunId) -> NotebookId | None:
         """The notebook of a run."""
@@ -180,6 +202,8 @@ class SqliteStore(SqliteReader):
         self._turns = GroupCommit(self._begin, self._commit)
         self._group: list[SqliteTransaction] = []
         """Those that share the next commit."""
+        self._touched: set[NotebookId] = set()
+        """The notebooks of which they wrote something."""
         self._deciding = False
         self._broken: RuntimeError | None = None
         self._news = asyncio.Condition()
@@ -187,12 +211,18 @@ class SqliteStore(SqliteReader):
     def _connection(self) -> sqlite3.Connection:
         return self._writes.connection if self._deciding else self._reads
 
+    def find_entry(self, notebook_id: NotebookId) -> Entry | None:
+        """A notebook with its latest run."""
+        if self._deciding and notebook_id in self._touched:
+            return self.look_up(notebook_id)
+        return self._committed.find_entry(notebook_id)
+
     def list_unsettled(self) -> list[Entry]:
         """Active, holding compute or deleting, by their places."""
         entries = self._committed.unsettled()
-        if self._deciding:
+        if self._deciding and self._touched:
             entries = dict(entries)
-            self.look_again(entries, set().union(*(each.touched for each in self._group)))
+            self.look_again(entries, self._touched)
         return in_order(entries)
 
     @classmethod
@@ -233,7 +263,7 @@ class SqliteStore(SqliteReader):
         reads, and decides, beside one that is on its way."""
         async with self._turns.turn():
             begun = time.perf_counter()
-            opened = SqliteTransaction(self._sql, self._writes.change, self._rows)
+            opened = SqliteTransaction(self._sql, self._writes.change, self._rows, touched=self._touched)
             with self._decision(opened):
                 yield opened
         if opened.changes:
@@ -270,16 +300,15 @@ class SqliteStore(SqliteReader):
             if self._broken is not None:
                 raise self._broken
             if any(each.changes for each in self._group):
-                self._committed.in_flight = set().union(*(each.touched for each in self._group))
+                self._committed.in_flight = self._touched
                 await self._write()
         except sqlite3.Error as fault:
             raise self._unwritten(fault) from fault
         finally:
             self._writes.take_back()
-            self._committed.touched |= self._committed.in_flight  # whatever came of it: they are looked at again
-            self._committed.in_flight = set()
+            self._committed.landed()
             appended = any(each.appended for each in self._group)
-            self._group, self._broken = [], None
+            self._group, self._touched, self._broken = [], set(), None
             if appended:  # who wakes looks for himself
                 async with self._news:
                     self._news.notify_all()

@@ -126,7 +126,12 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
     """The open transaction of :meth:`SqliteStore.transaction`."""
 
     def __init__(
-        self, queries: Mapping[str, str], change: Callable[[Statement], None], read: Callable[[str, Any], list[Any]]
+        self,
+        queries: Mapping[str, str],
+        change: Callable[[Statement], None],
+        read: Callable[[str, Any], list[Any]],
+        *,
+        touched: set[NotebookId],
     ) -> None:
         """``read`` runs a named query that sees what was changed before."""
         self._sql = queries
@@ -134,8 +139,8 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
         self._read = read
         self.changes = 0
         self.appended = 0
-        self.touched: set[NotebookId] = set()
-        """The notebooks of which something is written."""
+        self._touched = touched
+        """Where the notebooks are noted of which something is written."""
 
     async def _run(self, query: str, /, **values: Any) -> None:
         self._make(Statement(self._sql[query], values))
@@ -153,7 +158,7 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
     async def put_notebook(self, notebook: Notebook) -> Notebook:
         """See :class:`~notebookd.ports.store.Transaction`, here and below."""
         stored = replace(notebook, version=notebook.version + 1)
-        self.touched.add(stored.id)
+        self._touched.add(stored.id)
         await self._run(
             "put_notebook",
             id=stored.id,
@@ -171,7 +176,7 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
     async def put_run(self, run: Run) -> Run:
         """Insert or update, leases included."""
         stored = replace(run, version=run.version + 1, place=run.place or 1 + int(self._rows("last_place")[0][0]))
-        self.touched.add(stored.notebook_id)
+        self._touched.add(stored.notebook_id)
         await self._run(
             "put_run",
             id=stored.id,
@@ -208,7 +213,7 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
 
     async def strike_off(self, notebook_id: NotebookId, at: datetime) -> None:
         """Leave a tombstone."""
-        self.touched.add(notebook_id)
+        self._touched.add(notebook_id)
         await self._run("strike_off", id=notebook_id, at=records.millis(at))
 
     async def put_gpu_marks(self, gpu_uuid: str, marks: GpuMarks) -> None:
