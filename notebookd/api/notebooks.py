@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aiohttp import web
 
@@ -13,7 +13,7 @@ from notebookd import wire
 from notebookd.api import data_shapes, shapes, wishes
 from notebookd.api.call import Call, answer, done, encoded, page_of
 from notebookd.api.command import command_line
-from notebookd.api.remembered import MEMORY, Remembered
+from notebookd.api.remembered import MEMORY, Memory, Remembered
 from notebookd.domain.entry import Entry
 from notebookd.domain.faults import invalid
 from notebookd.domain.ids import NotebookId
@@ -76,18 +76,18 @@ async def list_all(call: Call) -> web.Response:
     """GET /v1/notebook."""
     memory, actor, listing = call.request.app[MEMORY], call.actor, call.services.listing
     question = (call.request.path_qs, None if actor.admin else actor.name, actor.selector)
-    known = memory.find(question)
+    known = memory.find(question, stamp := memory.stamp())
     if known is None:
-        wish, generation = _wish(call), listing.generation()
+        wish, generation = _wish(call), stamp
         entries, total = listing.page(actor, wish)
-        usage = await listing.usage([entry.notebook.id for entry in entries])
-        known = memory.find(question)  # before what is remembered is read: a commit may come at any time
-        if listing.generation() != generation:
+        asked = {each.notebook.id for each in entries if _found(memory, each.notebook.id) is None}
+        usage = await listing.usage(asked) if asked else {}
+        stamp = memory.stamp()  # before what is remembered is read: a commit may come at any time
+        if stamp != generation:
             entries, total = listing.page(actor, wish)
-        if known is None:
-            metadata = page_of(call, wish.page, wish.size, total)
-            page = wire.NotebookList(items=[_shape(call, entry, usage) for entry in entries], metadata=metadata)
-            known = memory.keep(question, Remembered(body=wire.encode(page)))
+        metadata = page_of(call, wish.page, wish.size, total)
+        items = [wire.encoded(_remembered(call, entry, usage, asked).body) for entry in entries]
+        known = memory.keep(question, Remembered(body=wire.encode(wire.NotebookList(items, metadata))), stamp)
     return encoded(known.body)
 
 
@@ -97,18 +97,32 @@ def _wish(call: Call) -> NotebookFilter:
 
 async def get(call: Call) -> web.Response:
     """GET /v1/notebook/{id}."""
-    memory, question = call.request.app[MEMORY], call.request.match_info["id"]
-    known = memory.find(question)
+    notebook_id = call.notebook_id
+    known = _found(call.request.app[MEMORY], notebook_id)
     if known is None or not call.actor.may_see(known.owner, known.labels or {}):
-        usage = await call.services.listing.usage([call.entry("get").notebook.id])
-        memory.find(question)  # time has passed
-        known = memory.keep(question, _remembered(call, call.entry("get"), usage))
+        asked = [call.entry("get").notebook.id]
+        usage = await call.services.listing.usage(asked)
+        known = _remembered(call, call.entry("get"), usage, asked)
     return encoded(known.body, headers=known.headers)
 
 
-def _remembered(call: Call, entry: Entry, usage: Mapping[NotebookId, Usage]) -> Remembered:
+def _found(memory: Memory, notebook_id: NotebookId) -> Remembered | None:
+    return memory.find(notebook_id, memory.stamp(notebook_id))
+
+
+def _remembered(
+    call: Call, entry: Entry, usage: Mapping[NotebookId, Usage], asked: Collection[NotebookId]
+) -> Remembered:
+    """A notebook's answer, as it is remembered or made of what was just read. It is kept where it was ``asked`` what
+    its workspace takes."""
+    memory, kept = call.request.app[MEMORY], entry.notebook
+    stamp = memory.stamp(kept.id)
+    known = memory.find(kept.id, stamp)
+    if known is not None:
+        return known
     body = wire.encode(_shape(call, entry, usage))
-    return Remembered(body=body, headers=tag_of(entry), owner=entry.notebook.owner, labels=entry.notebook.spec.labels)
+    made = Remembered(body=body, headers=tag_of(entry), owner=kept.owner, labels=kept.spec.labels)
+    return memory.keep(kept.id, made, stamp) if kept.id in asked else made
 
 
 async def update(call: Call) -> web.Response:

@@ -74,6 +74,11 @@ class Reader(AccountReader, LedgerReader, ShelfReader, TokenReader, Protocol):
         """A number that is another one after every commit."""
         ...
 
+    def revision(self, notebook_id: NotebookId) -> int:
+        """A number that is another one after every commit that changes what is on record of a notebook: itself, its
+        runs and their intervals, syncs and snapshots. While such a commit is on its way each is another one."""
+        ...
+
     def find_run_owner(self, run_id: RunId) -> NotebookId | None:
         """The notebook (deleted ones included) that a run belongs to."""
         ...

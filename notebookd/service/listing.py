@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from notebookd.domain.actor import Actor
@@ -21,15 +21,16 @@ class Listing:
         self._store = store
         self._files = files
 
-    def generation(self) -> int:
-        """Another number after every commit: while it stays, what was read holds."""
-        return self._store.generation()
+    def generation(self, about: NotebookId | None = None) -> int:
+        """Another number after every commit, or after every one that touches a notebook: while it stays, what was read
+        holds."""
+        return self._store.generation() if about is None else self._store.revision(about)
 
     def page(self, actor: Actor, wish: NotebookFilter) -> tuple[list[Entry], int]:
         """A page of the notebooks that exist for the actor, and how many there are over all pages."""
         return self._store.list_entries(visible_to(actor, wish))
 
-    async def usage(self, notebook_ids: Sequence[NotebookId]) -> Mapping[NotebookId, Usage]:
+    async def usage(self, notebook_ids: Collection[NotebookId]) -> Mapping[NotebookId, Usage]:
         """What is free where their workspaces lie."""
         return await self._files.usage(notebook_ids)
 

@@ -216,6 +216,11 @@ __all__ = [
 _ENCODER = msgspec.json.Encoder()
 
 
+def encoded(body: bytes) -> Any:
+    """A shape that is encoded already, as a part of another one."""
+    return msgspec.Raw(body)
+
+
 def encode(value: Any) -> bytes:
     """Encode a shape, or a list of shapes, as JSON."""
     return _ENCODER.encode(value)

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from notebookd import wire
+from notebookd.api import shapes
+from notebookd.domain.entry import Entry
 from notebookd.testing.house import World
 from tests.api.caller import SPEC, Api
 from tests.api.fuzzing import BASE_URL, served
@@ -48,6 +54,23 @@ async def test_nobody_gets_what_somebody_else_asked_for(api: Api, people: People
     assert (await api.ask_as(people.bob, "GET", f"/v1/notebook/{made}")).status == 403
     assert (await api.ask_as(people.bob, "GET", "/v1/notebook")).body["metadata"]["total"] == 0
     assert (await api.ask_as(people.alice, "GET", "/v1/notebook")).body["metadata"]["total"] == 1
+
+
+async def test_what_nobody_changed_is_not_made_anew(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    shaped = shapes.notebook
+
+    def shape(entry: Entry, **more: Any) -> wire.Notebook:
+        made.append(entry.notebook.id)
+        return shaped(entry, **more)
+
+    still, changed = await api.create(resources={"cpu": 1}), await api.create(resources={"cpu": 1})
+    monkeypatch.setattr(shapes, "notebook", shape)
+    for value in ("red", "blue"):
+        await api.call("PUT", f"/v1/notebook/{changed}/label", {"name": "team", "value": value})
+        listed = (await api.call("GET", "/v1/notebook?sort=createdAt&order=asc")).body["items"]
+        assert listed == [await api.get(still), await api.get(changed)]
+    assert made == [still, changed, changed]
 
 
 async def test_a_generation_ends_with_every_commit(api: Api) -> None:

@@ -88,9 +88,13 @@ class LedgerReads(SumReads):
 class LedgerWrites(SumWrites):
     """See :class:`~notebookd.ports.ledger.LedgerWriter`."""
 
+    @abstractmethod
+    def _touch(self, notebook_id: NotebookId) -> None: ...
+
     async def put_interval(self, interval: Interval) -> None:
         """Insert or update a stay."""
         bill = interval.bill
+        self._touch(bill.notebook_id)
         place = {"run_id": bill.run_id, "position": interval.position}
         for row in self._rows("stay", place):
             await self._sum_stay(Stay._make(row), -1)

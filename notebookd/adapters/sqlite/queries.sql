@@ -3,6 +3,11 @@ SELECT n.body, n.version, r.body, r.version
 FROM notebook n JOIN run r ON r.notebook_id = n.id AND r.number = n.run_number
 WHERE n.id = ? AND n.deleted_at IS NULL;
 
+-- name: entries
+SELECT n.body, n.version, r.body, r.version
+FROM json_each(?) j JOIN notebook n ON n.id = j.value JOIN run r ON r.notebook_id = n.id AND r.number = n.run_number
+WHERE n.deleted_at IS NULL;
+
 -- name: generation
 PRAGMA data_version;
 

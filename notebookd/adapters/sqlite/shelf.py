@@ -66,8 +66,12 @@ class ShelfWrites(ABC):
     @abstractmethod
     async def _run(self, query: str, /, **values: Any) -> None: ...
 
+    @abstractmethod
+    def _touch(self, notebook_id: NotebookId) -> None: ...
+
     async def put_sync(self, sync: Sync) -> None:
         """Insert or update."""
+        self._touch(sync.notebook_id)
         await self._run(
             "put_sync",
             id=sync.id,
@@ -81,6 +85,7 @@ class ShelfWrites(ABC):
 
     async def put_snapshot(self, snapshot: Snapshot) -> None:
         """Insert or update."""
+        self._touch(snapshot.notebook_id)
         await self._run(
             "put_snapshot",
             id=snapshot.id,
@@ -91,10 +96,12 @@ class ShelfWrites(ABC):
 
     async def drop_snapshots(self, notebook_id: NotebookId, *, but: Collection[str] = ()) -> None:
         """Forget all but some."""
+        self._touch(notebook_id)
         await self._run("drop_snapshots", notebook_id=notebook_id, kept=json.dumps(sorted(but)))
 
     async def put_workspace_use(self, notebook_id: NotebookId, use: WorkspaceUse) -> None:
         """Remember the newest."""
+        self._touch(notebook_id)
         await self._run(
             "put_workspace_use",
             notebook_id=notebook_id,

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import datetime
 from functools import partial
@@ -62,6 +64,8 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
         """Those of the commit that is on its way: it may be done before its caller hears of it."""
         self._found: dict[NotebookId, Entry] = {}
         """Those that were asked for last, oldest first: most are asked for again before they change."""
+        self._revisions = itertools.count(1)
+        self._revised: dict[NotebookId, int] = {}
 
     def _connection(self) -> sqlite3.Connection:
         return self._reads
@@ -97,10 +101,15 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
         """The same, read anew."""
         return next(map(records.entry, self._rows("entry", (notebook_id,))), None)
 
+    def revision(self, notebook_id: NotebookId) -> int:
+        """Another one after each commit that touches the notebook, and each time while one is on its way."""
+        return next(self._revisions) if notebook_id in self.in_flight else self._revised.get(notebook_id, 0)
+
     def landed(self) -> None:
         """The commit on its way is done, whatever came of it: what it touched is looked at again."""
         for notebook_id in self.in_flight:
             self._found.pop(notebook_id, None)
+            self._revised[notebook_id] = next(self._revisions)
         self.touched |= self.in_flight
         self.in_flight = set()
 
@@ -117,12 +126,19 @@ class SqliteReader(AccountReads, HistoryReads, LedgerReads, ShelfReads, TokenRea
         clause, values = records.page_query(wish)
         order = records.SORTS[wish.sort] + (" DESC" if wish.descending else " ASC")
         rows = self._fetch(
-            f"SELECT n.body, n.version, r.body, r.version {clause} "
-            f"ORDER BY {order}, n.rowid LIMIT :limit OFFSET :offset",
+            f"SELECT n.id {clause} ORDER BY {order}, n.rowid LIMIT :limit OFFSET :offset",
             {**values, "limit": wish.size, "offset": (wish.page - 1) * wish.size},
         )
         total = self._fetch(f"SELECT count(*) {clause}", values)[0][0]
-        return [records.entry(row) for row in rows], total
+        return self.find_entries([row[0] for row in rows]), total
+
+    def find_entries(self, notebook_ids: Sequence[NotebookId]) -> list[Entry]:
+        """Those of them that there are, in this order."""
+        found = {each: self._found[each] for each in notebook_ids if each in self._found and each not in self.in_flight}
+        others = json.dumps([each for each in notebook_ids if each not in found])
+        for entry in map(records.entry, self._rows("entries", (others,)) if others != "[]" else ()):
+            found[entry.notebook.id] = entry
+        return [found[each] for each in notebook_ids if each in found]
 
     def list_unsettled(self) -> list[Entry]:
         """Active, holding compute or deleting, by their places."""
@@ -216,6 +232,16 @@ class SqliteStore(SqliteReader):
         if self._deciding and notebook_id in self._touched:
             return self.look_up(notebook_id)
         return self._committed.find_entry(notebook_id)
+
+    def find_entries(self, notebook_ids: Sequence[NotebookId]) -> list[Entry]:
+        """Those of them that there are, in this order."""
+        if self._deciding:
+            return [entry for each in notebook_ids if (entry := self.find_entry(each)) is not None]
+        return self._committed.find_entries(notebook_ids)
+
+    def revision(self, notebook_id: NotebookId) -> int:
+        """Of what is committed."""
+        return self._committed.revision(notebook_id)
 
     def list_unsettled(self) -> list[Entry]:
         """Active, holding compute or deleting, by their places."""

@@ -151,6 +151,9 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
     def _rows(self, name: str, values: Any = ()) -> list[Any]:
         return self._read(name, values)
 
+    def _touch(self, notebook_id: NotebookId) -> None:
+        self._touched.add(notebook_id)
+
     def _make(self, statement: Statement) -> None:
         self.changes += 1
         self._change(statement)
@@ -158,7 +161,7 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
     async def put_notebook(self, notebook: Notebook) -> Notebook:
         """See :class:`~notebookd.ports.store.Transaction`, here and below."""
         stored = replace(notebook, version=notebook.version + 1)
-        self._touched.add(stored.id)
+        self._touch(stored.id)
         await self._run(
             "put_notebook",
             id=stored.id,
@@ -176,7 +179,7 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
     async def put_run(self, run: Run) -> Run:
         """Insert or update, leases included."""
         stored = replace(run, version=run.version + 1, place=run.place or 1 + int(self._rows("last_place")[0][0]))
-        self._touched.add(stored.notebook_id)
+        self._touch(stored.notebook_id)
         await self._run(
             "put_run",
             id=stored.id,
@@ -213,7 +216,7 @@ class SqliteTransaction(AccountWrites, LedgerWrites, ShelfWrites, TokenWrites):
 
     async def strike_off(self, notebook_id: NotebookId, at: datetime) -> None:
         """Leave a tombstone."""
-        self._touched.add(notebook_id)
+        self._touch(notebook_id)
         await self._run("strike_off", id=notebook_id, at=records.millis(at))
 
     async def put_gpu_marks(self, gpu_uuid: str, marks: GpuMarks) -> None:
