@@ -46,6 +46,25 @@ async def receipt(call: Call) -> web.Response:
     return answer(_receipt(call.services.usage.receipt(call.actor, call.notebook_id, number or None)))
 
 
+async def disk(call: Call) -> web.Response:
+    """GET /v1/usage/disk."""
+    found = await call.services.usage.disk(call.actor)
+    rows = [
+        wire.DiskRow(
+            notebook=row.entry.notebook.id,
+            name=row.entry.notebook.spec.name,
+            owner=row.entry.notebook.owner,
+            state=row.entry.state,
+            snapshots=row.snapshots,
+            used=row.use.used_bytes if row.use else wire.UNSET,
+            measured_at=wire.rfc3339(row.use.measured_at) if row.use else wire.UNSET,
+        )
+        for row in found.rows
+    ]
+    total = sum(row.use.used_bytes for row in found.rows if row.use)
+    return answer(wire.DiskUsage(items=rows, total=total, free=found.free_bytes))
+
+
 def _keys(query: wishes.Query) -> list[GroupKey]:
     words = [word.strip(" ") for text in query.every("groupBy") for word in text.split(",") if word.strip(" ")]
     known = {str(key) for key in GroupKey}

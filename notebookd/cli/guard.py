@@ -94,6 +94,8 @@ class _Guarded(io.TextIOBase):
         except OSError as error:
             if self._must_arrive:
                 raise Unwritten(error) from error
+            with contextlib.suppress(OSError):  # what is still buffered would be tried again at the end, and fail it
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
 class _Bytes:

@@ -346,6 +346,10 @@ class Client(Link):
         query = {"from": start, "to": end, "groupBy": ",".join(group_by) or None, "user": user}
         return self._get("/v1/usage", wire.Usage, query)
 
+    def disk_usage(self) -> Reply[wire.DiskUsage]:
+        """How full workspaces are, the fullest first."""
+        return self._get("/v1/usage/disk", wire.DiskUsage)
+
     def receipt(self, notebook: str, *, run: int | None = None) -> Reply[wire.Receipt]:
         """The bill of a notebook's latest run, or of an earlier one by its number; also of a deleted notebook."""
         return self._get(_notebook(notebook, "/receipt"), wire.Receipt, {"run": run})

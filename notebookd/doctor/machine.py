@@ -175,6 +175,7 @@ class Machine:
     account: str = "notebookd"
     account_group: str = "notebookd-svc"
     gateway_account: str = "notebookd-gateway"
+    gateway_group: str = "notebookd-gateway"
     find_program: Callable[[str], str | None] = shutil.which
     program_output: Callable[[Sequence[str]], str] = program_output
     nvml_uuids: Callable[[], list[str]] = _nvml_uuids

@@ -72,7 +72,7 @@ def check_groups(patient: Patient) -> Iterator[Finding]:
     absent = [name for name in (api.group, api.admin_group) if machine.group_members(name) is None]
     for name in absent:
         yield fail("groups", f"there is no group {name}", f"groupadd --system {shlex.quote(name)}")
-    needed = {api.group, machine.gateway_account} - {machine.account_group}
+    needed = {api.group, machine.gateway_group} - {machine.account_group}
     lacking = [
         name
         for name in sorted(needed)

@@ -115,14 +115,14 @@ def check_linger(patient: Patient) -> Iterator[Finding]:
 def check_folders(patient: Patient) -> Iterator[Finding]:
     """State and runtime folders are there, and no wider open than they have to be."""
     machine, paths = patient.machine, patient.config.paths
-    service, gateway = machine.account, machine.gateway_account
+    service, gateway, shared = machine.account, machine.gateway_account, machine.gateway_group
     for path, mode, owner, group in (
         (paths.state, 0o700, service, machine.account_group),
         (paths.runtime, 0o755, service, machine.account_group),
-        (paths.editors, 0o2750, service, gateway),
-        (paths.routes, 0o2750, service, gateway),
-        (paths.activity, 0o2770, gateway, gateway),
-        *([(paths.bearers.parent, 0o2750, service, gateway)] if patient.config.gateway.api else []),
+        (paths.editors, 0o2750, service, shared),
+        (paths.routes, 0o2750, service, shared),
+        (paths.activity, 0o2770, gateway, shared),
+        *([(paths.bearers.parent, 0o2750, service, shared)] if patient.config.gateway.api else []),
     ):
         cure = f"install -d -m {mode:04o} -o {owner} -g {group} {path}"
         try:

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from notebookd.domain.actor import Actor
 from notebookd.domain.billing import MINUTE_MS, Bill, Stay, Window, length_ms, minutes, stay
 from notebookd.domain.clocks import Reading, moment
+from notebookd.domain.entry import Entry
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.run import Run, RunState
+from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.token import LabelSelector
 from notebookd.domain.usage import GroupKey, Line, Party, Tally, billed_to, month_of, whole_days
 from notebookd.errors import Forbidden, NotFound
-from notebookd.ports.store import Reader, Store
+from notebookd.ports.store import NotebookFilter, Reader, Store
 from notebookd.record.meter import Meter
+
+_ALL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,23 @@ class Receipt:
     open: bool
     gpus: tuple[GpuReceipt, ...]
     total: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskRow:
+    """A notebook, how full its workspace was when it was measured (None: never), and its snapshots."""
+
+    entry: Entry
+    use: WorkspaceUse | None
+    snapshots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskReport:
+    """Who fills the disk, the fullest workspace first, and the bytes that are free where the state lies."""
+
+    rows: tuple[DiskRow, ...]
+    free_bytes: int
 
 
 class Usage:
@@ -86,6 +107,13 @@ class Usage:
         currency = self._meter.tariff.currency
         selector = actor.selector
         return await self._store.report(lambda reader: _report(reader, window, keys, owner, selector, now, currency))
+
+    async def disk(self, actor: Actor) -> DiskReport:
+        """How full the workspaces are that the actor may see, as they were measured last: while a notebook runs, and
+        when files come in or a snapshot is taken."""
+        disk = await self._store.disk_use()
+        rows = await self._store.report(lambda reader: _disk_rows(reader, actor))
+        return DiskReport(rows=rows, free_bytes=disk.free_bytes)
 
     def receipt(self, actor: Actor, notebook_id: NotebookId, number: int | None = None) -> Receipt:
         """The bill of a notebook's latest run, or of the run of that number; also of a deleted notebook."""
@@ -220,3 +248,17 @@ def spent_gpu_minutes(reader: Reader, owner: str, now: Reading) -> int:
     whole minutes for which it held GPUs beyond them, such as those of an editor that boots."""
     tally = _Accounts(reader, owner).tally(month_of(now.at_ms), (GroupKey.NOTEBOOK,), now)
     return sum(line.gpu_minutes + line.unbilled_ms // MINUTE_MS for line in tally.lines.values())
+
+
+def _disk_rows(reader: Reader, actor: Actor) -> tuple[DiskRow, ...]:
+    entries, _ = reader.list_entries(NotebookFilter(owner=None if actor.admin else actor.name, size=_ALL))
+    rows = [
+        DiskRow(
+            entry=entry,
+            use=reader.find_workspace_use(entry.notebook.id),
+            snapshots=len(reader.list_snapshots(entry.notebook.id)),
+        )
+        for entry in entries
+        if actor.may_see(entry.notebook.owner, entry.notebook.spec.labels)
+    ]
+    return tuple(sorted(rows, key=lambda row: (-(row.use.used_bytes if row.use else -1), row.entry.notebook.spec.name)))

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from notebookd.wire import answers
-from notebookd.wire.accounts import Chown, Handover
+from notebookd.wire.accounts import Chown, DiskRow, DiskUsage, Handover
 from notebookd.wire.answers import (
     Command,
     DataSync,
@@ -125,6 +125,8 @@ __all__ = [
     "DataSyncStatus",
     "Datastore",
     "DatastoreList",
+    "DiskRow",
+    "DiskUsage",
     "Deadline",
     "DecodeFaults",
     "Dependency",

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from msgspec import field
+from msgspec import UNSET, UnsetType, field
 
 from notebookd.wire.base import Answer, Request
 
-__all__ = ["Chown", "Handover"]
+__all__ = ["Chown", "DiskRow", "DiskUsage", "Handover"]
 
 
 class Chown(Request, frozen=True):
@@ -27,3 +27,25 @@ class Handover(Answer, frozen=True):
     uid: int
     notebooks: int
     tokens: int
+
+
+class DiskRow(Answer, frozen=True):
+    """A notebook and the bytes that its workspace took when it was measured; without these two it never was.
+    ``snapshots`` counts those that are kept."""
+
+    notebook: str
+    name: str
+    owner: str
+    state: str
+    snapshots: int
+    used: int | UnsetType = UNSET
+    measured_at: str | UnsetType = UNSET
+
+
+class DiskUsage(Answer, frozen=True):
+    """Who fills the disk, the fullest workspace first. ``total`` is the sum of what was measured, ``free`` what is left
+    on the disk that holds the state, in bytes."""
+
+    items: list[DiskRow]
+    total: int
+    free: int

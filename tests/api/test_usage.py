@@ -13,6 +13,7 @@ import pytest
 from notebookd.domain.clocks import wall_ms
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.ids import NotebookId
+from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.testing.house import World, make_world
 from tests.api.caller import NOWHERE, Api, open_api
 from tests.api.people import People
@@ -255,5 +256,27 @@ async def test_people_see_their_own_usage_and_admins_everybody_s(api: Api, peopl
     assert await users(boss) == sorted([alice.name, bob.name])
     assert await users(boss, f"&user={bob.name}") == [bob.name]
     assert (await api.ask_as(alice, "GET", f"/v1/usage?user={bob.name}")).status == 403
+    full = {who: (await api.ask_as(who, "GET", "/v1/usage/disk")).body["items"] for who in (alice, bob, boss)}
+    assert [row["owner"] for row in full[alice]] == [alice.name]
+    assert [row["owner"] for row in full[bob]] == [bob.name]
+    assert {row["owner"] for row in full[boss]} >= {alice.name, bob.name}
     assert (await api.ask_as(alice, "GET", f"/v1/notebook/{made[bob.name]}/receipt")).status == 403
     assert (await api.ask_as(boss, "GET", f"/v1/notebook/{made[bob.name]}/receipt")).status == 200
+
+
+async def test_the_disk_is_listed_by_what_fills_it(api: Api) -> None:
+    """The fullest first, and what was never measured last."""
+    small, big, new = [await api.create(name=name, resources={"cpu": 1}) for name in ("small", "big", "new")]
+    now = api.world.clock.now()
+    async with api.house.store.transaction() as tx:
+        await tx.put_workspace_use(NotebookId(small), WorkspaceUse(used_bytes=1000, measured_at=now))
+        await tx.put_workspace_use(NotebookId(big), WorkspaceUse(used_bytes=5000, measured_at=now))
+    said = await api.call("GET", "/v1/usage/disk")
+    rows = {row["notebook"]: row for row in said.body["items"]}
+    assert [row["notebook"] for row in said.body["items"]] == [big, small, new]
+    assert (rows[big]["used"], rows[small]["used"], said.body["total"]) == (5000, 1000, 6000)
+    assert "used" not in rows[new]
+    assert said.body["free"] > 0
+    assert {(row["name"], row["owner"]) for row in rows.values()} == {
+        (each, "root") for each in ("small", "big", "new")
+    }

@@ -112,6 +112,7 @@ PLACES = {
     ),
     "tokens": (["token"], "GET /v1/token", json.loads(test_cli_token.TOKENS)),
     "usage": (["usage"], "GET /v1/usage", json.loads(test_cli_usage.REPORT)),
+    "usage disk": (["usage", "disk"], "GET /v1/usage/disk", json.loads(test_cli_usage.DISK)),
     "receipt": (["receipt", A], f"GET /v1/notebook/{A}/receipt", json.loads(test_cli_usage.RECEIPT)),
     "config": (["config", "show"], "GET /v1/config", json.loads(test_cli_config.SHOWN)),
     "chown": (["chown", "a", "b"], "POST /v1/account/chown", json.loads(test_cli_chown.MADE)),

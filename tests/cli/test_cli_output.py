@@ -120,11 +120,11 @@ def test_exec_into_head_is_what_head_shows(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGPIPE, b"y\n", b"")
 
 
-def test_stderr_that_takes_nothing_changes_nothing(world):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_stderr_that_takes_nothing_changes_nothing(world, unbuffered):
+    environment = {**os.environ, "NOTEBOOKD_SOCKET": world.path, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [*PROGRAM, "get", "nobody"], stderr=full, env={**os.environ, "NOTEBOOKD_SOCKET": world.path}, check=False
-        )
+        done = subprocess.run([*PROGRAM, "get", "nobody"], stderr=full, env=environment, check=False)
     assert done.returncode == 1
 
 

@@ -41,6 +41,33 @@ REPORT = wire.encode(
         totals=row(4861, price=euros(226_800_000), other_prices=[wire.Price(currency="CHF", micros=9_990_000)], **BUSY),
     )
 )
+DISK = wire.encode(
+    wire.DiskUsage(
+        items=[
+            wire.DiskRow(
+                notebook=A,
+                name="big",
+                owner="alice",
+                state="STOPPED",
+                snapshots=7,
+                used=3 * 2**40,
+                measured_at="2026-11-22T19:00:00.000Z",
+            ),
+            wire.DiskRow(
+                notebook=B,
+                name="small",
+                owner="bob",
+                state="RUNNING",
+                snapshots=0,
+                used=2**20,
+                measured_at="2026-11-22T19:58:00.000Z",
+            ),
+            wire.DiskRow(notebook=A, name="new", owner="alice", state="STARTING", snapshots=0),
+        ],
+        total=3 * 2**40 + 2**20,
+        free=2**30,
+    )
+)
 BY_NOTEBOOK = wire.encode(
     wire.Usage(
         from_="2026-11-01T00:00:00.000Z",
@@ -221,3 +248,28 @@ def test_a_deleted_notebook_s_receipt_is_had_by_its_id(notebookctl, accounts):
 )
 def test_money_is_rounded_to_the_cent_and_shown_in_full_below_one(micros, words):
     assert money(euros(micros)) == words
+
+
+def test_the_disk_is_shown_by_notebook_and_by_owner(notebookctl, toy):
+    toy.on("GET /v1/usage/disk", DISK)
+    result = notebookctl("usage", "disk")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == ["USED", "OWNER", "NAME", "STATE", "SNAPSHOTS", "MEASURED"]
+    assert lines[3][0] == "?"
+    assert lines[3][-1] == "never"
+    assert result.stdout.splitlines()[-1].endswith("1.0 GiB free")
+    owners = notebookctl("usage", "disk", "--group-by", "user").stdout.splitlines()
+    assert [line.split()[-2:] for line in owners[1:3]] == [["alice", "2"], ["bob", "1"]]
+    sheet = notebookctl("usage", "disk", "-o", "csv").stdout.splitlines()
+    assert sheet[1].split(",")[1:6] == ["big", "alice", "STOPPED", "7", str(3 * 2**40)]
+    assert sheet[3].split(",")[5:] == ["", ""]
+    assert json.loads(notebookctl("usage", "disk", "-o", "json").stdout) == json.loads(DISK)
+
+
+@pytest.mark.parametrize(
+    "words", [("--month", "2026-11"), ("--from", "2026-11-01"), ("--group-by", "gpu"), ("--group-by", "day")]
+)
+def test_what_goes_not_with_the_disk_is_refused(notebookctl, toy, words):
+    result = notebookctl("usage", "disk", *words)
+    assert result.exit_code == 2

@@ -92,6 +92,7 @@ class World:
             account=ME,
             account_group=MY_GROUP,
             gateway_account=ME,
+            gateway_group=MY_GROUP,
             find_program=self.programs.get,
             program_output=self.version_of,
             nvml_uuids=self.nvml,

@@ -109,7 +109,7 @@ def test_a_group_that_is_absent_fails(world: World) -> None:
 
 
 def test_an_account_that_cannot_hand_things_on_fails(world: World) -> None:
-    machine = replace(world.machine, gateway_account="gate", group_members={"gate": frozenset({"x"})}.get)
+    machine = replace(world.machine, gateway_group="gate", group_members={"gate": frozenset({"x"})}.get)
     seen = [each.seen for each in examine(world.config, machine) if each.name == "groups"]
     assert any(text.startswith(f"{ME} is not in gate") for text in seen)
 

@@ -10,6 +10,7 @@ import click
 
 from notebookd import wire
 from notebookd.cli import words
+from notebookd.cli.disk import disk_sheet, disk_text
 from notebookd.cli.here import Here, Verb, output_option, pass_here
 from notebookd.cli.money import energy, hours, money, share, unbilled_seconds
 from notebookd.cli.output import Table, emit, moment
@@ -21,8 +22,13 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 @click.command("usage", cls=Verb)
+@click.argument("what", required=False, type=click.Choice(["disk"]))
 @click.option(
-    "--group-by", metavar="KEY,...", default="notebook", show_default=True, help=f"Some of {', '.join(KEYS)}."
+    "--group-by",
+    metavar="KEY,...",
+    default="notebook",
+    show_default=True,
+    help=f"Some of {', '.join(KEYS)}; of disk: user.",
 )
 @click.option("--month", metavar="2026-11", help="A whole month. [default: this one]")
 @click.option("--from", "start", metavar="WHEN", help="From this day or time on: 2026-11-01, yesterday, 18:00, 2d.")
@@ -31,14 +37,33 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 @output_option
 @pass_here
 def verb(
-    here: Here, *, group_by: str, month: str | None, start: str | None, end: str | None, everybody: bool, output: str
+    here: Here,
+    *,
+    what: str | None,
+    group_by: str,
+    month: str | None,
+    start: str | None,
+    end: str | None,
+    everybody: bool,
+    output: str,
 ) -> None:
-    """Show what was used, and what it costs.
+    """Show what was used, and what it costs; with `disk`, who fills the disk.
 
     Each minute that a notebook began to run counts in full. Days and months are UTC's. LEASED is the time for which
     GPUs were held, UNBILLED what of it no minute pays for, as while an editor boots, USED how busy they were. A price
     is shown where rates are set.
+
+    `usage disk` lists workspaces by their bytes, the fullest first: your own, an admin's are everybody's. They are
+    measured while a notebook runs and when it stops; --group-by user adds them up.
     """
+    if what is not None:
+        if month is not None or start is not None or end is not None:
+            raise click.UsageError("disk is what is used now: it goes without --month, --from and --to")
+        if group_by not in {"notebook", "user"}:
+            raise click.BadParameter(f"{group_by!r} is none of notebook, user", param_hint="--group-by")
+        answer = here.client.disk_usage()
+        emit(output, answer.body, disk_sheet(answer.value), disk_text(answer.value, here, by_user=group_by == "user"))
+        return
     keys = [word.strip() for word in group_by.split(",") if word.strip()]
     if unknown := [key for key in keys if key not in KEYS]:
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(KEYS)}", param_hint="--group-by")
