@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -17,13 +18,14 @@ from notebookd.domain.billing import Window
 from notebookd.domain.clocks import moment
 from notebookd.domain.event import Event
 from notebookd.domain.ids import NotebookId
+from notebookd.domain.run import RunState
+from tests.values import NOTEBOOK_ID, RUN_ID, resources, run
 
-FLAVOR = "h100-1-gpu"
+FLAVOR = resources(1).flavor
 RATE = 2_800_000
 MEAN_STAY_MS = 14_400_000
 GPUS = 8
-BODY = '{"resources": {"flavor": "h100-1-gpu", "units": 1, "gpu": true}, "rest": "' + "x" * 1200 + '"}'
-"""The record of a run is about as long."""
+BODY = records.body(run(RunState.INTERRUPTED))
 AT_ONCE = 20_000
 _NUMBERS = 1000
 """Runs of a notebook's past are numbered from here on: the notebook's present run is another."""
@@ -64,11 +66,12 @@ def add_stays(path: Path, books: Sequence[Book], *spans: Stays) -> None:
     chance = random.Random(1)
     begun = sorted(chance.randrange(*span.window) for span in spans for _ in range(span.count))
     end_ms = max(span.window.end_ms for span in spans)
-    with connected(path) as connection:
+    with closing(connected(path)) as connection:
         for first in range(0, len(begun), AT_ONCE):
             _add_runs(connection, books, chance, begun[first : first + AT_ONCE], first, end_ms)
             connection.commit()
         connection.execute("DELETE FROM meta WHERE key = 'sums'")
+        connection.commit()
 
 
 def _add_runs(
@@ -83,8 +86,9 @@ def _add_runs(
     for place, started_ms in enumerate(begun, start=first):
         book, run_id = books[place % len(books)], f"{chance.getrandbits(128):032x}"
         length = min(int(chance.expovariate(1 / MEAN_STAY_MS)), end_ms - started_ms)
+        body = BODY.replace(RUN_ID, run_id).replace(NOTEBOOK_ID, book.id)
         gpus = [f"GPU-{gpu:036}" for gpu in chance.sample(range(GPUS), 1 + place % 2)]
-        runs.append((run_id, book.id, _NUMBERS + place // len(books), started_ms, place, BODY))
+        runs.append((run_id, book.id, _NUMBERS + place // len(books), started_ms, place, body))
         held = (len(gpus), " ".join(gpus), started_ms, length, RATE)
         intervals.append((book.id, book.name, book.owner, FLAVOR, run_id, *held))
         leases += [(gpu, run_id, started_ms - 2_000, started_ms + length + 1_000, book.owner) for gpu in gpus]
@@ -106,7 +110,7 @@ def _add_runs(
 
 def add_events(path: Path, books: Sequence[Book], number: int, window: Window) -> None:
     """So many events of these notebooks, evenly over a window."""
-    with connected(path) as connection:
+    with closing(connected(path)) as connection:
         rows = _events(books, window, (window.end_ms - window.start_ms) / number)
         for _ in range(0, number, AT_ONCE):
             connection.executemany(

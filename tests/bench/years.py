@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def measure_years() -> list[Figure]:
 async def _measure(path: Path) -> list[Figure]:
     async with SqliteStore.open(path, NOW, ballast_bytes=4096):
         pass
-    with connected(path) as connection:
+    with closing(connected(path)) as connection:
         add_books(connection, NOTEBOOKS, OWNERS)
+        connection.commit()
         books = books_of(connection)
     stays = Stays(count=IN_YEAR, window=Window(YEAR.start_ms, MONTH.start_ms))
     add_stays(path, books, stays, Stays(count=IN_MONTH, window=Window(MONTH.start_ms, wall_ms(NOW))))

@@ -172,6 +172,7 @@ def make_sums(connection: sqlite3.Connection, queries: Mapping[str, str], reader
     try:
         for table in ("price", "day", "account"):
             connection.execute(queries[f"forget_each_{table}"])
+        sheet = _Sheet(connection, queries)
         for month in _months(connection.execute(queries["walked_days"]).fetchone()):
             for keys in _BOTH:
                 tally = Tally(month, keys, party_of)
@@ -181,7 +182,7 @@ def make_sums(connection: sqlite3.Connection, queries: Mapping[str, str], reader
                     tally.add_tenure(tenure)
                 for hour in reader.list_use(month, None):
                     tally.add_use(hour)
-                _write(connection, queries, tally, by_gpu=GroupKey.GPU in keys)
+                sheet.fill(tally, by_gpu=GroupKey.GPU in keys)
         connection.execute(queries["put_meta"], {"key": SUMS, "value": RULE})
     except BaseException:
         connection.execute("ROLLBACK")
@@ -200,14 +201,32 @@ def _months(span: tuple[int | None, int | None]) -> Iterator[Window]:
         start_ms = end_ms
 
 
-def _write(connection: sqlite3.Connection, queries: Mapping[str, str], tally: Tally, *, by_gpu: bool) -> None:
-    for cell in tally.cells:
-        account, day = _account(cell, by_gpu=by_gpu), (cell.edge_ms - 1) // DAY_MS
-        connection.execute(queries["open_account"], account)
-        connection.execute(queries["add_to_day"], {**account, "day": day, **_figures(cell.line, 1)})
-        for currency, micros in cell.line.price.items():
-            price = {"currency": currency, "parts": cell.line.rated[currency], "micros": micros}
-            connection.execute(queries["add_to_price"], {**account, "day": day, **price})
+class _Sheet:
+    """Empty sums, as they are filled day by day: no day of an account is written twice."""
+
+    def __init__(self, connection: sqlite3.Connection, queries: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._queries = queries
+        self._accounts: dict[tuple[Party, str | None], int] = {}
+
+    def fill(self, tally: Tally, *, by_gpu: bool) -> None:
+        """Write what came together in some days that were not written yet."""
+        days, prices = [], []
+        for cell in tally.cells:
+            place = {"account": self._account(cell, by_gpu=by_gpu), "day": (cell.edge_ms - 1) // DAY_MS}
+            days.append(place | _figures(cell.line, 1))
+            for currency, micros in cell.line.price.items():
+                prices.append(place | {"currency": currency, "parts": cell.line.rated[currency], "micros": micros})
+        self._connection.executemany(self._queries["fill_day"], days)
+        self._connection.executemany(self._queries["fill_price"], prices)
+
+    def _account(self, cell: Cell, *, by_gpu: bool) -> int:
+        key = (cell.party, cell.gpu if by_gpu else None)
+        if key not in self._accounts:
+            opened = self._connection.execute(self._queries["open_account"], _account(cell, by_gpu=by_gpu))
+            assert opened.lastrowid is not None
+            self._accounts[key] = opened.lastrowid
+        return self._accounts[key]
 
 
 def _account(cell: Cell, *, by_gpu: bool) -> dict[str, str | None]:

@@ -37,6 +37,15 @@ DELETE FROM usage_price WHERE parts = 0 AND day = :day AND account IN (
     SELECT id FROM usage_account
     WHERE notebook_id = :notebook_id AND owner = :owner AND flavor = :flavor AND gpu_uuid IS :gpu_uuid);
 
+-- name: fill_day
+INSERT INTO usage_day (account, day, parts, used, once, minutes, gpu_minutes, leased, sampled, busy, peak_utilisation,
+    peak_memory, energy)
+VALUES (:account, :day, :parts, :used, :once, :minutes, :gpu_minutes, :leased, :sampled, :busy, :peak_utilisation,
+    :peak_memory, :energy);
+
+-- name: fill_price
+INSERT INTO usage_price (account, day, currency, parts, micros) VALUES (:account, :day, :currency, :parts, :micros);
+
 -- name: rename_accounts
 UPDATE usage_account SET owner = :known_as WHERE owner = :owner;
 
