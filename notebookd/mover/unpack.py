@@ -22,7 +22,8 @@ LONGEST_HEADER = 128 * 1024
 """Of one extended header, which is read into memory before it means anything."""
 MAX_ENTRIES = 5_000_000
 MAX_COMMON_HEADERS = 1000
-CHUNK = 1024 * 1024
+CHUNK = 64 * 1024
+"""Larger pieces come in memory that the kernel hands out anew each time, page by page: that is four times the CPU."""
 STREAM_CHUNK = 16 * 1024
 """tarfile copies all of one for every header that it takes out of it."""
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from tests.bench.asking import measure_questions
 from tests.bench.bare import Bare, options_of
+from tests.bench.copying import measure_copying
 from tests.bench.crowd import measure_crowd
 from tests.bench.daemon import Daemon
 from tests.bench.figures import Figure
 from tests.bench.growth import measure_growth
 from tests.bench.leasing import measure_leasing
+from tests.bench.passing import measure_passing
 from tests.bench.polling import measure_polling
 from tests.bench.reporting import measure_reports
 from tests.bench.resting import measure_rest
@@ -70,6 +72,8 @@ PARTS = (
     Part("growth", "a year of history: five million events, a million stays", measure_growth, long=True),
     Part("transfers", "data coming in, beside plain rclone", measure_transfers),
     Part("serving", "an answer, beside a bare handler", measure_serving),
+    _daemon("passing", "the gateway, beside the editor's own socket", measure_passing),
+    _daemon("copying", "notebookctl cp, beside cp", measure_copying),
     Part("scraping", "GET /metrics", measure_scraping),
     _daemon("crowd", "many clients at once, reading and writing", measure_crowd),
 )
