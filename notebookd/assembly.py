@@ -6,19 +6,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 from notebookd.adapters.prometheus import PrometheusTelemetry
 from notebookd.api.call import Services
 from notebookd.config import Config
 from notebookd.domain.catalogue import Catalogue
-from notebookd.domain.datastores import DataRules
 from notebookd.domain.gpu import ForeignRule, LeftoverRule
 from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.quota import QuotaBook
 from notebookd.domain.resources import FlavorShare, HostCompute
+from notebookd.domain.rules import Rules, RulesNow
 from notebookd.domain.xids import Action, XidRules
-from notebookd.machine.gpu_watch import GpuWatch, Pace
+from notebookd.machine.gpu_watch import GpuWatch
 from notebookd.machine.health import Health
 from notebookd.machine.idleness import Verdicts
 from notebookd.machine.inventory import Inventory
@@ -44,7 +43,7 @@ from notebookd.reconciler.execute import Executor, Ports
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.memory_watch import MemoryWatch
 from notebookd.reconciler.movers import MoverCrew
-from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, Settings, kind_of
+from notebookd.reconciler.reconciler import SURVEY_EVERY_S, Reconciler, kind_of
 from notebookd.reconciler.workqueue import WorkQueue
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
 from notebookd.record.meter import Meter, tariff_of
@@ -113,6 +112,7 @@ class Assembly:
     reconciler: Reconciler
     inventory: Inventory
     summary: Callable[[], str]
+    ruling: Ruling
     reload: Callable[[Config], None]
     """Puts in force what can change in a daemon that runs: see :func:`notebookd.config.reload.reloaded`."""
 
@@ -144,21 +144,62 @@ def policy_of(config: Config) -> LifecyclePolicy:
     )
 
 
+def rules_of(config: Config) -> Rules:
+    """The rules that a configuration means."""
+    gpus, workspace, transfers = config.gpus, config.workspace, config.transfers
+    return Rules(
+        lifecycle=policy_of(config),
+        idle_stop_s=config.lifecycle.idle_stop_s,
+        env=config.surroundings.env,
+        keep_events_s=config.events.keep_s,
+        tariff=tariff_of(config.billing),
+        workspace_bytes=workspace.quota_bytes,
+        measure_every_s=workspace.measure_every_s,
+        min_free_bytes=config.store.min_free_bytes,
+        min_free_inodes=config.store.min_free_inodes,
+        transfers_at_once=transfers.at_once,
+        cache_keep_s=transfers.cache_keep_s,
+        look_every_s=gpus.poll_s,
+        foreign=ForeignRule(memory_bytes=gpus.foreign_memory_bytes, ignored=frozenset(gpus.ignore_processes)),
+        leftover=LeftoverRule(memory_bytes=gpus.leftover_memory_bytes, leased=gpus.lease_leftover),
+        xids=XidRules(overrides={number: Action(rule) for number, rule in gpus.xid.items()}),
+        shares=_shares(config),
+        catalogue=Catalogue.of(config.images),
+        datastores=tuple(config.datastores),
+        git_schemes=transfers.git_schemes,
+    )
+
+
+class Ruling:
+    """The configuration in force, and the rules that it means: swapped as one by a reload."""
+
+    def __init__(self, config: Config, rules: Rules) -> None:
+        self._config = config
+        self._rules = rules
+
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
+
+    def rules(self) -> Rules:
+        """The rules that hold now."""
+        return self._rules
+
+    def swap(self, config: Config, rules: Rules) -> None:
+        """From now on these."""
+        self._config, self._rules = config, rules
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rooms:
     """What stands between the ports and the services."""
 
     inventory: Inventory
     watch: GpuWatch
-    idle: IdleWatch
     meter: Meter
-    queue: Queue
     verdicts: Verdicts
     health: Health
-    executor: Executor
     transfers: Transfers
-    crew: MoverCrew
-    spaces: WorkspaceWatch
     machine: Machine
     reconciler: Reconciler
 
@@ -166,13 +207,13 @@ class _Rooms:
 async def assemble(parts: Parts) -> Assembly:
     """Wire the parts; the GPUs are looked at once on the way."""
     keys = WorkQueue(parts.clock, on_turn=lambda key, lag_s: parts.telemetry.turned(kind_of(key), lag_s))
-    inventory = _inventory(parts)
-    pace = Pace(busy_s=parts.config.gpus.poll_s)
-    watch = GpuWatch(parts.gpus, inventory, parts.store, parts.clock, keys.wake, pace, _xid_rules(parts.config))
+    ruling = Ruling(parts.config, replace(rules_of(parts.config), min_free_bytes=parts.min_free_bytes))
+    inventory = _inventory(parts, ruling.rules)
+    watch = GpuWatch(parts.gpus, inventory, parts.store, parts.clock, keys.wake, ruling.rules)
     await watch.stay_released()
     await watch.look()
-    rooms = _rooms(parts, inventory, watch, keys)
-    services = _services(parts, rooms)
+    rooms = _rooms(parts, inventory, watch, keys, ruling.rules)
+    services = _services(parts, rooms, ruling)
     return Assembly(
         services=services,
         engine=parts.engine,
@@ -181,24 +222,24 @@ async def assemble(parts: Parts) -> Assembly:
         reconciler=rooms.reconciler,
         inventory=inventory,
         summary=rooms.machine.summary,
-        reload=lambda config: _reload(config, rooms, services),
+        ruling=ruling,
+        reload=lambda config: _reload(config, ruling, rooms.reconciler),
     )
 
 
-def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch, keys: WorkQueue) -> _Rooms:
-    config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
-    meter = Meter(store, clock, tariff_of(config.billing))
-    queue = Queue(store, inventory, clock, parts.quota, policy)
+def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch, keys: WorkQueue, rules: RulesNow) -> _Rooms:
+    store, clock = parts.store, parts.clock
+    meter = Meter(store, clock, rules)
+    queue = Queue(store, inventory, clock, parts.quota, rules)
     health = Health(store, parts.engine, watch, clock)
-    machine = Machine(store, inventory, queue, health)
+    machine = Machine(store, inventory, queue, health, rules)
     ports = _ports(parts)
-    transfers = Transfers(store, parts.movers, keys.wake, parts.telemetry, at_once=config.transfers.at_once)
-    cache_keep_s = config.transfers.cache_keep_s
-    crew = MoverCrew(store, parts.movers, parts.volumes, clock, transfers, cache_keep_s=cache_keep_s)
-    executor = Executor(ports, watch, policy, parts.instance, cdi=parts.gpus.cdi, env=config.surroundings.env)
+    transfers = Transfers(store, parts.movers, keys.wake, parts.telemetry, rules)
+    crew = MoverCrew(store, parts.movers, parts.volumes, clock, transfers, rules)
+    executor = Executor(ports, watch, rules, parts.instance, cdi=parts.gpus.cdi)
     verdicts = Verdicts()
-    idle = _idle_watch(parts, inventory, meter, verdicts, keys)
-    spaces = _workspace_watch(parts)
+    idle = IdleWatch(store, ports, parts.traffic, parts.processes, inventory, meter, verdicts, rules, keys.wake)
+    spaces = WorkspaceWatch(store, parts.movers, clock, rules)
     reconciler = Reconciler(
         store,
         ports,
@@ -214,49 +255,19 @@ def _rooms(parts: Parts, inventory: Inventory, watch: GpuWatch, keys: WorkQueue)
         parts.routes,
         health,
         keys,
-        _settings(parts),
+        rules,
+        survey_every_s=parts.survey_every_s,
         on_turn=lambda: parts.on_turn(machine.summary()),
     )
     return _Rooms(
         inventory=inventory,
         watch=watch,
-        idle=idle,
         meter=meter,
-        queue=queue,
         verdicts=verdicts,
         health=health,
-        executor=executor,
         transfers=transfers,
-        crew=crew,
-        spaces=spaces,
         machine=machine,
         reconciler=reconciler,
-    )
-
-
-def _idle_watch(parts: Parts, inventory: Inventory, meter: Meter, verdicts: Verdicts, keys: WorkQueue) -> IdleWatch:
-    return IdleWatch(
-        parts.store,
-        _ports(parts),
-        parts.traffic,
-        parts.processes,
-        inventory,
-        meter,
-        verdicts,
-        policy_of(parts.config),
-        parts.config.lifecycle.idle_stop_s,
-        keys.wake,
-    )
-
-
-def _workspace_watch(parts: Parts) -> WorkspaceWatch:
-    workspace = parts.config.workspace
-    return WorkspaceWatch(
-        parts.store,
-        parts.movers,
-        parts.clock,
-        quota_bytes=workspace.quota_bytes,
-        every_s=workspace.measure_every_s,
     )
 
 
@@ -271,53 +282,22 @@ def _ports(parts: Parts) -> Ports:
     )
 
 
-def _settings(parts: Parts) -> Settings:
-    return Settings(
-        instance=parts.instance,
-        policy=policy_of(parts.config),
-        survey_every_s=parts.survey_every_s,
-        keep_events=timedelta(seconds=parts.config.events.keep_s),
-    )
+def _reload(config: Config, ruling: Ruling, reconciler: Reconciler) -> None:
+    """Other rules hold; what follows from them is found by looking at everything."""
+    ruling.swap(config, rules_of(config))
+    reconciler.wake_all()
 
 
-def _reload(config: Config, rooms: _Rooms, services: Services) -> None:
-    """Tell each room the new rule of what it decides; what follows from it is found by looking at everything."""
-    policy = policy_of(config)
-    rooms.queue.policy = rooms.executor.policy = policy
-    rooms.executor.env = config.surroundings.env
-    keep_events = timedelta(seconds=config.events.keep_s)
-    rooms.reconciler.settings = replace(rooms.reconciler.settings, policy=policy, keep_events=keep_events)
-    rooms.idle.patience = services.notebooks.patience = services.reasons.patience = policy
-    rooms.idle.default_s = config.lifecycle.idle_stop_s
-    rooms.spaces.quota_bytes = config.workspace.quota_bytes
-    rooms.spaces.every_s = config.workspace.measure_every_s
-    rooms.transfers.at_once, rooms.crew.cache_keep_s = config.transfers.at_once, config.transfers.cache_keep_s
-    rooms.meter.tariff = tariff_of(config.billing)
-    rooms.watch.pace = Pace(busy_s=config.gpus.poll_s)
-    rooms.inventory.rule, rooms.inventory.shares = _foreign_rule(config), _shares(config)
-    rooms.watch.xids = _xid_rules(config)
-    rooms.inventory.leftover_rule = _leftover_rule(config)
-    services.notebooks.allowance.min_free_bytes = config.store.min_free_bytes
-    services.notebooks.allowance.min_free_inodes = config.store.min_free_inodes
-    services.notebooks.starts.catalogue = services.catalogue = services.images.catalogue = Catalogue.of(config.images)
-    services.notebooks.starts.rules = data_rules(config)
-    services.datastores.stores = config.datastores
-    services.notebooks.allowance.workspace_bytes = config.workspace.quota_bytes
-    services.config = config
-    rooms.reconciler.wake_all()
-
-
-def _services(parts: Parts, rooms: _Rooms) -> Services:
-    config, store, clock, policy = parts.config, parts.store, parts.clock, policy_of(parts.config)
-    catalogue = Catalogue.of(config.images)
-    notebooks = _notebooks(parts, rooms, catalogue)
+def _services(parts: Parts, rooms: _Rooms, ruling: Ruling) -> Services:
+    store, clock, rules = parts.store, parts.clock, ruling.rules
+    notebooks = _notebooks(parts, rooms, rules)
     tokens = Tokens(store, clock)
     gpus = GpuBoard(store, clock, parts.gpus, rooms.inventory, rooms.watch, rooms.reconciler.wake)
     return Services(
         notebooks=notebooks,
         machine=rooms.machine,
         gpus=gpus,
-        reasons=Reasons(rooms.machine, rooms.inventory, rooms.verdicts, rooms.transfers, notebooks.allowance, policy),
+        reasons=Reasons(rooms.machine, rooms.inventory, rooms.verdicts, rooms.transfers, notebooks.allowance, rules),
         tokens=tokens,
         accounts=Accounts(store, clock, parts.directory, tokens),
         usage=Usage(store, rooms.meter),
@@ -326,16 +306,15 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
             clock,
             parts.images,
             parts.recipes,
-            catalogue,
+            rules,
             require_room=lambda verb: notebooks.allowance.require_room(verb),
         ),
-        datastores=Datastores(parts.movers, config.datastores),
+        datastores=Datastores(parts.movers, rules),
         archives=Archives(store, clock, notebooks, parts.files, parts.movers, rooms.transfers),
         syncs=Syncs(store, clock, notebooks, rooms.transfers, rooms.reconciler.wake),
         snapshots=Snapshots(store, notebooks, parts.movers),
         readings=Readings(store, clock, gpus, rooms.transfers, rooms.health, parts.version),
         telemetry=parts.telemetry,
-        catalogue=catalogue,
         listing=Listing(store, parts.files),
         events=Events(store),
         logs=Logs(parts.engine, parts.files),
@@ -343,60 +322,28 @@ def _services(parts: Parts, rooms: _Rooms) -> Services:
         clock=clock,
         quota=parts.quota,
         directory=parts.directory,
-        url_of=config.gateway.url_of,
-        config=config,
+        url_of=parts.config.gateway.url_of,
+        configured=ruling.config,
         instance=parts.instance,
         version=parts.version,
     )
 
 
-def _notebooks(parts: Parts, rooms: _Rooms, catalogue: Catalogue) -> Notebooks:
-    notebooks = Notebooks(
+def _notebooks(parts: Parts, rooms: _Rooms, rules: RulesNow) -> Notebooks:
+    return Notebooks(
         parts.store,
         parts.clock,
-        Starts(catalogue, rooms.inventory, data_rules(parts.config)),
+        Starts(rooms.inventory, rules),
         rooms.inventory,
         parts.quota,
         rooms.reconciler.wake,
         meter=rooms.meter,
-        patience=policy_of(parts.config),
-        min_free_bytes=parts.min_free_bytes,
-    )
-    notebooks.allowance.workspace_bytes = parts.config.workspace.quota_bytes
-    notebooks.allowance.min_free_inodes = parts.config.store.min_free_inodes
-    return notebooks
-
-
-def data_rules(config: Config) -> DataRules:
-    """What volumes may be, from the configuration."""
-    stores = {store.alias: store for store in config.datastores}
-    return DataRules(stores=stores, git_schemes=config.transfers.git_schemes)
-
-
-def _inventory(parts: Parts) -> Inventory:
-    return Inventory(
-        parts.gpus,
-        parts.store,
-        parts.processes,
-        parts.host,
-        _shares(parts.config),
-        _foreign_rule(parts.config),
-        parts.account,
-        _leftover_rule(parts.config),
+        rules=rules,
     )
 
 
-def _foreign_rule(config: Config) -> ForeignRule:
-    gpus = config.gpus
-    return ForeignRule(memory_bytes=gpus.foreign_memory_bytes, ignored=frozenset(gpus.ignore_processes))
-
-
-def _leftover_rule(config: Config) -> LeftoverRule:
-    return LeftoverRule(memory_bytes=config.gpus.leftover_memory_bytes, leased=config.gpus.lease_leftover)
-
-
-def _xid_rules(config: Config) -> XidRules:
-    return XidRules(overrides={number: Action(rule) for number, rule in config.gpus.xid.items()})
+def _inventory(parts: Parts, rules: RulesNow) -> Inventory:
+    return Inventory(parts.gpus, parts.store, parts.processes, parts.host, rules, parts.account)
 
 
 def _shares(config: Config) -> tuple[FlavorShare, ...]:

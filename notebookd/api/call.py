@@ -14,7 +14,6 @@ from aiohttp import web
 from notebookd import wire
 from notebookd.config import Config
 from notebookd.domain.actor import Actor
-from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.entry import Entry
 from notebookd.domain.ids import NotebookId
 from notebookd.domain.quota import QuotaBook
@@ -45,8 +44,8 @@ MAX_BODY = 1024 * 1024
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """What the API stands on. ``url_of`` gives a notebook's address; ``config`` and ``catalogue`` change when the
-    configuration is read again."""
+    """What the API stands on. ``url_of`` gives a notebook's address; ``configured`` the configuration in force,
+    which is another one after a reload."""
 
     notebooks: Notebooks
     machine: Machine
@@ -62,7 +61,6 @@ class Services:
     snapshots: Snapshots
     readings: Readings
     telemetry: Telemetry
-    catalogue: Catalogue
     listing: Listing
     events: Events
     logs: Logs
@@ -71,9 +69,14 @@ class Services:
     quota: QuotaBook
     directory: Directory
     url_of: Callable[[str], str]
-    config: Config
+    configured: Callable[[], Config]
     instance: str
     version: str
+
+    @property
+    def config(self) -> Config:
+        """The configuration that is in force."""
+        return self.configured()
 
 
 def notebook_id_of(text: str) -> NotebookId:

@@ -40,7 +40,7 @@ async def get_flavor(call: Call) -> web.Response:
 
 
 def _editors(call: Call) -> list[wire.Editor]:
-    catalogue = call.services.catalogue
+    catalogue = call.services.machine.catalogue
     framework = call.request.query.get("compatibleWithFramework")
     editors = catalogue.compatible_editors(framework) if framework else catalogue.editors
     return [shapes.editor(each, catalogue) for each in editors]
@@ -57,7 +57,7 @@ async def get_editor(call: Call) -> web.Response:
 
 
 def _frameworks(call: Call) -> list[wire.Framework]:
-    catalogue = call.services.catalogue
+    catalogue = call.services.machine.catalogue
     editor = call.request.query.get("compatibleWithEditor")
     frameworks = catalogue.compatible_frameworks(editor) if editor else catalogue.frameworks
     return [shapes.framework(each, catalogue) for each in frameworks]

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,9 +17,9 @@ from notebookd.domain.gpu import HEALTHY, UNMARKED, GpuEvent, GpuMarks, GpuUnit,
 from notebookd.domain.ids import RunId
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import HeldGpus
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import Run
 from notebookd.domain.sickness import Diagnosis, Holder, Note, diagnose, quarantined, with_mode
-from notebookd.domain.xids import XidRules
 from notebookd.errors import GpusUnavailable
 from notebookd.machine.gpu_meter import GpuMeter
 from notebookd.machine.inventory import Inventory
@@ -34,14 +34,8 @@ RELEASED = "gpus_released"
 """Remembered of the driver: the boot in which an admin let go of it; empty since he took it back."""
 _TROUBLE = "gpus_trouble"
 _WATCHED_FOR_S = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How often to look: while a GPU is held or waited for or somebody looks at the board, and else."""
-
-    busy_s: float = 5.0
-    idle_s: float = 60.0
+_IDLE_LOOK_S = 60.0
+"""How often to look while no GPU is held or waited for, and nobody looks at the board."""
 
 
 class GpuWatch:
@@ -55,16 +49,14 @@ class GpuWatch:
         store: Store,
         clock: Clock,
         wake: Wake,
-        pace: Pace | None = None,
-        xids: XidRules | None = None,
+        rules: RulesNow,
     ) -> None:
         self._gpus = gpus
         self._inventory = inventory
         self._store = store
         self._clock = clock
         self._wake = wake
-        self.pace = pace or Pace()
-        self.xids = xids or XidRules()
+        self._rules = rules
         self._meter = GpuMeter(store, clock)
         self._lock = asyncio.Lock()
         self._watched_until = 0.0
@@ -92,7 +84,8 @@ class GpuWatch:
             entry.run.resources.gpu for entry in self._store.list_unsettled()
         )
         self.dozing = not busy
-        pause_s = self.pace.busy_s if busy else max(self.pace.busy_s, self.pace.idle_s)
+        busy_s = self._rules().look_every_s
+        pause_s = busy_s if busy else max(busy_s, _IDLE_LOOK_S)
         return self._clock.now() + timedelta(seconds=pause_s)
 
     async def look(self, *, for_people: bool = False) -> Seen[tuple[GpuUnit, ...]]:
@@ -160,7 +153,7 @@ class GpuWatch:
             holder=_holder(entry),
             boot_id=self._clock.boot_id(),
             now=self._clock.now(),
-            rules=self.xids,
+            rules=self._rules().xids,
         )
 
     def _trouble_note(self) -> Note | None:

@@ -7,19 +7,18 @@ from collections.abc import Mapping
 
 from notebookd.domain.gpu import (
     UNMARKED,
-    ForeignRule,
     GpuHealth,
     GpuMarks,
     GpuUnit,
     Lease,
-    LeftoverRule,
     Occupant,
     leftover,
     strangers,
 )
 from notebookd.domain.observed import Known, Seen, Unknown
 from notebookd.domain.plan import HeldGpus
-from notebookd.domain.resources import Flavor, FlavorShare, HostCompute, derive_flavors
+from notebookd.domain.resources import Flavor, HostCompute, derive_flavors
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import Run
 from notebookd.domain.sickness import ailing
 from notebookd.errors import GpusUnavailable
@@ -42,16 +41,12 @@ class Inventory:
         store: Reader,
         processes: Processes,
         host: HostCompute,
-        shares: tuple[FlavorShare, ...] = (),
-        rule: ForeignRule | None = None,
+        rules: RulesNow,
         account: Account | None = None,
-        leftover_rule: LeftoverRule | None = None,
     ) -> None:
         self._gpus = gpus
         self._store = store
-        self.shares = shares
-        self.rule = rule or ForeignRule()
-        self.leftover_rule = leftover_rule or LeftoverRule()
+        self._rules = rules
         self._attribution = Attribution(processes, account or Account())
         self._found: tuple[Gpu, ...] = ()
         self._occupants: Mapping[str, tuple[Occupant, ...]] = {}
@@ -97,8 +92,8 @@ class Inventory:
         reason = health.reason if sick else marks.quarantine.message if marks.quarantine else None
         if unreadable and reason is None:
             reason = "nobody can tell which processes are on it"
-        left = leftover(sample.memory_used_bytes if sample else 0, occupants, self.leftover_rule)
-        withheld = left > 0 and lease is None and not self.leftover_rule.leased
+        left = leftover(sample.memory_used_bytes if sample else 0, occupants, self._rules().leftover)
+        withheld = left > 0 and lease is None and not self._rules().leftover.leased
         if withheld and reason is None:
             reason = f"{left_words(left)}, and [gpus] lease_leftover is false"
         return GpuUnit(
@@ -110,7 +105,7 @@ class Inventory:
             drained=marks.drained,
             drain_reason=marks.drain_reason,
             quarantined=marks.quarantine is not None or (sick and health.fault in {None, "ecc", "reset-required"}),
-            foreign=bool(strangers(occupants, lease.run_id if lease else None, self.rule)),
+            foreign=bool(strangers(occupants, lease.run_id if lease else None, self._rules().foreign)),
             lost=health.fault == "lost",
             unsupported=health.mig,
             unreadable=unreadable,
@@ -146,11 +141,11 @@ class Inventory:
         )
 
     def _taken(self, unit: GpuUnit, run: Run) -> str:
-        return _words(unit, f"{people(strangers(unit.occupants, run.id, self.rule))} on it")
+        return _words(unit, f"{people(strangers(unit.occupants, run.id, self._rules().foreign))} on it")
 
     def strangers_on(self, unit: GpuUnit, lease: Lease | None) -> tuple[Occupant, ...]:
         """Who is on a GPU without holding it."""
-        return strangers(unit.occupants, lease.run_id if lease else None, self.rule)
+        return strangers(unit.occupants, lease.run_id if lease else None, self._rules().foreign)
 
     def leftover_on(self, run: Run) -> tuple[str, ...]:
         """What there is to say of memory that nobody holds on the GPUs of a run."""
@@ -159,7 +154,7 @@ class Inventory:
 
     def flavors(self) -> tuple[Flavor, ...]:
         """What can be asked for."""
-        return derive_flavors(self._last, self.host, self.shares)
+        return derive_flavors(self._last, self.host, self._rules().shares)
 
 
 def people(occupants: tuple[Occupant, ...]) -> str:

@@ -13,8 +13,8 @@ from notebookd.domain.gpu import GpuUnit, Lease
 from notebookd.domain.ids import RunId
 from notebookd.domain.leasing import Claim, Decision, LeasePolicy, lease
 from notebookd.domain.observed import Known
-from notebookd.domain.plan import LifecyclePolicy
 from notebookd.domain.quota import QuotaBook, QuotaRule
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import FINAL, RunState
 from notebookd.errors import DirectoryUnavailable
 from notebookd.machine.inventory import Inventory
@@ -42,10 +42,8 @@ class QueueStanding:
 class Queue:
     """Reads of the queue; nothing is changed by them."""
 
-    def __init__(
-        self, store: Reader, inventory: Inventory, clock: Clock, quota: QuotaBook, policy: LifecyclePolicy
-    ) -> None:
-        self.policy = policy
+    def __init__(self, store: Reader, inventory: Inventory, clock: Clock, quota: QuotaBook, rules: RulesNow) -> None:
+        self._rules = rules
         self._store = store
         self._inventory = inventory
         self._clock = clock
@@ -68,12 +66,12 @@ class Queue:
     def _keeps_for(self, entry: Entry) -> timedelta | None:
         if entry.notebook.spec.timeout_auto_restart:
             return None
-        policy = self.policy
+        policy = self._rules().lifecycle
         return timedelta(seconds=policy.start_timeout_s + policy.max_running_s + policy.stop_grace_s)
 
     def back_at(self, entry: Entry) -> datetime | None:
         """When the compute of a run that holds some is back at the latest."""
-        run, policy = entry.run, self.policy
+        run, policy = entry.run, self._rules().lifecycle
         if run.state in _ENDING:
             return run.state_since + timedelta(seconds=policy.stop_grace_s)
         keeps = self._keeps_for(entry)

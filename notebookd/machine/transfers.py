@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known, Seen, Unknown
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import Run
 from notebookd.domain.syncing import (
     Progress,
@@ -29,12 +30,12 @@ class Transfers:
     """The transfers of all notebooks. Notebooks whose transfers wait for a mover are woken when one is free; what
     movers carried, and what has ended and how, is counted."""
 
-    def __init__(self, store: Reader, movers: Movers, wake: Wake, telemetry: Telemetry, *, at_once: int) -> None:
+    def __init__(self, store: Reader, movers: Movers, wake: Wake, telemetry: Telemetry, rules: RulesNow) -> None:
         self._store = store
         self._movers = movers
         self._wake = wake
         self._telemetry = telemetry
-        self.at_once = at_once
+        self._rules = rules
         self._at_work: dict[str, str | None] = {}
         """The transfers under way, each with the notebook on whose repository it works."""
         self._said: dict[str, Progress] = {}
@@ -72,6 +73,11 @@ class Transfers:
         if report is not None:
             self._said[mover_id] = report.progress
         return Known(report)
+
+    @property
+    def at_once(self) -> int:
+        """How many movers may be at work."""
+        return self._rules().transfers_at_once
 
     @property
     def busy(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,7 +19,7 @@ from notebookd.domain.data_plan import USERS_FAULT
 from notebookd.domain.entry import Entry
 from notebookd.domain.ids import NotebookId
 from notebookd.domain.observed import Known
-from notebookd.domain.plan import LifecyclePolicy
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import Outcome, Run, RunState
 from notebookd.domain.turns import answered, seen_running, start_failed, unanswered
 from notebookd.domain.volumes import WORKSPACE
@@ -94,16 +94,14 @@ class Executor:
         self,
         ports: Ports,
         watch: GpuWatch,
-        policy: LifecyclePolicy,
+        rules: RulesNow,
         instance: str,
         *,
         cdi: bool,
-        env: Mapping[str, str],
     ) -> None:
         self._ports = ports
         self._watch = watch
-        self.policy = policy
-        self.env = env
+        self._rules = rules
         self._instance = instance
         self._cdi = cdi
         self._trace = Trace(ports.clock)
@@ -188,7 +186,7 @@ class Executor:
     async def _remove_files(self, notebook_id: NotebookId) -> None:
         await self._ports.files.remove(notebook_id)
         await self._ports.volumes.discard(notebook_id)
-        if self.policy.keep_workspaces:
+        if self._rules().lifecycle.keep_workspaces:
             return
         try:
             await self._ports.movers.forget_snapshots(notebook_id)
@@ -231,7 +229,7 @@ class Executor:
             image=run.image_digest or run.image,
             command=run.command,
             env=environment.of_notebook(
-                environment.for_containers(self.env, ca=trust is not None),
+                environment.for_containers(self._rules().env, ca=trust is not None),
                 notebook.spec.env_vars,
                 {"HOME": "/workspace", "NOTEBOOK_ID": notebook.id, "NOTEBOOK_NAME": notebook.spec.name},
             ),
@@ -266,7 +264,7 @@ class Executor:
             self._trace.note(entry.run, timings.ASKED)
             answer = await self._ports.editor.answers(entry.notebook.id, entry.run.probe)
             if answer.up:
-                return answered(entry.run, self.policy, clock.now())
+                return answered(entry.run, self._rules().lifecycle, clock.now())
             seen = answer.seen
             await clock.sleep(pause)
         return unanswered(entry.run, seen, clock.now())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from notebookd.domain.activity import ActivityApi, CpuTime, GpuLoad, Moment, Signals, cpu_load
-from notebookd.domain.deadlines import Patience, Reason, idle_deadline, notice, warning_event, warning_times
+from notebookd.domain.deadlines import Reason, idle_deadline, notice, warning_event, warning_times
 from notebookd.domain.entry import Entry
 from notebookd.domain.idleness import (
     IdleRecord,
@@ -24,6 +24,7 @@ from notebookd.domain.idleness import (
 )
 from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.observed import Known, Seen, Unknown
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import Outcome, Run, RunState, end
 from notebookd.errors import WorkspaceFault
 from notebookd.machine.idleness import Verdicts
@@ -61,7 +62,7 @@ class _Watched:
 
 
 class IdleWatch:
-    """The one who looks for idleness. ``default_s`` is the configuration's window, None for none."""
+    """The one who looks for idleness."""
 
     def __init__(
         self,
@@ -72,8 +73,7 @@ class IdleWatch:
         inventory: Inventory,
         meter: Meter,
         verdicts: Verdicts,
-        patience: Patience,
-        default_s: float | None,
+        rules: RulesNow,
         wake: Wake,
     ) -> None:
         self._store = store
@@ -84,19 +84,19 @@ class IdleWatch:
         self._meter = meter
         self._verdicts = verdicts
         self._wake = wake
-        self.patience = patience
-        self.default_s = default_s
+        self._rules = rules
         self._watched: dict[RunId, _Watched] = {}
         self.dozing = False
         """Whether no look is due, because there was nobody to look at."""
 
     async def turn(self) -> datetime | None:
         """Look at every notebook that may not idle; returns when to look again."""
+        default_s = self._rules().idle_stop_s
         windows = {
             entry.run.id: (entry, window_s)
             for entry in self._store.list_unsettled()
             if entry.run.state is RunState.RUNNING
-            and (window_s := idle_window(entry.notebook.spec.labels, self.default_s)) is not None
+            and (window_s := idle_window(entry.notebook.spec.labels, default_s)) is not None
         }
         self._watched = {run_id: each for run_id, each in self._watched.items() if run_id in windows}
         self._verdicts.keep(windows)
@@ -197,7 +197,7 @@ class IdleWatch:
             return
         deadline = idle_deadline(verdict.stops_at)
         now = self._ports.clock.now()
-        times = warning_times(deadline, verdict.since.at, self.patience.warn_before_s)
+        times = warning_times(deadline, verdict.since.at, self._rules().lifecycle.warn_before_s)
         due = [before_s for at, before_s in times if at <= now]
         if not due or (watched.warned is not None and watched.warned[1] <= due[-1]):
             return

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from notebookd.domain.entry import Entry
 from notebookd.domain.ids import NotebookId
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.syncing import Clear, Errand, Interrupt, Launch, Sync, SyncKind, SyncState, Transfer, ended
 from notebookd.errors import EngineError, EngineUnavailable, VolumeFault
 from notebookd.machine.transfers import Transfers
@@ -32,15 +33,14 @@ class MoverCrew:
         volumes: Volumes,
         clock: Clock,
         transfers: Transfers,
-        *,
-        cache_keep_s: float,
+        rules: RulesNow,
     ) -> None:
         self._store = store
         self._movers = movers
         self._volumes = volumes
         self._clock = clock
         self._transfers = transfers
-        self.cache_keep_s = cache_keep_s
+        self._rules = rules
         self._swept_at: datetime | None = None
 
     async def send(self, errand: Errand, entry: Entry) -> None:
@@ -92,7 +92,7 @@ class MoverCrew:
             for each in entry.run.volumes
             if each.version is not None
         }
-        unused_since = now - timedelta(seconds=self.cache_keep_s)
+        unused_since = now - timedelta(seconds=self._rules().cache_keep_s)
         for removed in await self._volumes.sweep_cache(in_use, unused_since=unused_since):
             log.info("removed the shared copy of %s", removed)
 

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from notebookd.domain.actions import PrepareFiles
@@ -17,7 +17,8 @@ from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.observed import Known, Seen, Unknown
-from notebookd.domain.plan import LifecyclePolicy, Plan, Sight, plan
+from notebookd.domain.plan import Plan, Sight, plan
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import Run, RunState
 from notebookd.domain.syncing import Errand, Sync
 from notebookd.errors import EngineError, EngineUnavailable
@@ -49,16 +50,6 @@ _ROUTES_AT_ONCE = 200
 _ANCHOR = "storage_marked"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a reconciler is told: its instance, policy, and how often it looks around unasked."""
-
-    instance: str
-    policy: LifecyclePolicy
-    survey_every_s: float = SURVEY_EVERY_S
-    keep_events: timedelta = timedelta(days=365)
-
-
 class Reconciler:
     """Keeps containers, leases and states as they are wanted. :meth:`wake` is all that others need."""
 
@@ -78,8 +69,9 @@ class Reconciler:
         routes: RouteBoard,
         health: Health,
         queue: WorkQueue,
-        settings: Settings,
+        rules: RulesNow,
         *,
+        survey_every_s: float = SURVEY_EVERY_S,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -95,7 +87,8 @@ class Reconciler:
         self._rooms = rooms
         self._memory = memory
         self._routes = routes
-        self.settings = settings
+        self._rules = rules
+        self._survey_every_s = survey_every_s
         self._on_turn = on_turn
         self._queue = queue
 
@@ -149,7 +142,7 @@ class Reconciler:
 
     def _deadline(self, entry: Entry) -> tuple[bool, datetime]:
         """What orders overdue deadlines: theirs first, by their times; then what has none, by its age."""
-        deadline = deadline_of(entry.notebook, entry.run, self.settings.policy)
+        deadline = deadline_of(entry.notebook, entry.run, self._rules().lifecycle)
         return (False, deadline.at) if deadline is not None else (True, entry.run.state_since)
 
     async def _work(self, key: str, disturbed: asyncio.Event) -> datetime | None:
@@ -184,7 +177,7 @@ class Reconciler:
                 return None if self._routes.withdraw(notebook_id) else self._route_again_at()
             published = self._routes.publish(entry.notebook, entry.run)
             sight = replace(await self._observe(entry.run), slots=self._transfers.slots, taken=self._transfers.taken)
-            planned = plan(entry.notebook, entry.run, sight, self.settings.policy, self._ports.clock.now())
+            planned = plan(entry.notebook, entry.run, sight, self._rules().lifecycle, self._ports.clock.now())
             self._transfers.note(planned.syncs)
             if planned.run == entry.run and not planned.actions and not planned.syncs:
                 again_at = self._again_at(planned, sight)
@@ -292,7 +285,7 @@ class Reconciler:
     async def _keep_surveying(self) -> None:
         """Ask for a survey now and then, by a clock that nobody sets: the watchdog is fed by it."""
         while True:
-            await self._ports.clock.sleep(self.settings.survey_every_s)
+            await self._ports.clock.sleep(self._survey_every_s)
             self.wake(SURVEY)
 
     async def _survey(self) -> None:
@@ -304,7 +297,7 @@ class Reconciler:
         if self._rooms.dozing:
             self.wake(WORKSPACES)
         await self._memory.look()
-        await forget_events(self._store, self._ports.clock.now() - self.settings.keep_events)
+        await forget_events(self._store, self._ports.clock.now() - timedelta(seconds=self._rules().keep_events_s))
         try:
             await self._mark_storage()
             looked = self._meter.read()
@@ -358,7 +351,7 @@ class Reconciler:
             self.wake(entry.notebook.id)
             return
         log.warning("removing container %s: no notebook runs in it", container.name)
-        await self._ports.engine.stop(container.name, grace_s=self.settings.policy.stop_grace_s)
+        await self._ports.engine.stop(container.name, grace_s=self._rules().lifecycle.stop_grace_s)
         await self._ports.engine.remove(container.name)
 
     async def _listen(self) -> None:

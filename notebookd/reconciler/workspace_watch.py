@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import RunState
 from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.errors import EngineError, VolumeFault
@@ -19,15 +20,13 @@ log = logging.getLogger(__name__)
 
 
 class WorkspaceWatch:
-    """Measures one workspace after the other. ``quota_bytes`` (None: no bound) and ``every_s`` are the
-    configuration's."""
+    """Measures one workspace after the other."""
 
-    def __init__(self, store: Store, movers: Movers, clock: Clock, *, quota_bytes: int | None, every_s: float) -> None:
+    def __init__(self, store: Store, movers: Movers, clock: Clock, rules: RulesNow) -> None:
         self._store = store
         self._movers = movers
         self._clock = clock
-        self.quota_bytes = quota_bytes
-        self.every_s = every_s
+        self._rules = rules
         self.dozing = True
         """Whether no look is due, because nobody is running."""
 
@@ -38,10 +37,10 @@ class WorkspaceWatch:
             if entry.run.state is not RunState.RUNNING:
                 continue
             since = self._measured_at(entry)
-            if since + timedelta(seconds=self.every_s) <= self._clock.now():
+            if since + timedelta(seconds=self._rules().measure_every_s) <= self._clock.now():
                 await self._measure(entry)
                 since = self._clock.now()
-            due.append(since + timedelta(seconds=self.every_s))
+            due.append(since + timedelta(seconds=self._rules().measure_every_s))
         self.dozing = not due
         return min(due, default=None)
 
@@ -67,9 +66,17 @@ class WorkspaceWatch:
                         notebook_id=notebook.id,
                         run_id=entry.run.id,
                         owner=notebook.owner,
-                        data={"reason": "workspace-quota", "usedBytes": used, "quotaBytes": self.quota_bytes},
+                        data={
+                            "reason": "workspace-quota",
+                            "usedBytes": used,
+                            "quotaBytes": self._rules().workspace_bytes,
+                        },
                     )
                 )
 
     def _over(self, used_bytes: int) -> bool:
-        return self.quota_bytes is not None and used_bytes > self.quota_bytes
+        return _exceeds(used_bytes, self._rules().workspace_bytes)
+
+
+def _exceeds(used_bytes: int, most_bytes: int | None) -> bool:
+    return most_bytes is not None and used_bytes > most_bytes

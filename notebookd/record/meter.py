@@ -21,6 +21,7 @@ from notebookd.domain.consequences import Billed, Consequences, touches_bill
 from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
 from notebookd.domain.ids import RunId
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import Run, RunState
 from notebookd.errors import StoreUnavailable
 from notebookd.ports.clock import Clock
@@ -44,12 +45,17 @@ def tariff_of(billing: Billing) -> Tariff:
 class Meter:
     """Keeps the intervals of all runs."""
 
-    def __init__(self, store: Store, clock: Clock, tariff: Tariff) -> None:
+    def __init__(self, store: Store, clock: Clock, rules: RulesNow) -> None:
         self.store = store
         self._clock = clock
-        self.tariff = tariff
+        self._rules = rules
         self._seen: dict[RunId, Reading] = {}
         self._last: Reading | None = None
+
+    @property
+    def tariff(self) -> Tariff:
+        """What is billed, and for how much, from now on."""
+        return self._rules().tariff
 
     def read(self) -> Reading:
         """All clocks now."""

@@ -9,6 +9,7 @@ from notebookd.domain.admission import Room, no_room, workspace_excess
 from notebookd.domain.ids import NotebookId
 from notebookd.domain.notebook import ResourceRequest
 from notebookd.domain.quota import UNBOUND, QuotaBook, QuotaRule
+from notebookd.domain.rules import RulesNow
 from notebookd.errors import DirectoryUnavailable
 from notebookd.ports.store import DiskUse, Store
 from notebookd.record.meter import Meter
@@ -18,13 +19,11 @@ from notebookd.service.usage import spent_gpu_minutes
 class Allowance:
     """Looks the facts up. Inside the transaction that takes what is allowed they cannot change."""
 
-    def __init__(self, store: Store, quota: QuotaBook, meter: Meter, *, min_free_bytes: int) -> None:
+    def __init__(self, store: Store, quota: QuotaBook, meter: Meter, rules: RulesNow) -> None:
         self._store = store
         self._quota = quota
         self._meter = meter
-        self.min_free_bytes = min_free_bytes
-        self.min_free_inodes = 0
-        self.workspace_bytes: int | None = None
+        self._rules = rules
 
     def quota_of(self, actor: Actor) -> QuotaRule | DirectoryUnavailable:
         """What binds an actor, or why nobody can tell."""
@@ -46,8 +45,8 @@ class Allowance:
         return Room(
             free_bytes=disk.free_bytes,
             free_inodes=disk.free_inodes,
-            kept_bytes=self.min_free_bytes,
-            kept_inodes=self.min_free_inodes,
+            kept_bytes=self._rules().min_free_bytes,
+            kept_inodes=self._rules().min_free_inodes,
         )
 
     async def require_room(self, verb: str) -> None:
@@ -63,4 +62,4 @@ class Allowance:
 
     def workspace_excess(self, notebook_id: NotebookId) -> str | None:
         """How a workspace takes more room than one may; None when it does not, as far as it was measured."""
-        return workspace_excess(self.workspace_used(notebook_id), self.workspace_bytes)
+        return workspace_excess(self.workspace_used(notebook_id), self._rules().workspace_bytes)

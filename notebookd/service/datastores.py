@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from notebookd.domain.actor import Actor
 from notebookd.domain.datastores import Datastore, DirectoryDatastore, store_right
 from notebookd.domain.faults import invalid
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.spec import Fault
 from notebookd.domain.volumes import CONTAINER, Permission, StoreSource, store_faults
 from notebookd.errors import Conflict, NotFound, VolumeFault
@@ -17,15 +16,15 @@ SOURCE_NOT_FOUND = "DATASYNC_SOURCE_NOT_FOUND"
 
 
 class Datastores:
-    """Reads of datastores. ``stores`` are the configuration's, and change with it."""
+    """Reads of datastores."""
 
-    def __init__(self, movers: Movers, stores: Sequence[Datastore]) -> None:
+    def __init__(self, movers: Movers, rules: RulesNow) -> None:
         self._movers = movers
-        self.stores = stores
+        self._rules = rules
 
     def list_readable(self, actor: Actor) -> list[tuple[Datastore, Permission]]:
         """The datastores that exist for the actor, by alias, each with what he may."""
-        rights = [(store, store_right(store, actor)) for store in self.stores]
+        rights = [(store, store_right(store, actor)) for store in self._rules().datastores]
         return sorted(((store, right) for store, right in rights if right), key=lambda each: each[0].alias)
 
     async def list_objects(self, actor: Actor, alias: str, prefix: str) -> list[StoredObject]:

@@ -17,9 +17,10 @@ from typing import Any
 
 from notebookd.config.images import USER_UID, parse_reference
 from notebookd.domain.actor import Actor
-from notebookd.domain.catalogue import Catalogue, CatalogueEntry
+from notebookd.domain.catalogue import CatalogueEntry
 from notebookd.domain.entry import Entry
 from notebookd.domain.event import Event
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import Run
 from notebookd.errors import (
     Conflict,
@@ -79,7 +80,7 @@ class Work:
 
 
 class Images:
-    """The images of this machine. ``catalogue`` changes when the configuration is read again."""
+    """The images of this machine."""
 
     def __init__(
         self,
@@ -87,11 +88,11 @@ class Images:
         clock: Clock,
         images: ImageStore,
         recipes: Recipes,
-        catalogue: Catalogue,
+        rules: RulesNow,
         *,
         require_room: Callable[[str], Awaitable[None]],
     ) -> None:
-        self.catalogue = catalogue
+        self._rules = rules
         self._store = store
         self._clock = clock
         self._images = images
@@ -106,7 +107,7 @@ class Images:
         """Every name of every image, those without one, and what is missing."""
         present = await self._images.list_images()
         known = {name: image for image in present for name in image.names}
-        asked = {entry.image: known.get(_full(entry.image)) for entry in self.catalogue.entries}
+        asked = {entry.image: known.get(_full(entry.image)) for entry in self._rules().catalogue.entries}
         for name, image in asked.items():
             asked[name] = image or await self._images.find_image(name)
         records, runs = self._records(), self._store.list_unsettled()
@@ -148,7 +149,7 @@ class Images:
         return ImageRow(
             name=name,
             image=image,
-            entries=tuple(entry for entry in self.catalogue.entries if is_meant_by(entry.image)),
+            entries=tuple(entry for entry in self._rules().catalogue.entries if is_meant_by(entry.image)),
             users=tuple(each for each in entries if _uses(each.run, name, digest)),
             record=records.get(digest, Record()),
             busy=self.busy.get(_full(name) if name else digest) or self.busy.get(digest),
@@ -245,7 +246,7 @@ class Images:
     async def _uids(self, image: StoredImage) -> list[int]:
         """The uids that notebooks of it run as, by whatever name or digest the catalogue has it."""
         uids = set()
-        for entry in self.catalogue.entries:
+        for entry in self._rules().catalogue.entries:
             found = image if _full(entry.image) in image.names else await self._images.find_image(entry.image)
             if found is not None and found.digest == image.digest:
                 uids.add(entry.uid)

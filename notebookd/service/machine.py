@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
 
+from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.entry import Entry
 from notebookd.domain.gpu import GpuUnit
 from notebookd.domain.holding import Holder, OwnHold
 from notebookd.domain.leasing import Wait, WaitReason
 from notebookd.domain.observed import Known
 from notebookd.domain.resources import Flavor
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import NotebookState
 from notebookd.machine.health import Health, State
 from notebookd.machine.inventory import Inventory
@@ -56,11 +58,17 @@ def drained_words(units: Sequence[GpuUnit], model: str | None) -> str:
 class Machine:
     """Reads of the machine as a whole."""
 
-    def __init__(self, store: Store, inventory: Inventory, queue: Queue, health: Health) -> None:
+    def __init__(self, store: Store, inventory: Inventory, queue: Queue, health: Health, rules: RulesNow) -> None:
         self._store = store
         self._inventory = inventory
         self._queue = queue
         self._health = health
+        self._rules = rules
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What notebooks may be made of."""
+        return self._rules().catalogue
 
     async def free_bytes(self) -> int:
         """What is left of the disk."""

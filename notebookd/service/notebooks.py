@@ -28,7 +28,6 @@ from notebookd.domain.admission import (
     not_in,
     visible,
 )
-from notebookd.domain.deadlines import Patience
 from notebookd.domain.entry import STOPPED, Entry
 from notebookd.domain.event import Event
 from notebookd.domain.faults import invalid
@@ -37,6 +36,7 @@ from notebookd.domain.notebook import Notebook, NotebookSpec, Wanted
 from notebookd.domain.observed import Unknown
 from notebookd.domain.patch import Patch, patched
 from notebookd.domain.quota import QuotaBook
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import NotebookState, Origin, Outcome, Run, RunState, end
 from notebookd.domain.spec import (
     MAX_LABELS,
@@ -98,16 +98,15 @@ class Notebooks:
         wake: Callable[[str], None],
         *,
         meter: Meter,
-        patience: Patience,
-        min_free_bytes: int,
+        rules: RulesNow,
     ) -> None:
         self._meter = meter
-        self.patience = patience
+        self._rules = rules
         self._store = store
         self._clock = clock
         self.starts = starts
         self._inventory = inventory
-        self.allowance = Allowance(store, quota, meter, min_free_bytes=min_free_bytes)
+        self.allowance = Allowance(store, quota, meter, rules)
         self._wake = wake
 
     def get(self, actor: Actor, notebook_id: NotebookId, verb: str) -> Entry:
@@ -134,10 +133,10 @@ class Notebooks:
             raise GpusUnavailable(f"cannot create the notebook: the GPUs cannot be seen: {seen.reason}")
         spec, found = complete(
             wish,
-            self.starts.catalogue,
+            self._rules().catalogue,
             self._inventory.flavors(),
             name=generated_name(wish.editor or "", secrets.randbits(30)),
-            git_schemes=self.starts.rules.git_schemes,
+            git_schemes=self._rules().data.git_schemes,
         )
         if spec is None or faults:
             raise invalid("create the notebook", [*faults, *found])
@@ -201,10 +200,10 @@ class Notebooks:
             quota=quota,
             spent_minutes=self.allowance.spent_minutes(actor, spec.resources, quota),
             workspace_bytes=self.allowance.workspace_used(entry.notebook.id) if entry is not None else 0,
-            most_workspace_bytes=self.allowance.workspace_bytes,
+            most_workspace_bytes=self._rules().workspace_bytes,
             flavor=flavor,
             image=image,
-            stores=self.starts.rules.stores,
+            stores=self._rules().data.stores,
         )
 
     def _find_answer(self, actor: Actor, idempotency: IdempotencyKey | None) -> Entry | Conflict | None:
@@ -309,7 +308,7 @@ class Notebooks:
             entry = self.get(actor, notebook_id, "extend")
             if entry.state is not _S.RUNNING or entry.run.timeout_at is None:
                 _refuse("extend", entry, entry.state, hint="only a running notebook has a deadline to extend")
-            moved = extended(entry.run, until or entry.run.timeout_at + (by or timedelta()), self.patience)
+            moved = extended(entry.run, until or entry.run.timeout_at + (by or timedelta()), self._rules().lifecycle)
             if isinstance(moved, str):
                 path = "$.until" if until else "$.duration"
                 raise invalid(f"extend notebook {notebook_id}", [Fault(path, moved)])
@@ -397,11 +396,11 @@ class Notebooks:
             entry = self.get(actor, notebook_id, "change")
             if if_match is not None and entry.tag not in if_match:
                 raise PreconditionFailed(f"cannot change notebook {notebook_id}: it changed since you looked")
-            schemes = self.starts.rules.git_schemes
+            schemes = self._rules().data.git_schemes
             spec, found = patched(entry.notebook.spec, patch, self._inventory.flavors(), schemes)
             if faults or found:
                 raise invalid(f"change notebook {notebook_id}", [*faults, *found])
-            quota, stores = self.allowance.quota_of(actor), self.starts.rules.stores
+            quota, stores = self.allowance.quota_of(actor), self._rules().data.stores
             standing = Standing(actor=actor, entry=entry, quota=quota, stores=stores)
             admitted = self._admit(Update(id=notebook_id, spec=spec), standing)
             await self._change(tx, actor, entry, admitted.spec or spec)

@@ -10,27 +10,25 @@ from datetime import datetime
 from notebookd.config import CatalogueEntry
 from notebookd.domain.admission import MadeOf
 from notebookd.domain.attached import attach
-from notebookd.domain.catalogue import Catalogue
-from notebookd.domain.datastores import DataRules
 from notebookd.domain.ids import RunId
 from notebookd.domain.notebook import Notebook, NotebookSpec
 from notebookd.domain.resources import Flavor, amount
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import Following, Origin, Run, first_state, follow
 from notebookd.machine.inventory import Inventory
 
 
 class Starts:
-    """Makes runs. ``catalogue`` and ``rules`` change when the configuration is read again."""
+    """Makes runs."""
 
-    def __init__(self, catalogue: Catalogue, inventory: Inventory, rules: DataRules) -> None:
-        self.catalogue = catalogue
-        self.rules = rules
+    def __init__(self, inventory: Inventory, rules: RulesNow) -> None:
+        self._rules = rules
         self._inventory = inventory
 
     def find(self, spec: NotebookSpec) -> tuple[Flavor | None, CatalogueEntry | None]:
         """Flavor and image of that specification; None where they are no more."""
         flavor = next((each for each in self._inventory.flavors() if each.id == spec.resources.flavor), None)
-        return flavor, self.catalogue.find(spec.editor, spec.framework, spec.framework_version)
+        return flavor, self._rules().catalogue.find(spec.editor, spec.framework, spec.framework_version)
 
     def first_run(self, notebook: Notebook, made_of: MadeOf, now: datetime, origin: Origin | None = None) -> Run:
         """The first run of a notebook, whose workspace is filled from ``origin``."""
@@ -72,7 +70,7 @@ class Starts:
         spec = notebook.spec
         image = made_of.image
         known = earlier.volumes if earlier is not None else ()
-        volumes = attach(notebook.id, spec.volumes, known, self.rules.directories)
+        volumes = attach(notebook.id, spec.volumes, known, self._rules().data.directories)
         return Run(
             id=RunId(str(uuid.uuid4())),
             notebook_id=notebook.id,

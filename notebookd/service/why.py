@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from notebookd.domain.advice import BEGIN_ANEW, STUCK
-from notebookd.domain.deadlines import Deadline, Patience, deadline_of, idle_deadline
+from notebookd.domain.deadlines import Deadline, deadline_of, idle_deadline
 from notebookd.domain.endings import out_of_memory
 from notebookd.domain.entry import Entry
 from notebookd.domain.holding import hold_sentences
 from notebookd.domain.leasing import Wait, WaitReason
 from notebookd.domain.observed import Unknown
 from notebookd.domain.plan import starts_again
+from notebookd.domain.rules import RulesNow
 from notebookd.domain.run import FINAL, NotebookState, Run, RunState
 from notebookd.domain.syncing import Sync, SyncKind, SyncState
 from notebookd.machine.idleness import Verdicts
@@ -41,18 +42,18 @@ class Reasons:
         verdicts: Verdicts,
         transfers: Transfers,
         allowance: Allowance,
-        patience: Patience,
+        rules: RulesNow,
     ) -> None:
         self._transfers = transfers
         self._allowance = allowance
         self._verdicts = verdicts
         self._machine = machine
         self._inventory = inventory
-        self.patience = patience
+        self._rules = rules
 
     def deadlines(self, entry: Entry) -> list[Deadline]:
         """What will happen to a notebook by itself, in order."""
-        deadline = deadline_of(entry.notebook, entry.run, self.patience)
+        deadline = deadline_of(entry.notebook, entry.run, self._rules().lifecycle)
         verdict = self._verdicts.find(entry.run)
         idle = idle_deadline(verdict.stops_at) if verdict is not None and verdict.stops_at is not None else None
         return sorted((each for each in (deadline, idle) if each is not None), key=lambda each: each.at)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from notebookd.api.app import make_app
 from notebookd.api.call import Services
 from notebookd.api.peers import PeerPolicy
 from notebookd.api.serving import Doors, serving
-from notebookd.assembly import Parts, assemble, instance_of, policy_of
+from notebookd.assembly import Parts, Ruling, assemble, instance_of, policy_of
 from notebookd.config import Config, parse_config
 from notebookd.domain.catalogue import Catalogue
 from notebookd.domain.plan import LifecyclePolicy
@@ -110,12 +110,17 @@ class House:
     reconciler: Reconciler
     inventory: Inventory
     turnstile: Turnstile
+    ruling: Ruling
     reload: Callable[[Config], None]
 
     @property
     def notebooks(self) -> Notebooks:
         """What a caller may do."""
         return self.services.notebooks
+
+    def rule(self, **changes: Any) -> None:
+        """Have other rules hold, as a reload does, and nobody look because of it."""
+        self.ruling.swap(self.ruling.config(), replace(self.ruling.rules(), **changes))
 
     async def quiet(self) -> None:
         """Wait until nothing happens any more unless the clock moves or the world changes."""
@@ -203,6 +208,7 @@ async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House
         reconciler=assembly.reconciler,
         inventory=assembly.inventory,
         turnstile=gate,
+        ruling=assembly.ruling,
         reload=assembly.reload,
     )
 

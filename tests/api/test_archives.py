@@ -224,7 +224,7 @@ async def test_what_belongs_to_a_volume_is_no_part_of_the_workspace(api: Api) ->
 async def test_one_person_has_so_many_copies_at_once(api: Api, notebook: str) -> None:
     archives = api.house.services.archives
     archives.patience_s = 0
-    api.house.services.syncs._transfers.at_once = 1
+    api.house.rule(transfers_at_once=1)
     await put(api, notebook, "", tar(large=b"x" * 8_000_000))
     async with api.session.get(f"http://localhost/v1/notebook/{notebook}/archive?path=large") as answer:
         assert len(await answer.content.readexactly(1000)) == 1000

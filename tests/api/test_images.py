@@ -265,7 +265,7 @@ async def test_what_the_engine_refuses_to_remove_is_a_conflict(api: Api) -> None
 
 
 async def test_without_room_nothing_is_pulled_or_built(api: Api) -> None:
-    api.house.notebooks.allowance.min_free_bytes = 2**60
+    api.house.rule(min_free_bytes=2**60)
     assert (await refused(api, {"action": "pull", "name": PULLED}))[0] == 503
     assert (await refused(api, {"action": "build", "name": "tiny"}))[0] == 503
 
@@ -341,7 +341,7 @@ async def test_of_what_is_deprecated_no_new_notebook_is_made_and_an_old_one_goes
 
 async def test_what_left_the_catalogue_runs_on_and_is_not_started_again(api: Api) -> None:
     notebook = await api.create(env={**SPEC["env"], "frameworkId": "mine"})
-    api.house.notebooks.starts.catalogue = Catalogue.of(parse_config({}, source=None).images)
+    api.house.rule(catalogue=Catalogue.of(parse_config({}, source=None).images))
     assert (await api.order(notebook, "restart")).status == 204
     await api.order(notebook, "stop")
     said = await api.order(notebook, "start")

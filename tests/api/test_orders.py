@@ -435,7 +435,7 @@ async def test_engine_and_driver_out_of_reach_are_said_and_orders_are_taken(api:
 
 
 async def test_a_full_disk_refuses_a_start_with_503(api: Api) -> None:
-    api.house.notebooks.allowance.min_free_bytes = 2**62
+    api.house.rule(min_free_bytes=2**62)
     said = await api.call("POST", "/v1/notebook", SPEC)
     assert (said.status, said.code) == (503, "store-unavailable")
 
@@ -444,7 +444,7 @@ async def test_a_disk_without_inodes_refuses_a_start_and_stops_and_deletes(api: 
     if (await api.house.store.disk_use()).free_inodes is None:
         pytest.skip("this file system makes inodes as they are wanted")
     notebook = await api.create()
-    api.house.notebooks.allowance.min_free_inodes = 2**62
+    api.house.rule(min_free_inodes=2**62)
     said = await api.call("POST", "/v1/notebook", SPEC)
     assert (said.status, said.code) == (503, "store-unavailable")
     assert "inodes of the disk are free" in said.body["message"]

@@ -22,8 +22,9 @@ from notebookd.adapters.processes import SystemProcesses
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.resources import GIB, HostCompute
+from notebookd.domain.rules import Rules
 from notebookd.domain.run import RunState, grant
-from notebookd.machine.gpu_watch import GpuWatch, Pace
+from notebookd.machine.gpu_watch import GpuWatch
 from notebookd.machine.inventory import Inventory
 from notebookd.machine.occupants import Account
 from notebookd.ports.processes import Processes
@@ -108,7 +109,7 @@ async def _idle(database: Path) -> list[Figure]:
         await asyncio.sleep(IDLE_S)
         waiting_s = (time.process_time() - begun) * 60 / IDLE_S
     idle = Figure(name="nobody looks, nothing runs: polls in a minute", values=(polls,), unit="polls", digits=2)
-    busy = Figure(name="somebody does", values=(60 / Pace().busy_s,), unit="polls")
+    busy = Figure(name="somebody does", values=(60 / Rules().look_every_s,), unit="polls")
     return [
         idle,
         ratio("  over those while somebody looks", idle, busy, target=MOST_IDLE_POLLS),
@@ -130,8 +131,8 @@ async def _machine(database: Path) -> AsyncIterator[tuple[SqliteStore, NvmlGpus]
 def _watch(store: SqliteStore, gpus: NvmlGpus, processes: Processes) -> tuple[GpuWatch, Inventory]:
     host = HostCompute(cpus=64, memory_bytes=512 * GIB)
     account = Account(user=next(iter(SystemProcesses().look([os.getpid()]).values())).user, pid=os.getpid())
-    inventory = Inventory(gpus, store, processes, host, account=account)
-    return GpuWatch(gpus, inventory, store, SystemClock(), lambda _: None, Pace()), inventory
+    inventory = Inventory(gpus, store, processes, host, Rules, account)
+    return GpuWatch(gpus, inventory, store, SystemClock(), lambda _: None, Rules), inventory
 
 
 async def _lease(store: SqliteStore, uuids: list[str], pids: list[int]) -> None:

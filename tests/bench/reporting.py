@@ -14,8 +14,8 @@ from pathlib import Path
 
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.actor import Actor, Role
-from notebookd.domain.billing import Tariff
 from notebookd.domain.clocks import wall_ms
+from notebookd.domain.rules import Rules
 from notebookd.domain.usage import GroupKey, Window, month_of
 from notebookd.record.meter import Meter
 from notebookd.service.usage import Usage
@@ -43,7 +43,7 @@ async def _measure(path: Path) -> list[Figure]:
         month = month_of(wall_ms(NOW))
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             _fill(connection, month)
-        usage = Usage(store, Meter(store, clock, Tariff()))
+        usage = Usage(store, Meter(store, clock, Rules))
         figures: list[Figure] = []
         for keys in ((GroupKey.USER,), (GroupKey.NOTEBOOK, GroupKey.DAY), (GroupKey.USER, GroupKey.GPU)):
             bare, taken = [], []

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.domain.actor import Actor, Role
-from notebookd.domain.billing import Tariff, Window
+from notebookd.domain.billing import Window
 from notebookd.domain.clocks import wall_ms
+from notebookd.domain.rules import Rules
 from notebookd.domain.usage import GroupKey, month_of
 from notebookd.record.meter import Meter
 from notebookd.service.usage import Usage
@@ -63,7 +64,7 @@ async def _measure(path: Path) -> list[Figure]:
             digits=1,
         )
         figures = [made]
-        usage = Usage(store, Meter(store, FakeClock(NOW), Tariff()))
+        usage = Usage(store, Meter(store, FakeClock(NOW), Rules))
         for keys, target in GROUPS:
             figures += await _compare(store, usage, keys, target)
     return figures

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from notebookd.adapters.sqlite import SqliteStore
 from notebookd.adapters.sqlite.sums import RULE, SUMS
 from notebookd.domain.actor import Actor, Role
-from notebookd.domain.billing import MINUTE_MS, Bill, Interval, Tariff, Window, bill_of
+from notebookd.domain.billing import MINUTE_MS, Bill, Interval, Window, bill_of
 from notebookd.domain.clocks import Reading, moment, wall_ms
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.rules import Rules
 from notebookd.domain.run import RunState
 from notebookd.domain.token import READ, LabelSelector, Token, TokenId
 from notebookd.domain.usage import DAY_MS, GroupKey
@@ -254,7 +255,7 @@ async def compare(path: Path, history: Sequence[Any], asked: Sequence[Any]) -> N
     clock = FakeClock(LATE)
     async with SqliteStore.open(path, NOW, ballast_bytes=1) as store:
         await play(store, history)
-        usage = Usage(store, Meter(store, clock, Tariff()))
+        usage = Usage(store, Meter(store, clock, Rules))
         assert store.keeps_sums()
         assert store.sum_totals() == store.walk_totals()
 

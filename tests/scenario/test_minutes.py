@@ -14,6 +14,7 @@ from notebookd.domain.billing import Tariff, Window, minutes
 from notebookd.domain.clocks import wall_ms
 from notebookd.domain.ids import NotebookId
 from notebookd.domain.quota import QuotaRule
+from notebookd.domain.rules import Rules
 from notebookd.domain.run import RunState
 from notebookd.domain.usage import GroupKey
 from notebookd.errors import Forbidden, NotFound, QuotaExceeded
@@ -38,7 +39,7 @@ ALWAYS = Window(0, 10**14)
 
 
 def usage(house: House) -> Usage:
-    return Usage(house.store, Meter(house.store, house.world.clock, Tariff()))
+    return Usage(house.store, Meter(house.store, house.world.clock, Rules))
 
 
 def stays(house: House, notebook: NotebookId) -> list[int | None]:
@@ -325,7 +326,10 @@ async def test_where_running_is_not_billed_its_time_is_the_wall_clocks(world: Wo
     async with open_house(world) as house:
         notebook = await create(house)
         await spend(house, 90)
-        unbilled = Usage(house.store, Meter(house.store, world.clock, Tariff(states=frozenset({RunState.PENDING}))))
+        unbilled = Usage(
+            house.store,
+            Meter(house.store, world.clock, lambda: Rules(tariff=Tariff(states=frozenset({RunState.PENDING})))),
+        )
         assert unbilled.running_s(run_of(house, notebook)) == (90, 90)
 
 
@@ -432,7 +436,7 @@ async def test_a_new_month_has_new_minutes(world: World) -> None:
 
 def usage_of(house: House) -> int:
     """Alice's GPU minutes of this month."""
-    return spent_gpu_minutes(house.store, "alice", Meter(house.store, house.world.clock, Tariff()).read())
+    return spent_gpu_minutes(house.store, "alice", Meter(house.store, house.world.clock, Rules).read())
 
 
 async def test_gpus_held_by_an_editor_that_never_answers_count_towards_the_quota(world: World) -> None:

@@ -63,19 +63,19 @@ async def test_idle_notebooks_are_stopped_from_now_on(world: World) -> None:
 async def test_strangers_are_judged_by_the_new_rule_and_the_api_shows_it(world: World) -> None:
     async with open_house(world) as house:
         await read_again(house, gpus={"foreign_memory": "0B"})
-        assert house.inventory.rule.memory_bytes == 0
+        assert house.ruling.rules().foreign.memory_bytes == 0
         assert house.services.config.gpus.foreign_memory_bytes == 0
 
 
 async def test_a_new_choice_of_the_catalogue_can_be_asked_for(world: World) -> None:
     async with open_house(world) as house:
-        assert [each.id for each in house.services.catalogue.frameworks] == ["conda"]
+        assert [each.id for each in house.services.machine.catalogue.frameworks] == ["conda"]
         await read_again(
             house,
             image=[{**IMAGE, "framework": "mine", "version": "1", "image": "localhost/mine:1"}],
             framework=[{"id": "mine", "name": "Mine"}],
         )
-        assert "mine" in [each.id for each in house.services.catalogue.frameworks]
+        assert "mine" in [each.id for each in house.services.machine.catalogue.frameworks]
         assert "localhost/mine:1" in [row.name for row in await house.services.images.list_rows()]
         assert house.notebooks.check(SpecWish(editor="jupyterlab", framework="mine")).framework == "mine"
         await read_again(house)

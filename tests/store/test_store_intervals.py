@@ -18,6 +18,7 @@ from notebookd.domain.billing import Departure, Interval, Tariff, Window, bill_o
 from notebookd.domain.clocks import Reading, wall_ms
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.ids import NotebookId, RunId
+from notebookd.domain.rules import Rules
 from notebookd.domain.run import Run, RunState
 from notebookd.domain.usage import HourOfUse, Tenure
 from notebookd.errors import StoreUnavailable
@@ -176,7 +177,7 @@ async def test_the_meter_finds_sums_that_are_wrong(store: SqliteStore, path: Pat
     ended = closed(await seed(store), Departure(), read(91))
     async with store.transaction() as tx:
         await tx.put_interval(ended)
-    meter = Meter(store, FakeClock(), TARIFF)
+    meter = Meter(store, FakeClock(), lambda: Rules(tariff=TARIFF))
     await meter.check_sums()
     assert store.keeps_sums()
     with closing(sqlite3.connect(path)) as database, database:
@@ -270,10 +271,10 @@ class FullStore(SqliteStore):
 async def test_a_meter_starts_on_a_full_disk_and_notes_later_what_befell_the_clocks(path: Path) -> None:
     clock = FakeClock()
     async with FullStore.open(path, NOW, ballast_bytes=4096) as store:
-        await Meter(store, clock, TARIFF).adopt()
+        await Meter(store, clock, lambda: Rules(tariff=TARIFF)).adopt()
         clock.step_wall(-600)
         store.full = True
-        meter = Meter(store, clock, TARIFF)
+        meter = Meter(store, clock, lambda: Rules(tariff=TARIFF))
         await meter.adopt()
         assert store.last_event_id() == 0
         store.full = False
