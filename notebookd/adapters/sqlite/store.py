@@ -30,6 +30,7 @@ from notebookd.adapters.sqlite.copies import fresh_copy, sweep_copies
 from notebookd.adapters.sqlite.disk import disk_use, short_of, unopened
 from notebookd.adapters.sqlite.history import HistoryReads
 from notebookd.adapters.sqlite.ledger import LedgerReads
+from notebookd.adapters.sqlite.resident import Resident
 from notebookd.adapters.sqlite.schema import STEPS_PER_WORD, load_queries, migrate
 from notebookd.adapters.sqlite.shelf import ShelfReads
 from notebookd.adapters.sqlite.spares import Spares
@@ -204,7 +205,15 @@ def in_order(entries: Mapping[NotebookId, Entry]) -> list[Entry]:
 class SqliteStore(SqliteReader):
     """See :class:`~notebookd.ports.store.Store`; made by :meth:`open`."""
 
-    def __init__(self, path: Path, writes: Writer, reads: sqlite3.Connection, ballast: Ballast, spares: Spares) -> None:
+    def __init__(
+        self,
+        path: Path,
+        writes: Writer,
+        reads: sqlite3.Connection,
+        ballast: Ballast,
+        spares: Spares,
+        resident: Resident,
+    ) -> None:
         super().__init__(reads, load_queries())
         self.on_write: Callable[[float], None] = lambda _: None
         """Told of each transaction that is committed: the seconds since its turn began."""
@@ -213,6 +222,7 @@ class SqliteStore(SqliteReader):
         self._committed = SqliteReader(reads, self._sql)
         self._ballast = ballast
         self._spares = spares
+        self._resident = resident
         self._gave_up = False
         """Whether the reserve was given up for the last commit."""
         self._turns = GroupCommit(self._begin, self._commit)
@@ -268,20 +278,21 @@ class SqliteStore(SqliteReader):
             StoreUnavailable: it cannot be opened, is not writable, or is of a newer version.
         """
         ballast, spares = Ballast(path.with_name("ballast"), ballast_bytes), Spares(path.with_name("ballast.inodes"))
-        try:
-            writes, reads = await _open(path, now, at_work)
-        except StoreUnavailable:
-            if not short_of(path) or not spares.drop() | ballast.drop():
-                raise
-            writes, reads = await _open(path, now, at_work)
-        ballast.trim()
-        spares.trim()
-        try:
-            yield cls(path, writes, reads, ballast, spares)
-        finally:
-            reads.close()
-            await writes.close()
-            spares.take()  # the log's inodes are free now, and wanted at the next start
+        with closing(Resident(path)) as resident:
+            try:
+                writes, reads = await _open(path, now, at_work, resident)
+            except StoreUnavailable:
+                if not short_of(path) or not spares.drop() | ballast.drop():
+                    raise
+                writes, reads = await _open(path, now, at_work, resident)
+            ballast.trim()
+            spares.trim()
+            try:
+                yield cls(path, writes, reads, ballast, spares, resident)
+            finally:
+                reads.close()
+                await writes.close()
+                spares.take()  # the log's inodes are free now, and wanted at the next start
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
@@ -341,7 +352,7 @@ class SqliteStore(SqliteReader):
 
     async def _write(self) -> None:
         """Make it durable. Raises sqlite3.Error."""
-        await self._writes.end(before=self._trim)
+        await self._writes.end(before=self._trim, after=self._resident.hold)
 
     def _trim(self) -> None:
         self._gave_up = self._ballast.trim()
@@ -378,11 +389,14 @@ class SqliteStore(SqliteReader):
         return self._spares.drop()
 
 
-async def _open(path: Path, now: datetime, at_work: Callable[[], None]) -> tuple[Writer, sqlite3.Connection]:
+async def _open(
+    path: Path, now: datetime, at_work: Callable[[], None], resident: Resident
+) -> tuple[Writer, sqlite3.Connection]:
     """The connections to write and to read by, with their files made. Raises StoreUnavailable."""
     writes: Writer | None = None
     try:
         await asyncio.to_thread(_prepare, path, now, at_work)
+        await asyncio.to_thread(resident.hold)
         connect = partial(sqlite3.connect, path, isolation_level=None, timeout=0, check_same_thread=False)
         writes = Writer(connect, iter_chunk_size=1)
         await writes

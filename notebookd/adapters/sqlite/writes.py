@@ -97,14 +97,16 @@ class Writer(aiosqlite.Connection):
         """For reads of what is not committed yet."""
         return self._conn
 
-    async def end(self, *, before: Callable[[], None]) -> None:
-        """Commit, and call ``before`` first, in the writer's thread. Raises sqlite3.Error; then nothing is changed."""
+    async def end(self, *, before: Callable[[], None], after: Callable[[], None]) -> None:
+        """Commit, and call ``before`` and ``after`` it, in the writer's thread. Raises sqlite3.Error; then nothing is
+        changed."""
 
         def commit() -> None:
             try:
                 before()
                 self.require_open()
                 self._conn.execute("COMMIT")
+                after()
             finally:
                 self.take_back()
 
