@@ -296,7 +296,7 @@ def test_git_commits_with_an_editor_and_knows_ssh_and_lfs(outer: Machine, base: 
     """A commit without -m opens nano, which writes what is there and leaves."""
     script = r"""
         set -e; cd $(mktemp -d); git init -q; git config user.name a; git config user.email a@b
-        echo x >x; git add x
+        echo x >x; git add x; export TERM=xterm
         [ "$(readlink -f "$(which "$(git var GIT_EDITOR)")")" = /usr/bin/nano ] || git var GIT_EDITOR
         (sleep 2; printf 'by hand\030y\r'; sleep 1) | script -qec 'git commit' /dev/null >/dev/null
         git log --format=%s; git lfs env | grep -c 'git config filter.lfs.smudge'
