@@ -3,24 +3,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from notebookd import wire
 from notebookd.cli.terminal import Terminal
-from notebookd.client import DEFAULT_SOCKET, Client, ClientError
+from notebookd.client import Client
 from notebookd.spelling import did_you_misspell
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = [
     "Declined",
     "Family",
     "Here",
     "Verb",
-    "complete_notebook",
+    "completes",
+    "completes_among",
     "look",
     "notebook_argument",
     "output_option",
@@ -34,6 +36,7 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+Completer = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
 WATCH_EVERY_S = 2.0
 
@@ -152,36 +155,34 @@ def stay_option(command: F) -> F:
     )
 
 
+def completes(name: str) -> Completer:
+    """What a TAB offers, by the name of a function of :mod:`notebookd.cli.completing`, which only a TAB loads."""
+
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from notebookd.cli import completing
+
+        found: list[CompletionItem] = getattr(completing, name)(ctx, incomplete)
+        return found
+
+    return complete
+
+
+def completes_among(words: Iterable[str]) -> Completer:
+    """The same with these words, several of which commas may part."""
+
+    def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from notebookd.cli import completing
+
+        return completing.among(words, incomplete)
+
+    return complete
+
+
 def notebook_argument(command: F) -> F:
     """``NOTEBOOK``: an id, a unique prefix of one, a name, or ``OWNER/NAME``."""
-    return click.argument("notebook", shell_complete=complete_notebook)(command)
+    return click.argument("notebook", shell_complete=completes("notebooks"))(command)
 
 
 def volume_argument(command: F) -> F:
     """``[VOLUME]``: a mount path or an id of a volume of the notebook's; all of them without."""
-    return click.argument("volume", required=False, metavar="[VOLUME]", shell_complete=_complete_volume)(command)
-
-
-def _visible(ctx: click.Context) -> list[wire.Notebook]:
-    """The notebooks, for completion. No command has begun yet, so the client is made here."""
-    client = Client(ctx.find_root().params.get("socket") or DEFAULT_SOCKET, timeout_s=2.0)
-    try:
-        return client.list_notebooks().value.items
-    except ClientError:
-        return []
-
-
-def complete_notebook(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Names, those of others with their owner where that is needed; ids once the beginning of one is there."""
-    items = _visible(ctx)
-    bearers = Counter(each.spec.name for each in items)
-    words = [each.spec.name if bearers[each.spec.name] == 1 else f"{each.user}/{each.spec.name}" for each in items]
-    found = [word for word in words if word.startswith(incomplete)]
-    return found or [each.id for each in items if incomplete and each.id.startswith(incomplete)]
-
-
-def _complete_volume(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    named = str(ctx.params.get("notebook"))
-    found = [each for each in _visible(ctx) if each.spec.name == named or each.id.startswith(named)]
-    paths = [volume.mount_path for each in found[:1] for volume in each.spec.volumes or []]
-    return [path for path in paths if path.startswith(incomplete)]
+    return click.argument("volume", required=False, metavar="[VOLUME]", shell_complete=completes("volumes"))(command)

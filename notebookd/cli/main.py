@@ -11,7 +11,7 @@ import importlib
 import os
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,9 @@ from notebookd.cli.output import clean, localised
 from notebookd.cli.terminal import Terminal
 from notebookd.cli.waiting import EndedBadly
 from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["cli", "main"]
 
@@ -67,6 +70,8 @@ VERBS = {
 }
 _FIELD = re.compile(r"^\$(query)?\.?(?=.)|^\$")
 ALIASES = {"ls": "list"}
+NAMING = frozenset({"run", "delete", "rename", "snapshot", "token", "gpu", "image", "chown"})
+"""Verbs after which there are other names than before: what is kept of them for completion is forgotten."""
 
 
 class Verbs(Family):
@@ -75,10 +80,17 @@ class Verbs(Family):
     def main(self, *args: Any, **extra: Any) -> Any:
         """The program. A shell that completes is offered nothing that steers it."""
         if "_NOTEBOOKCTL_COMPLETE" in os.environ:
-            from notebookd.cli.completing import offer_printable
+            from notebookd.cli.shells import offer_printable
 
             offer_printable()
         return super().main(*args, **extra)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs of the table: to offer them, none is imported."""
+        from click.shell_completion import CompletionItem
+
+        named = [CompletionItem(name, help=text) for name, (_, text) in VERBS.items() if name.startswith(incomplete)]
+        return named if incomplete and named else [*named, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The verbs, in the order of the table."""
@@ -115,6 +127,11 @@ class Verbs(Family):
             ctx.exit(3 if isinstance(error, Unreachable) else 1)
         except UnicodeEncodeError as error:
             raise click.UsageError("an argument is not valid UTF-8") from error
+        finally:
+            if ctx.invoked_subcommand in NAMING:
+                from notebookd.cli.remembered import forget
+
+                forget()
 
 
 def _say_what_went_wrong(ctx: click.Context, error: ClientError) -> None:

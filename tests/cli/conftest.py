@@ -25,12 +25,15 @@ class Notebookctl:
 
     toy: Toy
     terminal: FakeTerminal = field(default_factory=FakeTerminal)
+    cache: str = "/nowhere"
+
+    def env(self):
+        """Where the daemon is, and where what it said is kept."""
+        return {"NOTEBOOKD_SOCKET": self.toy.path, "XDG_CACHE_HOME": self.cache}
 
     def __call__(self, *args, keys=None, env=None):
         """In this process, on the fake terminal."""
-        return CliRunner().invoke(
-            cli, list(args), obj=self.terminal, input=keys, env={"NOTEBOOKD_SOCKET": self.toy.path, **(env or {})}
-        )
+        return CliRunner().invoke(cli, list(args), obj=self.terminal, input=keys, env={**self.env(), **(env or {})})
 
     def program(self, *args, keys=b""):
         """As a program of its own, without a terminal."""
@@ -38,7 +41,7 @@ class Notebookctl:
             [sys.executable, "-c", "from notebookd.cli.main import main; main()", *args],
             input=keys,
             capture_output=True,
-            env={**os.environ, "NOTEBOOKD_SOCKET": self.toy.path},
+            env={**os.environ, **self.env()},
             timeout=60,
             check=False,
         )
@@ -51,8 +54,8 @@ def toy(tmp_path):
 
 
 @pytest.fixture
-def notebookctl(toy):
-    return Notebookctl(toy)
+def notebookctl(toy, tmp_path):
+    return Notebookctl(toy, cache=str(tmp_path / "cache"))
 
 
 @pytest.fixture

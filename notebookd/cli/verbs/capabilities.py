@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from notebookd import wire
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes, output_option, pass_here
 from notebookd.cli.output import Table, emit, size
 from notebookd.client import Client, ClientError, Reply
 
@@ -17,7 +17,7 @@ _MADE_OF = ("flavor", "framework", "editor")
 @click.command("capabilities", cls=Verb)
 @click.argument("kind", type=click.Choice(["flavor", "framework", "editor", "quota"]), required=False)
 @click.argument("action", type=click.Choice(["list", "get"]), default="list")
-@click.argument("identity", metavar="ID", required=False)
+@click.argument("identity", metavar="ID", required=False, shell_complete=completes("capabilities"))
 @click.option("--compatible-with", metavar="ID", help="Only frameworks for this editor, or editors for this framework.")
 @output_option
 @pass_here

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes, output_option, pass_here
 from notebookd.cli.output import Table, clean, counted, emit
 
 __all__ = ["verb"]
@@ -14,8 +14,8 @@ COLUMNS = ("FROM", "TO", "UID", "NOTEBOOKS", "TOKENS ENDED")
 
 
 @click.command("chown", cls=Verb)
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=completes("owners"))
+@click.argument("new", shell_complete=completes("owners"))
 @output_option
 @pass_here
 def verb(here: Here, *, old: str, new: str, output: str) -> None:

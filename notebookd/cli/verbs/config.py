@@ -36,7 +36,7 @@ def show(here: Here, *, output: str) -> None:
 
 @verb.command("check", cls=Verb)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to write the result.")
-@click.argument("file", required=False)
+@click.argument("file", required=False, type=click.Path())
 @pass_here
 def check(here: Here, *, output: str, file: str | None) -> None:
     """Name every fault of FILE, or of the installed configuration, also with the daemon down.

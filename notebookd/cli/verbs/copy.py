@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
-from click.shell_completion import CompletionItem
 
 from notebookd.cli.guard import raw_bytes
-from notebookd.cli.here import Declined, Here, Verb, complete_notebook, pass_here
+from notebookd.cli.here import Declined, Here, Verb, completes, pass_here
 from notebookd.cli.naming import notebook_and_path, notebook_id
 from notebookd.cli.output import clean, counted, size
 from notebookd.cli.progress import Rate, screen
@@ -39,15 +38,9 @@ class There:
     folder: bool
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Files here, and notebooks with their colon."""
-    names = [] if "/" in incomplete else complete_notebook(ctx, param, incomplete)
-    return [CompletionItem(f"{name}:") for name in names] + [CompletionItem(incomplete, type="file")]
-
-
 @click.command("cp", cls=Verb)
-@click.argument("source", metavar="SRC", shell_complete=_complete)
-@click.argument("target", metavar="DST", shell_complete=_complete)
+@click.argument("source", metavar="SRC", shell_complete=completes("notebook_paths_and_files"))
+@click.argument("target", metavar="DST", shell_complete=completes("notebook_paths_and_files"))
 @pass_here
 def verb(here: Here, *, source: str, target: str) -> None:
     """Copy files into a notebook's workspace, or out of it.

@@ -8,26 +8,13 @@ from datetime import tzinfo
 import click
 
 from notebookd import wire
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes, output_option, pass_here
 from notebookd.cli.output import Table, emit, moment, size
-from notebookd.client import DEFAULT_SOCKET, Client, ClientError
-
-
-def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Aliases. No command has begun yet, so the client is made here."""
-    if ctx.params.get("action") != "objects":
-        return []
-    client = Client(ctx.find_root().params.get("socket") or DEFAULT_SOCKET, timeout_s=2.0)
-    try:
-        items = client.list_datastores().value.items
-    except ClientError:
-        return []
-    return [each.alias for each in items if each.alias.startswith(incomplete)]
 
 
 @click.command("datastore", cls=Verb)
 @click.argument("action", type=click.Choice(["list", "objects"]), default="list")
-@click.argument("alias", required=False, shell_complete=_complete)
+@click.argument("alias", required=False, shell_complete=completes("datastores"))
 @click.argument("prefix", required=False, metavar="[CONTAINER[/PREFIX]]")
 @output_option
 @pass_here

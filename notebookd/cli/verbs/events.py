@@ -11,7 +11,7 @@ import click
 
 from notebookd import wire
 from notebookd.cli import words
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes, output_option, pass_here
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import clean
 from notebookd.cli.stream import follow
@@ -30,7 +30,9 @@ _OWN_COLUMN = frozenset({"gpu", "message", "runState"})
 @click.option("--last", metavar="SPAN", help="Only those of so long: 2h.")
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only those of a type: gpu.xid, or all of gpu.")
 @click.option("--limit", type=click.IntRange(1, 100_000), metavar="N", help="At most the newest N.")
-@click.option("--notebook", metavar="NOTEBOOK", help="Only those of this notebook.")
+@click.option(
+    "--notebook", metavar="NOTEBOOK", shell_complete=completes("notebooks"), help="Only those of this notebook."
+)
 @output_option
 @pass_here
 def verb(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from notebookd.cli import words
-from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes_among, notebook_argument, output_option, pass_here
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import ahead, clean, moment
 from notebookd.cli.result import show_changed
@@ -14,7 +14,9 @@ from notebookd.cli.result import show_changed
 
 @click.command("extend", cls=Verb)
 @notebook_argument
-@click.argument("duration", required=False, metavar="[DURATION]")
+@click.argument(
+    "duration", required=False, metavar="[DURATION]", shell_complete=completes_among(("12h", "1d", "2d", "1w"))
+)
 @click.option("--until", metavar="WHEN", help="The time itself: 18:00, fri 18:00, tomorrow, 2026-12-01 9:00.")
 @output_option
 @pass_here

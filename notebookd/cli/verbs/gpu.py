@@ -9,32 +9,19 @@ import click
 
 from notebookd import wire
 from notebookd.cli import board
-from notebookd.cli.here import Here, Verb, look, output_option, pass_here, watch_option
+from notebookd.cli.here import Here, Verb, completes, look, output_option, pass_here, watch_option
 from notebookd.cli.naming import only
 from notebookd.cli.output import clean, emit
-from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Reply
+from notebookd.client import Reply
 
 ABOUT_ONE = ("drain", "undrain", "clear")
 ABOUT_ALL = ("release", "acquire")
 _UUID = re.compile(r"GPU(-[0-9a-f]+){5}")
 
 
-def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Indices and UUIDs. No command has begun yet, so the client is made here."""
-    if ctx.params.get("action") not in ABOUT_ONE:
-        return []
-    client = Client(ctx.find_root().params.get("socket") or DEFAULT_SOCKET, timeout_s=2.0)
-    try:
-        items = client.list_gpus().value.items
-    except ClientError:
-        return []
-    words = [*(str(each.index) for each in items), *(each.uuid for each in items), "all"]
-    return [word for word in words if word.startswith(incomplete)]
-
-
 @click.command("gpu", cls=Verb)
 @click.argument("action", type=click.Choice(["list", *ABOUT_ONE, *ABOUT_ALL]), default="list")
-@click.argument("gpus", metavar="[GPU...|all]", nargs=-1, shell_complete=_complete)
+@click.argument("gpus", metavar="[GPU...|all]", nargs=-1, shell_complete=completes("gpus"))
 @click.option("--reason", metavar="TEXT", help="With drain: why, for everybody to read, those who wait first.")
 @watch_option
 @output_option

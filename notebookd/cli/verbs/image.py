@@ -9,35 +9,19 @@ from typing import Literal, cast
 import click
 
 from notebookd import wire
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes, output_option, pass_here
 from notebookd.cli.output import Table, age, clean, emit, seconds, size
 from notebookd.cli.progress import Screen, screen
-from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Refused, Reply
+from notebookd.client import ClientError, Refused, Reply
 
 ORDERS = ("build", "pull", "prepare")
 _DIGEST_SHOWN = 12
 _STEP = "STEP "
 
 
-def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of images, or of recipes. No command has begun yet, so the client is made here."""
-    action = ctx.params.get("action")
-    if action not in {*ORDERS, "remove"}:
-        return []
-    client = Client(ctx.find_root().params.get("socket") or DEFAULT_SOCKET, timeout_s=2.0)
-    try:
-        found = client.list_images().value
-    except ClientError:
-        return []
-    words = [each.name for each in found.recipes]
-    if action != "build":
-        words = [each.name for each in found.items if each.name and each.present is not (action == "pull")]
-    return [word for word in words if word.startswith(incomplete)]
-
-
 @click.command("image", cls=Verb)
 @click.argument("action", type=click.Choice(["list", *ORDERS, "remove"]), default="list")
-@click.argument("name", required=False, shell_complete=_complete)
+@click.argument("name", required=False, shell_complete=completes("images"))
 @click.option("--base", metavar="IMAGE", help="Build on this image instead of the recipe's own base.")
 @output_option
 @pass_here

@@ -11,9 +11,10 @@ import msgspec
 
 from notebookd import wire
 from notebookd.cli import notebooks, words
-from notebookd.cli.here import Here, Verb, look, output_option, pass_here, watch_option
+from notebookd.cli.here import Here, Verb, completes, completes_among, look, output_option, pass_here, watch_option
 from notebookd.cli.output import emit, narrowed
 from notebookd.client import Client, Reply
+from notebookd.wire.base import STATES
 
 SORTS = {
     "age": ("createdAt", "desc"),
@@ -42,22 +43,19 @@ class _Wish:
     narrow: bool
 
 
-def _complete_columns(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    before, comma, last = incomplete.rpartition(",")
-    return [f"{before}{comma}{name}" for name in notebooks.EVERY_COLUMN if name.startswith(last.upper())]
-
-
 @click.command("list", cls=Verb)
-@click.option("--states", metavar="A,B", help="Only those in one of these states.")
+@click.option(
+    "--states", metavar="A,B", shell_complete=completes_among(STATES), help="Only those in one of these states."
+)
 @click.option("--all", "everybody", is_flag=True, help="Every owner's (admins).")
-@click.option("--owner", metavar="NAME", help="Only this owner's (admins).")
+@click.option("--owner", metavar="NAME", shell_complete=completes("owners"), help="Only this owner's (admins).")
 @click.option("-l", "--label", "label", multiple=True, metavar="K=V", help="Only those with this label.")
 @click.option("--sort", type=click.Choice(list(SORTS)), help="In this order; the newest first by age and updated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
 @click.option(
     "--columns",
     metavar="A,B",
-    shell_complete=_complete_columns,
+    shell_complete=completes_among(notebooks.EVERY_COLUMN),
     help=f"These columns, of {', '.join(notebooks.EVERY_COLUMN)}.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids, one a line.")

@@ -9,7 +9,7 @@ import click
 
 from notebookd import wire
 from notebookd.cli import words
-from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes, notebook_argument, output_option, pass_here
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.result import show_changed
 
@@ -18,7 +18,7 @@ from notebookd.cli.result import show_changed
 @notebook_argument
 @click.option("-g", "--gpu", type=click.IntRange(min=0), help="Number of GPUs.")
 @click.option("-c", "--cpu", type=click.IntRange(min=0), help="Number of CPUs, instead of GPUs.")
-@click.option("-f", "--flavor", help="Flavor to take them from.")
+@click.option("-f", "--flavor", shell_complete=completes("flavors"), help="Flavor to take them from.")
 @click.option("-v", "--volume", "volume", multiple=True, metavar="SPEC", help="Volume; those given replace all.")
 @click.option("--remove-all-volumes", is_flag=True, help="Have no volumes.")
 @click.option("-l", "--label", "label", multiple=True, metavar="K=V", help="Label; those given replace all.")

@@ -4,20 +4,16 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import CompletionItem
 
-from notebookd.cli.here import Declined, Here, Verb, complete_notebook, pass_here
+from notebookd.cli.here import Declined, Here, Verb, completes, pass_here
 from notebookd.cli.naming import notebook_and_path, notebook_id
 from notebookd.cli.output import clean
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Notebooks with their colon."""
-    return [CompletionItem(f"{name}:") for name in complete_notebook(ctx, param, incomplete)]
-
-
 @click.command("rm", cls=Verb)
-@click.argument("targets", metavar="NOTEBOOK:PATH...", nargs=-1, required=True, shell_complete=_complete)
+@click.argument(
+    "targets", metavar="NOTEBOOK:PATH...", nargs=-1, required=True, shell_complete=completes("notebook_paths")
+)
 @pass_here
 def verb(here: Here, *, targets: tuple[str, ...]) -> None:
     """Remove files of a notebook's workspace.

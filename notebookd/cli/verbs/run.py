@@ -12,7 +12,7 @@ import click
 
 from notebookd import wire
 from notebookd.cli import words
-from notebookd.cli.here import Here, Verb, output_option, pass_here, wait_option
+from notebookd.cli.here import Here, Verb, completes, output_option, pass_here, wait_option
 from notebookd.cli.result import show_entry, show_notebook
 from notebookd.cli.timings import steps_of
 from notebookd.cli.waiting import wait_until_running
@@ -20,11 +20,11 @@ from notebookd.client import Refused, Reply
 
 
 @click.command("run", cls=Verb, equals=("--restart-on-timeout",))
-@click.argument("framework")
-@click.argument("editor")
+@click.argument("framework", shell_complete=completes("frameworks"))
+@click.argument("editor", shell_complete=completes("editors"))
 @click.option("-g", "--gpu", type=click.IntRange(min=0), help="Number of GPUs.")
 @click.option("-c", "--cpu", type=click.IntRange(min=0), help="Number of CPUs, instead of GPUs.")
-@click.option("-f", "--flavor", help="Flavor to take them from.")
+@click.option("-f", "--flavor", shell_complete=completes("flavors"), help="Flavor to take them from.")
 @click.option(
     "-v",
     "--volume",
@@ -44,7 +44,11 @@ from notebookd.client import Refused, Reply
     metavar="FILE",
     help="SSH public keys, one a line. They are stored, and not served yet.",
 )
-@click.option("--framework-version", help="Version of the framework; the catalogue's first otherwise.")
+@click.option(
+    "--framework-version",
+    shell_complete=completes("framework_versions"),
+    help="Version of the framework; the catalogue's first otherwise.",
+)
 @click.option("--unsecure-http", is_flag=True, help="Let in anybody who reaches the URL.")
 @click.option("--restart-on-timeout", type=bool, default=None, help="Restart when its time is up, instead of stopping.")
 @click.option("--timings", is_flag=True, help="Show where the time went, step by step. Waits.")

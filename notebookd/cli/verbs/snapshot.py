@@ -6,7 +6,17 @@ from __future__ import annotations
 import click
 
 from notebookd import wire
-from notebookd.cli.here import Declined, Family, Here, Verb, notebook_argument, output_option, pass_here, wait_option
+from notebookd.cli.here import (
+    Declined,
+    Family,
+    Here,
+    Verb,
+    completes,
+    notebook_argument,
+    output_option,
+    pass_here,
+    wait_option,
+)
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import Table, age, emit, moment, seconds, size
 from notebookd.cli.result import show_entry, show_notebook
@@ -47,7 +57,7 @@ def list_snapshots(here: Here, *, notebook: str, output: str) -> None:
 
 @verb.command("fork", cls=Verb)
 @notebook_argument
-@click.argument("snapshot", required=False, metavar="[SNAPSHOT]")
+@click.argument("snapshot", required=False, metavar="[SNAPSHOT]", shell_complete=completes("snapshots"))
 @wait_option
 @output_option
 @pass_here

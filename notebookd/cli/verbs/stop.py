@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from notebookd import wire
-from notebookd.cli.here import Declined, Here, Verb, complete_notebook, output_option, pass_here, wait_option
+from notebookd.cli.here import Declined, Here, Verb, completes, output_option, pass_here, wait_option
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import clean, counted
 from notebookd.cli.result import show_changed, show_notebook
@@ -18,9 +18,11 @@ _NAMED = 10
 
 
 @click.command("stop", cls=Verb)
-@click.argument("notebook", required=False, metavar="[NOTEBOOK]", shell_complete=complete_notebook)
+@click.argument("notebook", required=False, metavar="[NOTEBOOK]", shell_complete=completes("notebooks"))
 @click.option("--all", "everybody", is_flag=True, help="All that you may see: of an admin, everybody's. Asks before.")
-@click.option("--owner", metavar="NAME", help="All of this owner (admins). Asks before.")
+@click.option(
+    "--owner", metavar="NAME", shell_complete=completes("owners"), help="All of this owner (admins). Asks before."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--now",

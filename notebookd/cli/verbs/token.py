@@ -8,10 +8,10 @@ from datetime import datetime
 import click
 
 from notebookd import wire
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes, output_option, pass_here
 from notebookd.cli.naming import named_id
 from notebookd.cli.output import Table, age, clean, emit
-from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Reply
+from notebookd.client import Reply
 
 __all__ = ["verb"]
 
@@ -19,22 +19,9 @@ ROLES = {"operator": "ai_training_operator", "read": "ai_training_read"}
 COLUMNS = ("ID", "NAME", "ROLE", "LABEL", "VERSION", "USER", "CREATED")
 
 
-def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Names and ids. No command has begun yet, so the client is made here."""
-    if ctx.params.get("action") not in {"renew", "delete"}:
-        return []
-    client = Client(ctx.find_root().params.get("socket") or DEFAULT_SOCKET, timeout_s=2.0)
-    try:
-        items = client.list_tokens().value.items
-    except ClientError:
-        return []
-    words = [each.spec.name for each in items] + [each.id for each in items]
-    return [word for word in words if word.startswith(incomplete)]
-
-
 @click.command("token", cls=Verb)
 @click.argument("action", type=click.Choice(["list", "create", "renew", "delete"]), default="list")
-@click.argument("token", required=False, shell_complete=_complete)
+@click.argument("token", required=False, shell_complete=completes("tokens"))
 @click.option("--role", type=click.Choice(list(ROLES)), help="What a new token may do.  [default: read]")
 @click.option("--label-selector", metavar="K=V", help="Notebooks with this label alone exist for a new token.")
 @output_option

@@ -11,7 +11,7 @@ import click
 from notebookd import wire
 from notebookd.cli import words
 from notebookd.cli.disk import disk_sheet, disk_text
-from notebookd.cli.here import Here, Verb, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes_among, output_option, pass_here
 from notebookd.cli.money import energy, hours, money, share, unbilled_seconds
 from notebookd.cli.output import Table, emit, moment
 
@@ -28,6 +28,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
     metavar="KEY,...",
     default="notebook",
     show_default=True,
+    shell_complete=completes_among(KEYS),
     help=f"Some of {', '.join(KEYS)}; of disk: user.",
 )
 @click.option("--month", metavar="2026-11", help="A whole month. [default: this one]")
