@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from notebookd import __version__
+from notebookd.cli.examples import examples_of, exit_codes_of
 from notebookd.cli.main import cli
 from notebookd.daemon import main as daemon
 from notebookd.gateway.main import main as gateway
@@ -63,6 +64,12 @@ def command_page(command: click.Command, name: str, context: click.Context) -> l
     lines.append(".SH OPTIONS")
     for option, text in filter(None, (each.get_help_record(context) for each in options)):
         lines += [".TP", f"\\fB{escape(option)}\\fR", escape(" ".join(text.split()))]
+    verb = context.command_path.partition(" ")[2]
+    if examples := examples_of(verb):
+        lines += [".SH EXAMPLES", ".nf", *(escape(line) for line in examples), ".fi"]
+    lines.append(".SH EXIT STATUS")
+    for code, text in exit_codes_of(verb):
+        lines += [".TP", f"\\fB{code}\\fR", escape(text)]
     return lines
 
 

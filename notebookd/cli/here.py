@@ -83,11 +83,28 @@ class Verb(click.Command):
             click.Option(["--socket"], metavar="PATH|URL", hidden=True, expose_value=False, callback=_other_socket)
         )
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples, and what the exit codes mean."""
+        write_ending(ctx, formatter)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Give a bare ``equals`` option its ``=true`` before click sees it."""
         end = args.index("--") if "--" in args else len(args)
         head = [f"{word}=true" if word in self._equals else word for word in args[:end]]
         return super().parse_args(ctx, head + args[end:])
+
+
+def write_ending(ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """What the help of a verb ends with, and that of the program."""
+    from notebookd.cli.examples import examples_of, exit_codes_of
+
+    verb = ctx.command_path.partition(" ")[2]
+    if lines := examples_of(verb):
+        with formatter.section("Examples"):
+            for line in lines:
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+    with formatter.section("Exit codes"):
+        formatter.write_dl(exit_codes_of(verb))
 
 
 class Family(click.Group):

@@ -17,7 +17,7 @@ import click
 
 from notebookd import __version__
 from notebookd.cli.guard import guarded
-from notebookd.cli.here import Family, Here
+from notebookd.cli.here import Family, Here, write_ending
 from notebookd.cli.output import clean, localised
 from notebookd.cli.terminal import Terminal
 from notebookd.cli.waiting import EndedBadly
@@ -55,7 +55,7 @@ VERBS = {
     "gpu": ("gpu", "Show the GPUs: who holds them, what runs on them."),
     "top": ("top", "Watch the GPUs, who uses them, and who waits."),
     "queue": ("queue", "Show the waiting notebooks."),
-    "usage": ("usage", "Show what was used, and what it costs."),
+    "usage": ("usage", "Show what was used, and what it costs; with `disk`, who fills the disk."),
     "receipt": ("receipt", "Show the bill of a notebook's run."),
     "image": ("image", "Show the images that notebooks are made of, and see to them."),
     "capabilities": ("capabilities", "Show what notebooks can be made of."),
@@ -112,6 +112,10 @@ class Verbs(Family):
             formatter.write_dl(
                 [(f"{name}, {others[name]}" if name in others else name, text) for name, (_, text) in VERBS.items()]
             )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What the exit codes mean."""
+        write_ending(ctx, formatter)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; say what went wrong, and what to do about it, on stderr."""

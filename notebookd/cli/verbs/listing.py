@@ -80,12 +80,6 @@ def verb(
 
     On a terminal ids are short, and what does not fit its width is left out, URL first; get shows all of one. Elsewhere
     every line is whole. In csv an age is in seconds, and a deadline is the time.
-
-    \b
-    Examples:
-      notebookctl list --states RUNNING --sort name
-      notebookctl list --columns NAME,LABELS --label team=vision
-      notebookctl list -q --states STOPPED | xargs -n 1 notebookctl delete --yes
     """
     if quiet and (columns or output != "table"):
         raise click.UsageError("--quiet writes ids alone: it goes with neither --columns nor --output")
