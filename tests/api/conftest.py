@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -33,6 +34,14 @@ def watched(figures: dict[str, Rows]) -> Iterator[None]:
     with _watch:
         yield
     figures.setdefault(TOPIC, {})["API tier, in one process with its tests"] = _seen.line()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected() -> Iterator[None]:
+    """A house is part of cycles. Where a million objects live Python looks for those once in a few hundred houses, and
+    by then they take a gigabyte."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
