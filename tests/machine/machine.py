@@ -64,7 +64,7 @@ def ensure_base(suite: str = "bookworm") -> Path:
     recipe = "\n".join((suite, PACKAGES, *hooks))
     base = CACHE / f"base-{suite}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
     CACHE.mkdir(parents=True, exist_ok=True)
-    with _lock(CACHE / "base.lock"):
+    with locked(CACHE / "base.lock"):
         if not base.is_dir():
             half = CACHE / "base.half"
             shutil.rmtree(half, ignore_errors=True)
@@ -221,7 +221,7 @@ def booted(suite: str = "bookworm", *, online: bool = False) -> Iterator[Machine
     base = ensure_base(suite)
     _sweep()
     scratch = Path(tempfile.mkdtemp(prefix="notebookd-machine-", dir=CACHE))
-    with _lock(scratch / "lock"):
+    with locked(scratch / "lock"):
         machine = Machine(base, scratch, online=online)
         try:
             machine.start()
@@ -254,13 +254,14 @@ def _trusted() -> set[str]:
 def _sweep() -> None:
     """Take away what a test run left that was killed: its lock is nobody's."""
     for scratch in CACHE.glob("notebookd-machine-*"):
-        with contextlib.suppress(BlockingIOError, FileNotFoundError), _lock(scratch / "lock", wait=False):
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), locked(scratch / "lock", wait=False):
             _end_cgroup(scratch.name)
             shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager
-def _lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """While this block lasts nobody else has the file, in another process neither. Raises BlockingIOError."""
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

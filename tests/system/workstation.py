@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.machine.machine import CACHE, Machine
+from tests.machine.machine import CACHE, Machine, locked
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RECIPE = CHECKOUT / "contrib" / "images" / "jupyterlab"
@@ -40,16 +40,17 @@ def image_archive() -> Path:
     """JupyterLab's image as a file; made the first time by the engine of quickstart, and kept."""
     recipe = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(RECIPE.iterdir()))).hexdigest()[:8]
     archive = CACHE / f"jupyterlab-{recipe}.tar"
-    if not archive.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        half = archive.with_suffix(".half")
-        half.unlink(missing_ok=True)
-        save = f'podman --url "unix://$NOTEBOOKD_ENGINE" save --output {half} {IMAGE}'
-        quickstart = str(CHECKOUT / "contrib" / "quickstart")
-        subprocess.run([quickstart, "--engine-only", "--", "sh", "-c", save], check=True, timeout=600)
-        half.rename(archive)
-        for old in set(CACHE.glob("jupyterlab-*.tar")) - {archive}:
-            old.unlink()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with locked(CACHE / "image.lock"):
+        if not archive.exists():
+            half = archive.with_suffix(".half")
+            half.unlink(missing_ok=True)
+            save = f'podman --url "unix://$NOTEBOOKD_ENGINE" save --output {half} {IMAGE}'
+            quickstart = str(CHECKOUT / "contrib" / "quickstart")
+            subprocess.run([quickstart, "--engine-only", "--", "sh", "-c", save], check=True, timeout=600)
+            half.rename(archive)
+            for old in set(CACHE.glob("jupyterlab-*.tar")) - {archive}:
+                old.unlink()
     return archive
 
 
