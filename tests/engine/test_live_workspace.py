@@ -51,7 +51,8 @@ def test_a_workspace_without_its_marker_is_not_touched(live: Machine) -> None:
     live.execute(notebook, "sh", "-c", "echo mine > /workspace/file")
     live.stop(notebook)
     workspace = live.workspace(notebook)
-    root("mv", str(workspace / MARKER), f"{workspace}.marker")
+    root("mv", str(workspace), f"{workspace}.away")
+    root("install", "--directory", "--owner=notebookd", "--mode=0700", str(workspace))  # where its disk is not mounted
     listing = root("find", str(workspace), "-printf", "%p %s %T@ %m %u\n")
     live.client.start_notebook(notebook)
     ended = live.await_state(notebook, "ERROR", within_s=20)
@@ -62,7 +63,8 @@ def test_a_workspace_without_its_marker_is_not_touched(live: Machine) -> None:
     assert root("find", str(workspace), "-printf", "%p %s %T@ %m %u\n") == listing
     assert live.containers() == {}
     assert notebook not in live.leases().values()
-    root("mv", f"{workspace}.marker", str(workspace / MARKER))
+    root("rmdir", str(workspace))
+    root("mv", f"{workspace}.away", str(workspace))
     live.start(notebook)
     assert live.execute(notebook, "cat", "/workspace/file") == "mine\n"
 
@@ -80,12 +82,14 @@ def test_a_workspace_that_is_gone_is_not_made_anew(live: Machine) -> None:
     live.start(notebook)
 
 
-def test_a_marker_that_is_a_link_is_none(live: Machine) -> None:
+def test_whoever_removes_all_they_have_goes_on_working(live: Machine) -> None:
+    """The marker goes with it, and may come to be anything."""
     notebook = live.run()
-    live.execute(notebook, "sh", "-c", f"rm {MARKER} && ln -s /etc/passwd {MARKER}")
-    live.stop(notebook)
-    live.client.start_notebook(notebook)
-    live.await_state(notebook, "ERROR", within_s=20)
+    for deed in ("true", f"ln -s /etc/passwd {MARKER}"):
+        live.execute(notebook, "sh", "-c", f"find /workspace -mindepth 1 -delete; cd /workspace; {deed}")
+        live.stop(notebook)
+        live.start(notebook)
+    assert live.execute(notebook, "readlink", f"/workspace/{MARKER}") == "/etc/passwd\n"
 
 
 def test_workspaces_are_the_accounts_alone(live: Machine) -> None:
