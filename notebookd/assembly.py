@@ -356,6 +356,7 @@ def _shares(config: Config) -> tuple[FlavorShare, ...]:
             shm_bytes=each.shm_bytes,
             limit=each.max_units,
             default=each.default,
+            groups=each.groups,
         )
         for each in config.flavors
     )

@@ -52,7 +52,7 @@ async def create(call: Call) -> web.Response:
     body, faults = wishes.decode(wire.NotebookSpec, raw)
     if body is None:
         raise invalid("create the notebook", faults)
-    spec = call.services.notebooks.check(wishes.spec_wish(body, faults), faults)
+    spec = call.services.notebooks.check(wishes.spec_wish(body, faults), faults, actor=call.actor)
     named = isinstance(body.name, str)
     entry = await call.services.notebooks.create(call.actor, spec, _idempotency(call, raw), named=named)
     return answer(await shape(call, entry), headers=tag_of(entry))
@@ -216,7 +216,7 @@ async def command(call: Call) -> web.Response:
     if body is None:
         raise invalid("read the notebook", faults)
     wish = wishes.spec_wish(body, faults)
-    call.services.notebooks.check(wish, faults)
+    call.services.notebooks.check(wish, faults, actor=call.actor)
     return answer(wire.Command(command=command_line(wish)))
 
 

@@ -165,6 +165,7 @@ def flavor(each: Flavor, free: int, ephemeral_bytes: int) -> wire.Flavor:
             cpu=each.cpus, memory=each.memory_bytes, ephemeral_storage=ephemeral_bytes
         ),
         gpu_information=_gpu_information(each),
+        groups=list(each.groups) or UNSET,
     )
 
 

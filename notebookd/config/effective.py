@@ -163,6 +163,7 @@ def _flavor(flavor: FlavorOverride) -> dict[str, Any]:
     return {
         "id": flavor.id,
         "default": flavor.default,
+        "groups": list(flavor.groups),
         **{key: each for key, each in shown.items() if each is not None},
     }
 

@@ -244,6 +244,14 @@ def _quota_overrides(table: Table, key: str) -> dict[str, shape.QuotaOverride]:
     return overrides
 
 
+def _groups(table: Table) -> tuple[str, ...]:
+    names = table.strings("groups")
+    for position, name in enumerate(names):
+        if name.startswith("@") or not re.fullmatch(ACCOUNT, name):
+            table.problem(f"groups[{position}]", f"{name!r} is no name of a group", 'write it without "@"')
+    return names
+
+
 def _flavors(root: Table) -> tuple[shape.FlavorOverride, ...]:
     flavors: list[shape.FlavorOverride] = []
     for table in root.tables("flavor"):
@@ -255,6 +263,7 @@ def _flavors(root: Table) -> tuple[shape.FlavorOverride, ...]:
             shm_bytes=table.parsed("shm", _share, None),
             max_units=table.optional_integer("max", at_least=1),
             default=table.flag("default", default=False),
+            groups=_groups(table),
         )
         if flavor.id and any(other.id == flavor.id for other in flavors):
             table.problem("id", f"{flavor.id!r} is there twice")

@@ -86,6 +86,8 @@ def _flavors(config: Config) -> Iterator[Mention]:
         yield Mention(kind=Kind.FLAVOR, name=flavor, key=f"billing.rates.{flavor}")
     for position, each in enumerate(config.flavors):
         yield Mention(kind=Kind.FLAVOR, name=each.id, key=f"flavor[{position}].id")
+        for group in each.groups:
+            yield Mention(kind=Kind.GROUP, name=group, key=f"flavor[{position}].groups")
 
 
 def _files(config: Config) -> Iterator[Mention]:

@@ -294,7 +294,7 @@ class FlavorOverride:
     """What the administrator wants otherwise in a flavor derived from the inventory; None is as derived.
 
     ``cpus``, ``memory_bytes`` and ``shm_bytes`` are per unit (one GPU, or one CPU of the CPU flavor); ``max_units``
-    is the most that one notebook may ask for."""
+    is the most that one notebook may ask for. ``groups`` are those whose members may use it; empty is everybody."""
 
     id: str
     description: str | None = None
@@ -303,6 +303,7 @@ class FlavorOverride:
     shm_bytes: int | None = None
     max_units: int | None = None
     default: bool = False
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

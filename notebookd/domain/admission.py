@@ -4,8 +4,9 @@ a notebook.
 
 Facts are gathered once, into a :class:`Standing`; the decision is pure. Its order is what a caller is told first: that
 the disk is full before all (nothing can be done then), then whether the notebook exists for them, whether its state
-allows it, whether its volumes are theirs to have, what their quota says, and last whether flavor and image are still
-there. What is asked for again and is so already (a start of what runs) is admitted, and nothing is to be done.
+allows it, whether its volumes and its flavor are theirs to have, what their quota says, and last whether flavor and
+image are still there. What is asked for again and is so already (a start of what runs) is admitted, and nothing is to
+be done.
 
 Quotas do not bind admins. What is refused for good says so here; what is only late (other people's GPUs) is admitted,
 and waits in the queue.
@@ -13,7 +14,7 @@ and waits in the queue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -178,6 +179,18 @@ def admit(request: Request, standing: Standing) -> Admitted | Refusal:
         return Refusal(fault=refused.fault)
 
 
+def may_use(actor: Actor, flavor: Flavor) -> bool:
+    """Whether a flavor is open to the actor. Every flavor is to admins."""
+    return actor.admin or not flavor.groups or not actor.groups.isdisjoint(flavor.groups)
+
+
+def offered_to(actor: Actor, flavors: Sequence[Flavor]) -> tuple[Flavor, ...]:
+    """The flavors as they are chosen from for an actor who names none: those that are open to them come first, and one
+    that is not is nobody's default."""
+    ordered = sorted(flavors, key=lambda flavor: not may_use(actor, flavor))
+    return tuple(replace(each, default=each.default and may_use(actor, each)) for each in ordered)
+
+
 def visible(actor: Actor, entry: Entry | None, notebook_id: NotebookId, verb: str) -> Refusal | None:
     """Why a notebook is not there for an actor to ``verb``; None where it is. For tokens, what they do not pick is not
     there at all; a person is told that it is another's."""
@@ -239,6 +252,7 @@ def _create(request: Create, standing: Standing) -> Admitted:
     if standing.answer is not None:
         return Admitted(when=When.ALREADY)
     _require_room(standing, what)
+    _require_flavor(standing, what)
     _require_quota(spec.resources, standing, what)
     _require_another(standing, what)
     _require_name(spec.name, standing, what)
@@ -260,6 +274,7 @@ def _start(request: Start, standing: Standing) -> Admitted:
     if faults := _rights_faults(spec, standing):
         hint = (advice.WITHDRAWN if unpushed else advice.OTHER_VOLUMES).text
         raise _Refused(Conflict(invalid(what, faults).message, hint=hint))
+    _require_flavor(standing, what)
     _require_quota(spec.resources, standing, what)
     if state is not _S.STOPPING and entry.run.holds:
         raise _Refused(
@@ -284,6 +299,8 @@ def _update(request: Update, standing: Standing) -> Admitted:
         if state is _S.SYNC_FAILED:
             raise _Refused(not_in("change the volumes of", request.id, state, hint=UNPUSHED))
         _require_rights(spec, standing, what)
+    if spec.resources.flavor != stored.resources.flavor:
+        _require_flavor(standing, what)
     _require_gpus(spec.resources, _rule(standing), what)
     return Admitted(spec=spec)
 
@@ -326,6 +343,21 @@ def _require_room(standing: Standing, what: str) -> None:
     fault = no_room(standing.room, what) if standing.room is not None else None
     if fault is not None:
         raise _Refused(fault)
+
+
+def _require_flavor(standing: Standing, what: str) -> None:
+    """A flavor may be for groups alone. Whoever starts the notebook is asked, not its owner: an admin may."""
+    flavor = standing.flavor
+    if flavor is None or may_use(standing.actor, flavor):
+        return
+    one = len(flavor.groups) == 1
+    groups = f"group {flavor.groups[0]}" if one else f"the groups {', '.join(flavor.groups)}"
+    raise _Refused(
+        Forbidden(
+            f"cannot {what}: flavor {flavor.id} is for members of {groups}",
+            hint="choose another (`notebookctl capabilities flavor`), or ask an admin to add you",
+        )
+    )
 
 
 def _rule(standing: Standing) -> QuotaRule:

@@ -30,7 +30,8 @@ class HostCompute:
 class Flavor:
     """One unit of compute: a GPU of a model with its share of the host, or a CPU with its share of memory.
 
-    ``limit`` is the most units one notebook may ask for; ``shm_bytes`` None is as its memory has it.
+    ``limit`` is the most units one notebook may ask for; ``shm_bytes`` None is as its memory has it. ``groups`` are
+    those whose members may use it; empty is everybody.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Flavor:
     gpu_memory_bytes: int | None = None
     shm_bytes: int | None = None
     default: bool = False
+    groups: tuple[str, ...] = ()
 
     @property
     def gpu(self) -> bool:
@@ -60,6 +62,7 @@ class FlavorShare:
     shm_bytes: int | None = None
     limit: int | None = None
     default: bool = False
+    groups: tuple[str, ...] = ()
 
 
 def gpu_flavor_id(model: str) -> str:
@@ -129,6 +132,7 @@ def _with_share(flavor: Flavor, share: FlavorShare | None, *, default: bool) -> 
         memory_bytes=share.memory_bytes or flavor.memory_bytes,
         shm_bytes=share.shm_bytes,
         limit=share.limit or flavor.limit,
+        groups=share.groups,
     )
 
 

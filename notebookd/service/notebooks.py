@@ -26,6 +26,7 @@ from notebookd.domain.admission import (
     admit,
     name_taken,
     not_in,
+    offered_to,
     visible,
 )
 from notebookd.domain.entry import STOPPED, Entry
@@ -125,8 +126,9 @@ class Notebooks:
             raise decision.fault
         return decision
 
-    def check(self, wish: SpecWish, faults: Sequence[Fault] = ()) -> NotebookSpec:
-        """The specification that a wish means; ``faults`` were found before. Raises InvalidRequest with all, and
+    def check(self, wish: SpecWish, faults: Sequence[Fault] = (), *, actor: Actor | None = None) -> NotebookSpec:
+        """The specification that a wish means, ``actor``'s where flavors are for groups; ``faults`` were found before.
+        Raises InvalidRequest with all, and
         GpusUnavailable where a GPU is wished for and nobody could ever see whether there is one."""
         seen = self._inventory.seen
         if isinstance(seen, Unknown) and not self._inventory.units and not (wish.resources and wish.resources.cpu):
@@ -134,7 +136,7 @@ class Notebooks:
         spec, found = complete(
             wish,
             self._rules().catalogue,
-            self._inventory.flavors(),
+            self._inventory.flavors() if actor is None else offered_to(actor, self._inventory.flavors()),
             name=generated_name(wish.editor or "", secrets.randbits(30)),
             git_schemes=self._rules().data.git_schemes,
         )
@@ -397,11 +399,12 @@ class Notebooks:
             if if_match is not None and entry.tag not in if_match:
                 raise PreconditionFailed(f"cannot change notebook {notebook_id}: it changed since you looked")
             schemes = self._rules().data.git_schemes
-            spec, found = patched(entry.notebook.spec, patch, self._inventory.flavors(), schemes)
+            spec, found = patched(entry.notebook.spec, patch, offered_to(actor, self._inventory.flavors()), schemes)
             if faults or found:
                 raise invalid(f"change notebook {notebook_id}", [*faults, *found])
             quota, stores = self.allowance.quota_of(actor), self._rules().data.stores
-            standing = Standing(actor=actor, entry=entry, quota=quota, stores=stores)
+            flavor, _ = self.starts.find(spec)
+            standing = Standing(actor=actor, entry=entry, quota=quota, stores=stores, flavor=flavor)
             admitted = self._admit(Update(id=notebook_id, spec=spec), standing)
             await self._change(tx, actor, entry, admitted.spec or spec)
         self._wake(notebook_id)

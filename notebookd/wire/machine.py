@@ -66,7 +66,8 @@ class ResourcesPerUnit(Answer, frozen=True):
 
 
 class Flavor(Answer, frozen=True):
-    """A kind of machine share. ``type`` is ``gpu`` or ``cpu``; ``free`` counts units free now (ours)."""
+    """A kind of machine share. ``type`` is ``gpu`` or ``cpu``; ``free`` counts units free now. ``groups`` are those
+    whose members may use it; without it, everybody may (both ours)."""
 
     id: str
     type: str
@@ -76,6 +77,7 @@ class Flavor(Answer, frozen=True):
     free: int
     resources_per_unit: ResourcesPerUnit
     gpu_information: GpuInformation | UnsetType = UNSET
+    groups: list[str] | UnsetType = UNSET
 
 
 class Editor(Answer, frozen=True):

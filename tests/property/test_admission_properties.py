@@ -61,15 +61,17 @@ def token(selector: LabelSelector | None) -> Token:
 
 
 actors = st.builds(
-    lambda name, role, with_token, picks: Actor(
+    lambda name, role, with_token, picks, groups: Actor(
         name=name,
         role=role,
+        groups=groups,
         token=token(LabelSelector(name="team", value="a") if picks else None) if with_token else None,
     ),
     st.sampled_from(["alice", "bob"]),
     st.sampled_from(list(Role)),
     st.booleans(),
     st.booleans(),
+    st.frozensets(st.sampled_from(["vision", "speech"])),
 )
 specs = st.builds(
     lambda units, gpu, labels: replace(
@@ -117,7 +119,7 @@ standings = st.builds(
     namesake=st.one_of(st.none(), st.tuples(st.just(OTHER), st.booleans())),
     workspace_bytes=st.integers(0, 2 * GIB),
     most_workspace_bytes=st.one_of(st.none(), st.just(GIB)),
-    flavor=st.one_of(st.none(), st.just(FLAVOR)),
+    flavor=st.one_of(st.none(), st.just(FLAVOR), st.just(replace(FLAVOR, groups=("vision",)))),
     image=st.one_of(st.none(), st.just(IMAGE)),
     answer=st.one_of(st.none(), entries, st.just(Conflict("cannot reuse"))),
 )
@@ -182,6 +184,8 @@ def test_no_run_begins_over_a_bound(request: Create | Start, standing: Standing)
     assert isinstance(decision, Admitted)
     assert decision.spec is not None
     assert decision.made_of is not None
+    flavor, actor = decision.made_of.flavor, standing.actor
+    assert actor.admin or not flavor.groups or actor.groups & set(flavor.groups)
     assert standing.room is not None
     assert standing.room.free_bytes >= standing.room.kept_bytes
     assert standing.room.free_inodes is None or standing.room.free_inodes >= standing.room.kept_inodes

@@ -462,12 +462,14 @@ NAMES_NOBODY: dict[str, Any] = {
     "datastore": [
         {"alias": "DATA", "type": "directory", "path": "/srv/no-such", "read": ["*"], "write": ["@stuff", "carrol"]}
     ],
+    "flavor": [{"id": "cpu", "groups": [MY_GROUP, "visoin"]}],
 }
 ABSENT = [
     "quota.user.newc-bob: there is no user newc-bob",
     "quota.group.studnets: there is no group studnets",
     "datastore[0].write: there is no group stuff",
     "datastore[0].write: there is no user carrol",
+    "flavor[0].groups: there is no group visoin",
 ]
 
 

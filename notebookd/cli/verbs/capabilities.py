@@ -133,7 +133,8 @@ def _rows(each: object) -> list[tuple[str, ...]]:
             default = "yes" if each.default else ""
             model = f"{gpu.gpu_brand} {gpu.gpu_model} {size(gpu.gpu_memory)}" if gpu else ""
             counts = (str(each.max_), str(each.free), str(unit.cpu), size(unit.memory))
-            return [(each.id, each.type, default, *counts, model, each.description)]
+            about = f"{each.description} (for {', '.join(each.groups)})" if each.groups else each.description
+            return [(each.id, each.type, default, *counts, model, about)]
         case wire.Framework():
             versions = [*each.versions, *(f"({version})" for version in each.deprecated_versions or {})]
             return [(each.id, each.name, " ".join(versions), each.description)]
