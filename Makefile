@@ -7,7 +7,7 @@ scripts := contrib/quickstart contrib/gpu-check contrib/lib/service contrib/lib/
 	$(addprefix vscode/,code-server build-editor add-extensions)) systemd/notebookd-engine systemd/stop-containers \
 	packaging/build packaging/build-wheels $(addprefix packaging/debian/,config preinst postinst prerm postrm) tests/machine/nspawn
 
-.PHONY: run test test-fast check bench deb wheels docs prepare
+.PHONY: run test test-fast check bench bench-peers deb wheels docs prepare
 
 run:
 	contrib/quickstart
@@ -29,6 +29,10 @@ check: prepare
 # make bench ONLY="one crowd" measures some of it; `.venv/bin/python -m tests.bench --help` lists the parts.
 bench: prepare
 	contrib/quickstart --gpus 10 --image vscode -- $(bin)/python -m tests.bench $(ONLY)
+
+# Beside JupyterHub with its simple spawner, which PyPI and npm give, in .cache/peers.
+bench-peers: prepare
+	contrib/quickstart --gpus 10 -- $(bin)/python -m tests.bench peers
 
 docs: prepare
 	$(bin)/python -m tests.meta.lifecycle_doc

@@ -48,12 +48,12 @@ def measure_all(parts: Sequence[Part], file: Path) -> int:
         sys.exit("cannot measure: run it as root, under contrib/quickstart -- (`sudo make bench` does both)")
     machine = Machine.look()
     results: list[Result] = []
+    file.parent.mkdir(parents=True, exist_ok=True)
     for part in parts:
         print(f"measuring: {part.name} ...", file=sys.stderr)
         results.append(_measured(part))
+        file.write_text(as_json(machine, results), encoding="utf-8")  # what is measured stays, whatever ends the run
     print(f"{machine.line()}\n\n{table(results)}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(as_json(machine, results), encoding="utf-8")
     print(f"every value: {file}")
     return 1 if failed(results) else 0
 

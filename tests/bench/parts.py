@@ -16,6 +16,7 @@ from tests.bench.figures import Figure
 from tests.bench.growth import measure_growth
 from tests.bench.leasing import measure_leasing
 from tests.bench.passing import measure_passing
+from tests.bench.peers import measure_peers
 from tests.bench.polling import measure_polling
 from tests.bench.reporting import measure_reports
 from tests.bench.resting import measure_rest
@@ -39,8 +40,8 @@ class Part:
     long: bool = False
 
 
-def _daemon(name: str, about: str, measure: Callable[[Daemon], list[Figure]]) -> Part:
-    return Part(name, about, lambda: measure(Daemon()), needs_daemon=True)
+def _daemon(name: str, about: str, measure: Callable[[Daemon], list[Figure]], *, long: bool = False) -> Part:
+    return Part(name, about, lambda: measure(Daemon()), needs_daemon=True, long=long)
 
 
 def _beside_podman(name: str, about: str, measure: Callable[[Daemon, Bare], list[Figure]]) -> Part:
@@ -76,4 +77,5 @@ PARTS = (
     _daemon("copying", "notebookctl cp, beside cp", measure_copying),
     Part("scraping", "GET /metrics", measure_scraping),
     _daemon("crowd", "many clients at once, reading and writing", measure_crowd),
+    _daemon("peers", "beside JupyterHub, which is installed from PyPI", measure_peers, long=True),
 )
