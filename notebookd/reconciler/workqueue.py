@@ -23,6 +23,7 @@ TRANSIENT = (EngineError, GpusUnavailable, StoreUnavailable, WorkspaceFault)
 """What may pass by itself: the world could not be seen or moved now."""
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 15.0
+_FEW_TIMERS = 64
 
 
 @dataclass(slots=True)
@@ -110,8 +111,23 @@ class WorkQueue:
             slot.working = False
         if again_at is not None:
             self.wake_at(key, again_at)
-        elif slot.failures == 0:
+        else:
+            self._forget(key, slot)
+
+    def _forget(self, key: str, slot: Slot) -> None:
+        """Nothing will happen to the key by itself: what was due is not any more. Of a notebook that comes and goes
+        the deadline would else be kept for days."""
+        if slot.failures == 0:
             self._slots.pop(key, None)
+        self._due.pop(key, None)
+        if len(self._timers) > 2 * len(self._due) + _FEW_TIMERS:
+            self._timers = [(at, each) for each, at in self._due.items()]
+            heapq.heapify(self._timers)
+
+    @property
+    def timers(self) -> int:
+        """How many are held, those among them that are not due any more."""
+        return len(self._timers)
 
     async def _attempt(self, key: str, slot: Slot) -> datetime | None:
         try:

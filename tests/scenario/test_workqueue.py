@@ -95,6 +95,23 @@ async def test_many_wakes_during_a_look_are_one_more_look(clock: FakeClock, work
         assert worker.seen("a") == 2
 
 
+async def test_keys_that_came_and_went_leave_no_timers_behind(clock: FakeClock, worker: Worker) -> None:
+    week_s, kept = 7 * 86_400, [f"kept-{number}" for number in range(20)]
+    async with serving(clock, worker) as queue:
+        for key in kept:
+            worker.again[key] = [week_s]
+            queue.wake(key)
+        for number in range(500):
+            worker.again[f"gone-{number}"] = [week_s, 60]
+            for _ in range(3):  # due in a week, due in a minute, never again
+                queue.wake(f"gone-{number}")
+                await clock.advance(0)
+        assert queue.timers < 150
+        await clock.advance(week_s + 1)
+        assert [worker.seen(key) for key in kept] == [2] * len(kept), "those that are due are"
+        assert worker.seen("gone-0") == 3
+
+
 async def test_many_wakes_before_a_look_are_one_look(clock: FakeClock, worker: Worker) -> None:
     async with serving(clock, worker) as queue:
         for _ in range(100):
