@@ -59,6 +59,7 @@ from notebookd.ports.clock import Clock
 from notebookd.ports.gpus import Gpus
 from notebookd.ports.notifier import Notifier
 from notebookd.ports.store import Store
+from notebookd.ports.telemetry import Telemetry
 from notebookd.reconciler.log_watch import keep_logs
 from notebookd.reconciler.reconciler import SURVEY_EVERY_S
 from notebookd.reload import Absences, Reload
@@ -127,12 +128,12 @@ async def serve(read_config: Callable[[], Config]) -> None:
     stopping, reloading = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
     _make_folders(config)
     clock = SystemClock()
-    notifier = SystemdNotifier()
+    notifier, telemetry = SystemdNotifier(), PrometheusTelemetry()
     with hold(config.paths.state):
         async with (
-            _store_of(config, clock, notifier) as store,
+            _store_of(config, clock, notifier, telemetry) as store,
             _gpus_of(config, store, clock) as gpus,
-            _assembly(config, store, clock, notifier, gpus) as assembly,
+            _assembly(config, store, clock, notifier, telemetry, gpus) as assembly,
             _api(config, assembly.services, notifier),
             _bearers(config, assembly.services, notifier),
             asyncio.TaskGroup() as tasks,
@@ -209,12 +210,15 @@ def _make_folders(config: Config) -> None:
         ) from fault
 
 
-def _store_of(config: Config, clock: Clock, notifier: Notifier) -> AbstractAsyncContextManager[SqliteStore]:
+def _store_of(
+    config: Config, clock: Clock, notifier: Notifier, telemetry: Telemetry
+) -> AbstractAsyncContextManager[SqliteStore]:
     return SqliteStore.open(
         config.paths.database,
         clock.now(),
         ballast_bytes=config.store.ballast_bytes,
         at_work=lambda: notifier.extend_timeout(_MIGRATION_STEP_US),
+        on_write=telemetry.wrote,
     )
 
 
@@ -239,11 +243,9 @@ def host_compute() -> HostCompute:
 
 @asynccontextmanager
 async def _assembly(
-    config: Config, store: SqliteStore, clock: Clock, notifier: Notifier, gpus: Gpus
+    config: Config, store: SqliteStore, clock: Clock, notifier: Notifier, telemetry: Telemetry, gpus: Gpus
 ) -> AsyncIterator[Assembly]:
     instance = await instance_of(store)
-    telemetry = PrometheusTelemetry()
-    store.on_write = telemetry.wrote
     files = await _files(config, store)
     account = Account(user=await _in_time(notifier, name_of, os.getuid()), pid=os.getpid())
     recipes = RecipeFolder(config.recipes)

@@ -144,9 +144,11 @@ async def open_house(world: World, turnstile: Turnstile | None = None) -> AsyncI
     """Bring the daemon up and adopt what is there; leaving ends it as SIGTERM does, an exception as a crash does."""
     gate = turnstile or Turnstile()
     paths = world.config.paths
-    async with CrashingStore.open(paths.database, world.clock.now(), ballast_bytes=4096) as store:
+    telemetry = PrometheusTelemetry()
+    opening = CrashingStore.open(paths.database, world.clock.now(), ballast_bytes=4096, on_write=telemetry.wrote)
+    async with opening as store:
         store.turnstile = gate
-        house = await _furnish(world, store, gate)
+        house = await _furnish(world, store, gate, telemetry)
         try:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(house.reconciler.run(), name="reconciler")
@@ -170,10 +172,8 @@ def _crashed(fault: BaseException) -> bool:
     return isinstance(fault, Crash) or (isinstance(fault, BaseExceptionGroup) and fault.subgroup(Crash) is not None)
 
 
-async def _furnish(world: World, store: CrashingStore, gate: Turnstile) -> House:
+async def _furnish(world: World, store: CrashingStore, gate: Turnstile, telemetry: PrometheusTelemetry) -> House:
     instance = await instance_of(store)
-    telemetry = PrometheusTelemetry()
-    store.on_write = telemetry.wrote
     assembly = await assemble(
         Parts(
             config=world.config,

@@ -213,10 +213,10 @@ class SqliteStore(SqliteReader):
         ballast: Ballast,
         spares: Spares,
         resident: Resident,
+        on_write: Callable[[float], None],
     ) -> None:
         super().__init__(reads, load_queries())
-        self.on_write: Callable[[float], None] = lambda _: None
-        """Told of each transaction that is committed: the seconds since its turn began."""
+        self._on_write = on_write
         self._path = path
         self._writes = writes
         self._committed = SqliteReader(reads, self._sql)
@@ -270,9 +270,11 @@ class SqliteStore(SqliteReader):
         *,
         ballast_bytes: int = 64 * 1024 * 1024,
         at_work: Callable[[], None] = lambda: None,
+        on_write: Callable[[float], None] = lambda _: None,
     ) -> AsyncIterator[Self]:
         """Open (and create or migrate) the database at ``path``. While a migration gets on, ``at_work`` is called now
-        and then, from another thread.
+        and then, from another thread. ``on_write`` is told of each transaction that is committed: the seconds since its
+        turn began.
 
         Raises:
             StoreUnavailable: it cannot be opened, is not writable, or is of a newer version.
@@ -288,7 +290,7 @@ class SqliteStore(SqliteReader):
             ballast.trim()
             spares.trim()
             try:
-                yield cls(path, writes, reads, ballast, spares, resident)
+                yield cls(path, writes, reads, ballast, spares, resident, on_write)
             finally:
                 reads.close()
                 await writes.close()
@@ -304,7 +306,7 @@ class SqliteStore(SqliteReader):
             with self._decision(opened):
                 yield opened
         if opened.changes:
-            self.on_write(time.perf_counter() - begun)
+            self._on_write(time.perf_counter() - begun)
 
     @contextmanager
     def _decision(self, opened: SqliteTransaction) -> Iterator[None]:
