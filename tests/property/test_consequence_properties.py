@@ -46,6 +46,8 @@ class Life:
         self.intervals: list[Interval] = []
         self.commits: list[tuple[Entry | None, Entry, Consequences]] = []
         self.at = NOW
+        self.timeouts: dict[int, datetime] = {}
+        """The deadline of each stay in RUNNING, by its place in the history."""
 
     def commit(self, after: Run) -> None:
         last = self.intervals[-1] if self.intervals and touches_bill(self.entry, after) else None
@@ -57,15 +59,17 @@ class Life:
                 self.intervals[-1] = interval
             else:
                 self.intervals.append(interval)
+        if after.state is RunState.RUNNING and after.timeout_at is not None:
+            self.timeouts[len(after.history) - 1] = after.timeout_at
         self.commits.append((self.entry, changed, entailed))
         self.entry = changed
 
 
-def moved(before: Run, state: RunState, at: datetime, *, finished: bool) -> Run:
+def moved(before: Run, state: RunState, at: datetime, *, finished: bool, lasts_s: int) -> Run:
     """``before`` as the table lets it go on, with what comes with that state."""
     after = replace(before, history=(*before.history, (at, state)))
     if state is RunState.RUNNING:
-        after = replace(after, timeout_at=at + timedelta(days=7), container_started_at=at)
+        after = replace(after, timeout_at=at + timedelta(seconds=lasts_s), container_started_at=at)
     if state in FINAL | {RunState.INTERRUPTING, RunState.FINALIZING} and after.outcome is None:
         after = replace(after, outcome=replace(STOPPED_BY_ALICE, state=state if state in FINAL else RunState.DONE))
     if state is RunState.FINALIZING and finished:
@@ -93,7 +97,8 @@ def lives(draw: st.DrawFn) -> Life:
         elif doing == "note":
             life.commit(replace(now, hindrance=draw(st.sampled_from(["", "refused"]))))
         elif doing == "move" and NEXT[now.state]:
-            life.commit(moved(now, draw(st.sampled_from(NEXT[now.state])), life.at, finished=draw(st.booleans())))
+            state, finished = draw(st.sampled_from(NEXT[now.state])), draw(st.booleans())
+            life.commit(moved(now, state, life.at, finished=finished, lasts_s=draw(st.integers(60, 900))))
     return life
 
 
@@ -133,13 +138,15 @@ def test_a_stay_is_on_record_for_each_time_in_a_billed_state_and_only_the_presen
 
 
 @given(lives())
-def test_no_stay_is_longer_than_the_run_was_in_its_state(life: Life) -> None:
+def test_no_stay_is_longer_than_the_run_was_in_its_state_nor_goes_on_past_its_deadline(life: Life) -> None:
     assert life.entry is not None
     history = life.entry.run.history
     for each in life.intervals:
         if each.length_ms is not None:
             entered, left = history[each.position][0], history[each.position + 1][0]
             assert 0 <= each.length_ms <= wall_ms(left) - wall_ms(entered)
+            if each.state is RunState.RUNNING:
+                assert each.length_ms <= wall_ms(life.timeouts[each.position]) - wall_ms(entered)
 
 
 @given(lives(), st.sampled_from(["alice", "notebookd"]))
