@@ -126,10 +126,22 @@ standings = st.builds(
 # Facts none of which refuses but the few that a test is about: a refusal for another cause would hide them.
 alike = st.builds(
     Standing,
-    actor=actors,
-    entry=entries.filter(lambda entry: entry.notebook.deleting_at is None),
+    actor=st.sampled_from(
+        [
+            Actor(name="alice", role=Role.OPERATOR),
+            Actor(name="alice", role=Role.OPERATOR, token=token(LabelSelector(name="team", value="a"))),
+        ]
+    ),
+    entry=st.builds(
+        lambda state, held: Entry(
+            notebook=notebook(labels={"team": "a"}),
+            run=replace(run(state), granted_at=NOW, gpus=("GPU-0",), released_at=None) if held else run(state),
+        ),
+        st.sampled_from(list(RunState)),
+        st.booleans(),
+    ),
     room=st.one_of(st.just(Room(free_bytes=2 * GIB, kept_bytes=GIB)), rooms),
-    quota=st.builds(QuotaRule, gpus=bounds, notebooks=st.one_of(st.none(), bounds), gpu_minutes_month=bounds),
+    quota=st.builds(QuotaRule, gpus=st.integers(0, 8), notebooks=st.integers(1, 4), gpu_minutes_month=st.just(5)),
     spent_minutes=st.integers(0, 5),
     notebooks=st.integers(0, 3),
     workspace_bytes=st.sampled_from([0, GIB, GIB + 1]),

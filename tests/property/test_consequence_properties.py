@@ -97,8 +97,10 @@ def lives(draw: st.DrawFn) -> Life:
         elif doing == "note":
             life.commit(replace(now, hindrance=draw(st.sampled_from(["", "refused"]))))
         elif doing == "move" and NEXT[now.state]:
-            state, finished = draw(st.sampled_from(NEXT[now.state])), draw(st.booleans())
-            life.commit(moved(now, state, life.at, finished=finished, lasts_s=draw(st.integers(60, 900))))
+            runs = RunState.RUNNING in NEXT[now.state] and draw(st.booleans())
+            state = RunState.RUNNING if runs else draw(st.sampled_from(NEXT[now.state]))
+            finished = draw(st.booleans())
+            life.commit(moved(now, state, life.at, finished=finished, lasts_s=draw(st.integers(1, 400))))
     return life
 
 
