@@ -21,7 +21,7 @@ from notebookd.cli.here import Family, Here, write_ending
 from notebookd.cli.output import clean, localised
 from notebookd.cli.terminal import Terminal
 from notebookd.cli.waiting import EndedBadly
-from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Refused, Unreachable
+from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Forbidden, Refused, Unreachable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -69,6 +69,7 @@ VERBS = {
     "completion": ("completion", "Print the completion script of a shell."),
 }
 _FIELD = re.compile(r"^\$(query)?\.?(?=.)|^\$")
+_TOKENS_ACTOR = "you act by the token in NOTEBOOKD_TOKEN, which is never an admin: unset it to act as your account"
 ALIASES = {"ls": "list"}
 NAMING = frozenset({"run", "delete", "rename", "snapshot", "token", "gpu", "image", "chown"})
 """Verbs after which there are other names than before: what is kept of them for completion is forgotten."""
@@ -146,8 +147,9 @@ def _say_what_went_wrong(ctx: click.Context, error: ClientError) -> None:
     click.echo(f"notebookctl: {clean(localised(message, zone))}{code}", err=True)
     for fault in faults:
         click.echo(f"  {clean(localised(fault, zone))}", err=True)
-    if error.hint:
-        click.echo(f"hint: {clean(localised(error.hint, zone))}", err=True)
+    hint = error.hint or (_TOKENS_ACTOR if isinstance(error, Forbidden) and os.environ.get("NOTEBOOKD_TOKEN") else None)
+    if hint:
+        click.echo(f"hint: {clean(localised(hint, zone))}", err=True)
 
 
 def _faults_apart(error: ClientError) -> tuple[str, list[str]]:

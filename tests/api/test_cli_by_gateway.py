@@ -121,6 +121,7 @@ async def test_what_a_token_may_not_do_is_said(afar: Afar, tmp_path: Path, words
     done = await afar(*words.replace("FILE", str(tmp_path / "copy")).split())
     assert done.exit_code in {1, 2}
     assert NOT_BY_TOKEN[words] in done.stderr
+    assert ("hint: you act by the token in NOTEBOOKD_TOKEN" in done.stderr) == (FORBIDDEN in done.stderr)
     assert not (tmp_path / "copy").exists()
 
 

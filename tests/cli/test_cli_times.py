@@ -27,7 +27,7 @@ def world(toy, notebookctl):
     toy.on("GET /v1/notebook", page(notebook()))
     toy.on(f"GET /v1/notebook/{A}", notebook())
     toy.on(f"GET /v1/notebook/{A}/why", worlds.WHY)
-    toy.on("GET /v1/event", [worlds.EVENTS[0]])
+    toy.on("GET /v1/event", [{**worlds.EVENTS[0], "details": {"until": "2026-11-29T19:30:00.000Z"}}])
 
 
 def test_a_time_is_in_its_zone_summer_and_winter():
@@ -47,6 +47,7 @@ def test_people_read_them_in_their_zone(notebookctl):
     assert "Deadline:  Sun 2026-11-29 20:30 CET (in 6d23h)" in notebookctl("get", A).stdout
     assert "timeout in 6 d 23 h (Sun 2026-11-29 20:30 CET)" in notebookctl("why", A).stdout
     assert "2026-11-22 18:00:01" in notebookctl("events").stdout
+    assert "until Sun 2026-11-29 20:30 CET" in notebookctl("events").stdout
 
 
 def test_programs_read_what_the_daemon_says(notebookctl):

@@ -13,7 +13,7 @@ from notebookd import wire
 from notebookd.cli import words
 from notebookd.cli.here import Here, Verb, completes, output_option, pass_here
 from notebookd.cli.naming import notebook_id
-from notebookd.cli.output import clean
+from notebookd.cli.output import clean, localised
 from notebookd.cli.stream import follow
 from notebookd.client import ClientError
 
@@ -91,9 +91,11 @@ def _row(event: wire.Event, names: _Names) -> tuple[str, ...]:
 
 
 def _text(here: Here, event: wire.Event, names: _Names) -> str:
-    at = wire.parse_rfc3339(event.at).astimezone(here.terminal.zone())
+    zone = here.terminal.zone()
+    at = wire.parse_rfc3339(event.at).astimezone(zone)
+    what = localised("; ".join(_what(event)), zone)
     notebook = (names[event.notebook] or event.notebook[:8]) if event.notebook else ""
-    return _line([str(event.id), f"{at:%Y-%m-%d %H:%M:%S}", event.actor, event.type, notebook, "; ".join(_what(event))])
+    return _line([str(event.id), f"{at:%Y-%m-%d %H:%M:%S}", event.actor, event.type, notebook, what])
 
 
 def _line(cells: list[str]) -> str:
