@@ -44,7 +44,7 @@ def left(workstation: Workstation) -> str:
 
 
 def test_removal_ends_everything_and_keeps_what_is_peoples(workstation: Workstation, left: str) -> None:
-    workstation.root("apt-get", "remove", "--yes", "notebookd", timeout_s=120)
+    workstation.root("apt-get", "remove", "--yes", "notebookd", timeout_s=300)
     eventually(lambda: _processes(workstation), lambda seen: not seen.strip(), within_s=20, what="the end of all")
     assert workstation.root("systemctl", "--failed", "--quiet") == ""
     sockets = workstation.root("cat", "/proc/net/tcp", "/proc/net/tcp6")
@@ -79,7 +79,7 @@ def test_installed_again_it_takes_up_what_was_kept(workstation: Workstation, lef
 
 
 def test_a_purge_that_nobody_can_be_asked_about_keeps_workspaces(workstation: Workstation, left: str) -> None:
-    said = workstation.machine.run("apt-get", "purge", "--yes", "notebookd", timeout_s=120)
+    said = workstation.machine.run("apt-get", "purge", "--yes", "notebookd", timeout_s=300)
     assert "kept /var/lib/notebookd" in said.stdout + said.stderr
     assert _found(workstation) == {"/var/lib/notebookd"}
     assert workstation.root("cat", f"/var/lib/notebookd/workspaces/{left}/notes") == "kept\n"
