@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notebookd.config import CatalogueEntry
@@ -202,7 +202,8 @@ def begins(decision: Admitted | Refusal) -> bool:
     return isinstance(decision, Admitted) and decision.when is not When.ALREADY
 
 
-@given(st.one_of(creations, starts), st.one_of(standings, alike))
+@settings(max_examples=400)
+@given(st.one_of(creations, starts), alike)
 def test_no_run_begins_over_a_bound(request: Create | Start, standing: Standing) -> None:
     decision = admit(request, standing)
     if not begins(decision):
@@ -225,6 +226,12 @@ def test_no_run_begins_over_a_bound(request: Create | Start, standing: Standing)
         assert standing.namesake is None
     else:
         assert standing.most_workspace_bytes is None or standing.workspace_bytes <= standing.most_workspace_bytes
+
+
+@settings(max_examples=200)
+@given(starts, alike)
+def test_no_run_begins_in_a_workspace_over_its_bound(request: Start, standing: Standing) -> None:
+    assert not begins(admit(request, replace(standing, workspace_bytes=GIB + 1, most_workspace_bytes=GIB)))
 
 
 @given(starts, st.one_of(standings, alike))
