@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 
 def main() -> int:
-    """Find this package whatever the folder is that it was mounted at, then run the task."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    """Find this package whatever the folder is that it was mounted at, then run the task.
+
+    The machine's Python may have a notebookd of its own (the client's), which would be found before a folder that is
+    no package: so the name is given to this folder.
+    """
+    ours = ModuleType("notebookd")
+    ours.__path__ = [str(Path(__file__).resolve().parents[1])]
+    sys.modules["notebookd"] = ours
     from notebookd.mover.tasks import run
 
     return run(sys.argv[1:])
