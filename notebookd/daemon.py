@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import pwd
@@ -147,6 +148,7 @@ async def serve(read_config: Callable[[], Config]) -> None:
             reload = Reload(config, read_config, assembly.reload)
             listening = tasks.create_task(_reload_when(reloading, reload, notifier, assembly), name="reload")
             notifier.ready(assembly.summary())
+            _spare_what_lasts()
             log.info("notebookd %s serves %s", assembly.services.version, config.api.socket)
             await stopping.wait()
             notifier.stopping()
@@ -157,6 +159,13 @@ async def serve(read_config: Callable[[], Config]) -> None:
             missing.cancel()
             enrolling.cancel()
             listening.cancel()
+
+
+def _spare_what_lasts() -> None:
+    """Leave out of Python's searches for cycles what is there now: most of it stays as long as the daemon does, and to
+    look through all of it again holds the event loop up."""
+    gc.collect()
+    gc.freeze()
 
 
 def _make_threads() -> None:

@@ -34,6 +34,7 @@ from notebookd.reconciler.execute import Executor, Overtaken, Ports
 from notebookd.reconciler.idle_watch import IdleWatch
 from notebookd.reconciler.memory_watch import MemoryWatch
 from notebookd.reconciler.movers import MoverCrew
+from notebookd.reconciler.pace import COMMITS_AT_ONCE, Pace
 from notebookd.reconciler.workqueue import WorkQueue
 from notebookd.reconciler.workspace_watch import WorkspaceWatch
 from notebookd.record.entries import Stale, commit, forget_events
@@ -91,6 +92,8 @@ class Reconciler:
         self._survey_every_s = survey_every_s
         self._on_turn = on_turn
         self._queue = queue
+        self._pace = Pace()
+        self._committing = asyncio.Semaphore(COMMITS_AT_ONCE)
 
     def wake(self, key: str) -> None:
         """Have a notebook (by id), ALLOCATION, SURVEY, GPUS or IDLE looked at."""
@@ -171,6 +174,7 @@ class Reconciler:
 
     async def _reconcile(self, notebook_id: NotebookId, disturbed: asyncio.Event) -> datetime | None:
         while True:
+            await self._pace.turn()
             disturbed.clear()  # before the first look: whatever comes later is looked at again
             entry = self._store.find_entry(notebook_id)
             if entry is None:
@@ -226,8 +230,9 @@ class Reconciler:
     async def _commit(self, entry: Entry, run: Run, *, again: bool = False, syncs: Sequence[Sync] = ()) -> Entry:
         if run == entry.run and not syncs:
             return entry
-        now = self._ports.clock.now()
-        stored = await commit(self._store, entry, run, now, meter=self._meter, again=again, syncs=syncs)
+        async with self._committing:
+            now = self._ports.clock.now()
+            stored = await commit(self._store, entry, run, now, meter=self._meter, again=again, syncs=syncs)
         self._routes.publish(stored.notebook, stored.run)
         if stored.run.waiting or (entry.run.holds and not stored.run.holds):
             self.wake(ALLOCATION)

@@ -24,6 +24,8 @@ TRANSIENT = (EngineError, GpusUnavailable, StoreUnavailable, WorkspaceFault)
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 15.0
 _FEW_TIMERS = 64
+_DUE_AT_ONCE = 64
+"""How many timers of one instant are followed up in one turn of the event loop."""
 
 
 @dataclass(slots=True)
@@ -146,12 +148,17 @@ class WorkQueue:
         while True:
             self._sooner.clear()
             now = self._clock.now()
-            while self._timers and self._timers[0][0] <= now:
+            for _ in range(_DUE_AT_ONCE):
+                if not self._timers or self._timers[0][0] > now:
+                    break
                 at, key = heapq.heappop(self._timers)
                 if self._due.get(key) == at:
                     del self._due[key]
                     self.wake(key)
-            await self._until(self._timers[0][0] if self._timers else None)
+            if self._timers and self._timers[0][0] <= now:
+                await self._clock.sleep(0)  # others have a turn between those of one instant
+            else:
+                await self._until(self._timers[0][0] if self._timers else None)
 
     async def _until(self, at: datetime | None) -> None:
         if at is None:

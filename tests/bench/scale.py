@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ten thousand notebooks on record, a thousand of them running: how long a start takes, and how late deadlines fire.
+"""Ten thousand notebooks on record, a thousand of them running: how long a start takes.
 
 Everything is real but the machine: SQLite on disk with its syncs, route files, reconciler, API, the system's clock. The
 engine is in memory, so that what is measured is notebookd alone.
@@ -8,6 +8,10 @@ engine is in memory, so that what is measured is notebookd alone.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import gc
+import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -42,22 +46,15 @@ from notebookd.testing.images import FakeImages
 from notebookd.testing.movers import FakeMovers, FakeMoversWorld
 from notebookd.testing.processes import FakeProcesses
 from tests import values
-from tests.bench.control import commits_s, in_loops, loop_s, scratch
-from tests.bench.figures import Figure, ratio
+from tests.bench.control import in_loops, loop_s, scratch
+from tests.bench.figures import Figure
 
 NOTEBOOKS = 10_000
 RUNNING = 1_000
 GPUS = 8
 STARTS = 5
-COMMITS = 200
-SPREAD_S = 20.0
-LEAD_S = 15.0
-"""How long before the first of the deadlines its notebook is put on record; that takes a few seconds, the start one."""
 MOST_LOOPS = 60.0
 """A start, until the daemon is ready."""
-
-MOST_COMMITS = 100.0
-"""How late the last of the deadlines may be that are spread, in bare synced commits."""
 
 
 class EngineInMemory(FakeEngineWorld):
@@ -110,7 +107,7 @@ class Start:
 
 async def make_crowd(folder: Path, *, notebooks: int, running: int, deadline: Callable[[int], datetime]) -> Crowd:
     """Put that many notebooks on record; ``deadline`` says when the running one of a number ends."""
-    config = parse_config({"paths": {"state": str(folder / "state"), "runtime": str(folder / "run")}}, source=None)
+    config = parse_config({"paths": {"state": str(folder / "state"), "runtime": str(_in_memory())}}, source=None)
     paths = config.paths
     for each in (paths.workspaces, paths.logs, paths.trash, paths.editors, paths.routes):
         each.mkdir(parents=True, exist_ok=True)
@@ -128,6 +125,13 @@ async def make_crowd(folder: Path, *, notebooks: int, running: int, deadline: Ca
                     await tx.put_interval(opened(bill_of(notebook, run), run, Tariff(), now))
                     _inhabit(crowd, instance, run)
     return crowd
+
+
+def _in_memory() -> Path:
+    """A folder such as /run is one: what lies there is on no disk."""
+    folder = Path(tempfile.mkdtemp(prefix="notebookd-bench-", dir="/dev/shm"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _member(number: int, clock: SystemClock, ends_at: datetime | None) -> tuple[Notebook, Run]:
@@ -228,9 +232,12 @@ async def serving(crowd: Crowd) -> AsyncIterator[tuple[SqliteStore, Assembly, St
             while routes.last_listed_at is None:
                 await asyncio.sleep(0.001)
             routed = routes.last_listed_at
+            gc.collect()
+            gc.freeze()  # as the daemon does
             try:
                 yield store, assembly, Start(ready_s=ready - begun, adopted_s=adopted - begun, routed_s=routed - begun)
             finally:
+                gc.unfreeze()
                 reconciling.cancel()
 
 
@@ -240,37 +247,14 @@ async def _settled(crowd: Crowd, assembly: Assembly) -> None:
         await asyncio.sleep(0.001)
 
 
-async def lateness_ms(crowd: Crowd) -> list[float]:
-    """How late each deadline fires, in order: from its time to the moment at which its container is told to stop, when
-    the end is on record."""
-    async with serving(crowd):
-        while len(crowd.engine.stopped_at) < len(crowd.deadlines):
-            await asyncio.sleep(0.05)
-    stopped = crowd.engine.stopped_at
-    return sorted((stopped[name] - at).total_seconds() * 1000 for name, at in crowd.deadlines.items())
-
-
 def measure_scale() -> list[Figure]:
-    """Starts, then deadlines over twenty seconds, then as many at one instant."""
+    """Starts of the daemon."""
     return asyncio.run(_measure())
 
 
 async def _measure() -> list[Figure]:
     with scratch() as folder:
-        return [
-            *await _starts(folder / "starts"),
-            *await _late(f"spread over {SPREAD_S:.0f} s", folder / "spread", SPREAD_S, target=MOST_COMMITS),
-            *await _late("at one instant", folder / "burst", 0.0),
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Deadlines:
-    first: datetime
-    spread_s: float
-
-    def __call__(self, number: int) -> datetime:
-        return self.first + timedelta(seconds=self.spread_s * number / RUNNING)
+        return await _starts(folder / "starts")
 
 
 async def _starts(folder: Path) -> list[Figure]:
@@ -301,22 +285,4 @@ async def _starts(folder: Path) -> list[Figure]:
             unit="s",
         ),
         Figure(name="the same: every route true", values=tuple(each.routed_s for each in taken), unit="s"),
-    ]
-
-
-async def _late(what: str, folder: Path, spread_s: float, target: float | None = None) -> list[Figure]:
-    first = SystemClock().now() + timedelta(seconds=LEAD_S)
-    crowd = await make_crowd(folder, notebooks=NOTEBOOKS, running=RUNNING, deadline=_Deadlines(first, spread_s))
-    late = await lateness_ms(crowd)
-    name = f"{RUNNING:,} deadlines {what}: late"
-    latest = Figure(name="  the latest", values=(late[-1],), unit="ms", digits=1)
-    commits = Figure(
-        name="  a bare synced commit", values=tuple(each * 1000 for each in commits_s(folder, COMMITS)), unit="ms"
-    )
-    return [
-        Figure(name=name, values=tuple(late), unit="ms", digits=1),
-        Figure(name="  99 in 100 at most", values=(late[len(late) * 99 // 100],), unit="ms", digits=1),
-        latest,
-        commits,
-        ratio("  the latest, in bare commits", latest, commits, target=target),
     ]

@@ -243,3 +243,21 @@ async def test_a_turns_lag_counts_from_the_wake_that_it_answers(clock: FakeClock
         await clock.advance(0)
         task.cancel()
     assert lags == [("a", 5.0), ("a", 2.0)]
+
+
+async def test_others_have_a_turn_between_the_timers_of_one_instant(clock: FakeClock, worker: Worker) -> None:
+    async with serving(clock, worker) as queue:
+        for number in range(300):
+            queue.wake_at(f"key-{number}", START + timedelta(seconds=5))
+        seen: list[int] = []
+
+        async def look() -> None:
+            while len(worker.looks) < 300:
+                seen.append(len(worker.looks))
+                await asyncio.sleep(0)
+
+        async with asyncio.timeout(20):
+            looking = asyncio.create_task(look())
+            await clock.advance(5)
+            await looking
+    assert max(later - earlier for earlier, later in pairwise([*seen, 300])) <= 128
