@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from notebookd import wire
 from notebookd.api import data_shapes
@@ -72,6 +73,7 @@ def spec(kept: Notebook, held: Resources) -> wire.Spec:
     )
 
 
+@lru_cache(maxsize=1024)
 def resources(held: Resources) -> answers.Resources:
     """Compute with derived fields filled in; bytes."""
     brand, model = brand_and_model(held.gpu_model) if held.gpu_model else (UNSET, UNSET)

@@ -33,6 +33,8 @@ class QueueStanding:
     """How the queue stands: entries in order, and what the lease function says of them."""
 
     waiting: tuple[Entry, ...]
+    claims: tuple[Claim, ...]
+    """Theirs, in the same order."""
     decision: Decision
     latest_starts: Mapping[RunId, datetime] = field(default_factory=dict)
     late: frozenset[str] = frozenset()
@@ -54,7 +56,7 @@ class Queue:
         unsettled, leases = self._store.list_unsettled(), self._store.list_leases()
         queue = self._decide(unsettled, leases)
         starts = latest_starts(
-            [_claim(entry) for entry in queue.waiting],
+            queue.claims,
             self._units(),
             leases,
             [Hold(claim=_claim(entry), until=self.back_at(entry)) for entry in unsettled if entry.run.holds],
@@ -91,9 +93,9 @@ class Queue:
         )
         waiting = tuple(sorted(asking, key=lambda entry: entry.notebook.owner in late))
         held = [_claim(entry) for entry in unsettled if entry.run.holds]
-        claims = [_claim(entry) for entry in waiting]
+        claims = tuple(_claim(entry) for entry in waiting)
         decision = lease(claims, self._units(), leases, held, self._lease_policy(waiting))
-        return QueueStanding(waiting=waiting, decision=decision, late=late)
+        return QueueStanding(waiting=waiting, claims=claims, decision=decision, late=late)
 
     def _units(self) -> tuple[GpuUnit, ...] | None:
         seen = self._inventory.seen

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,6 +55,10 @@ def drained_words(units: Sequence[GpuUnit], model: str | None) -> str:
     return f" ({count}{f': {reasons}' if reasons else ''})" if drained else ""
 
 
+def _models(waiting: Iterable[Entry]) -> set[str | None]:
+    return {entry.run.resources.gpu_model for entry in waiting}
+
+
 class Machine:
     """Reads of the machine as a whole."""
 
@@ -103,21 +107,20 @@ class Machine:
             rows.append((flavor, free))
         return rows
 
-    def queue(self) -> list[QueueRow]:
-        """The waiting runs in order."""
+    def queue(self) -> Iterator[QueueRow]:
+        """The waiting runs in order, as they stand when the first is asked for."""
         queue = self._queue.forecast()
         entries = {entry.run.id: entry for entry in queue.waiting}
-        return [
-            QueueRow(
-                entry=entries[wait.run_id],
+        drained = {model: drained_words(self._inventory.units, model) for model in _models(queue.waiting)}
+        for wait in queue.decision.waits:
+            entry = entries[wait.run_id]
+            behind = _BEHIND if entry.notebook.owner in queue.late else ""
+            yield QueueRow(
+                entry=entry,
                 wait=wait,
-                sentence=_WAITS_FOR[wait.reason]
-                + (_BEHIND if entries[wait.run_id].notebook.owner in queue.late else "")
-                + drained_words(self._inventory.units, entries[wait.run_id].run.resources.gpu_model),
+                sentence=f"{_WAITS_FOR[wait.reason]}{behind}{drained[entry.run.resources.gpu_model]}",
                 latest_start_at=queue.latest_starts.get(wait.run_id),
             )
-            for wait in queue.decision.waits
-        ]
 
     def own_hold(self, owner: str) -> OwnHold:
         """What an owner holds of GPUs, and how many may be held."""
