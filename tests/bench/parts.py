@@ -12,12 +12,14 @@ from tests.bench.bare import Bare, options_of
 from tests.bench.copying import measure_copying
 from tests.bench.crowd import measure_crowd
 from tests.bench.daemon import Daemon
+from tests.bench.deadlines import measure_deadlines
 from tests.bench.figures import Figure
 from tests.bench.growth import measure_growth
 from tests.bench.leasing import measure_leasing
 from tests.bench.passing import measure_passing
 from tests.bench.peers import measure_peers
 from tests.bench.polling import measure_polling
+from tests.bench.queueing import measure_queue
 from tests.bench.reporting import measure_reports
 from tests.bench.resting import measure_rest
 from tests.bench.scale import measure_scale
@@ -66,7 +68,8 @@ PARTS = (
     _daemon("questions", "the CLI's list, beside a bare client", measure_questions),
     _daemon("rest", "CPU and memory when nothing happens", measure_rest),
     Part("leasing", "who gets which GPU, and when at the latest", measure_leasing),
-    Part("scale", "10,000 notebooks: starts of the daemon, and deadlines", measure_scale),
+    Part("scale", "10,000 notebooks: starts of the daemon", measure_scale),
+    Part("deadlines", "a thousand deadlines, beside plain SQLite", measure_deadlines),
     Part("polling", "looking at the GPUs", measure_polling),
     Part("reports", "usage of a month", measure_reports),
     Part("years", "usage of a year, a million intervals", measure_years, long=True),
@@ -76,6 +79,7 @@ PARTS = (
     _daemon("passing", "the gateway, beside the editor's own socket", measure_passing),
     _daemon("copying", "notebookctl cp, beside cp", measure_copying),
     Part("scraping", "GET /metrics", measure_scraping),
-    _daemon("crowd", "many clients at once, reading and writing", measure_crowd),
     _daemon("peers", "beside JupyterHub, which is installed from PyPI", measure_peers, long=True),
+    Part("crowd", "many clients at once, reading and writing", measure_crowd),
+    Part("queue", "GET /v1/queue, with a thousand waiting", measure_queue),
 )
