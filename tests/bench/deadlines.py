@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from notebookd.adapters.clock import SystemClock
 from notebookd.adapters.sqlite.writes import SqliteTransaction, Statement
@@ -166,8 +165,11 @@ def _noted() -> Iterator[dict[SqliteTransaction, Commit]]:
         made.setdefault(self, []).append((statement.sql, statement.values))
         make(self, statement)
 
-    with mock.patch.object(SqliteTransaction, "_make", note):
+    SqliteTransaction._make = note  # type: ignore[method-assign]
+    try:
         yield made
+    finally:
+        SqliteTransaction._make = make  # type: ignore[method-assign]
 
 
 def _ends(commits: Iterable[Commit]) -> Iterator[Commit]:
