@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Declined",
+    "EndedBadly",
     "Family",
     "Here",
     "Verb",
@@ -68,6 +69,15 @@ def require_here(here: Here, what: str) -> None:
         raise Declined(
             f"{what} looks at the machine that it runs on: log in there, and do it without --socket http://…"
         )
+
+
+class EndedBadly(Exception):
+    """What was waited for will not come."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
 class Verb(click.Command):

@@ -17,10 +17,9 @@ import click
 
 from notebookd import __version__
 from notebookd.cli.guard import guarded
-from notebookd.cli.here import Family, Here, write_ending
+from notebookd.cli.here import EndedBadly, Family, Here, write_ending
 from notebookd.cli.output import clean, localised
 from notebookd.cli.terminal import Terminal
-from notebookd.cli.waiting import EndedBadly
 from notebookd.client import DEFAULT_SOCKET, Client, ClientError, Forbidden, Refused, Unreachable
 
 if TYPE_CHECKING:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,13 +35,9 @@ __all__ = [
 # What moves the cursor, and what turns the direction of writing: both make a line look like another one.
 _CONTROL = re.compile(f"[{STEERING}]")
 
-# What begins a formula where a spreadsheet opens the file, at the start of a cell or behind what parts cells elsewhere.
-# A number may have its sign.
-_FORMULA = re.compile(r"(^|[;\t])(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 # The daemon's times, as it writes them in fields and in sentences.
 _DAY, _CLOCK = r"\b([0-9]{4}-[0-9]{2}-[0-9]{2})", r"([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?)"
 _TIME = re.compile(rf"{_DAY}(?:T(?=[0-9:.]+Z)| (?=[0-9:.]+ UTC)){_CLOCK}(?:Z| UTC)")
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +63,11 @@ class Table:
     def csv(self) -> str:
         """The table as RFC 4180 has it, but with plain line ends. A ``'`` is put before what a spreadsheet would take
         for a formula."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows([_cell(cell) for cell in row] for row in self.rows)
-        return out.getvalue().rstrip("\n")
+        from notebookd.cli import spreadsheet
 
-
-def _cell(text: str) -> str:
-    """A cell for CSV: what others wrote must not compute where the file is opened."""
-    return clean(text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text))
+        return spreadsheet.written(
+            [self.columns, *([clean(spreadsheet.cell(each)) for each in row] for row in self.rows)]
+        )
 
 
 def narrowed(table: Table, width: int | None, spare: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from notebookd import wire
-from notebookd.cli import notebooks
+from notebookd.cli import in_full, notebooks
 from notebookd.cli.here import Here
 from notebookd.cli.output import emit
 from notebookd.client import ClientError, Refused, Reply
@@ -20,9 +20,7 @@ def show_notebook(here: Here, reply: Reply[wire.Notebook], output: str) -> None:
     """The notebook, whole."""
     now, zone = here.terminal.now(), here.terminal.zone()
     notebook = reply.value
-    emit(
-        output, reply.body, notebooks.table([notebook], now, exact=output == "csv"), notebooks.view(notebook, now, zone)
-    )
+    emit(output, reply.body, notebooks.table([notebook], now, exact=output == "csv"), in_full.view(notebook, now, zone))
 
 
 def show_entry(here: Here, reply: Reply[wire.Notebook], output: str) -> None:

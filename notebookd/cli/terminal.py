@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from datetime import UTC, datetime, tzinfo
@@ -13,6 +13,8 @@ import click
 from notebookd.cli.guard import raw
 
 __all__ = ["Terminal"]
+
+_USUAL_COLUMNS = 80
 
 
 class Terminal:
@@ -40,7 +42,15 @@ class Terminal:
 
     def width(self) -> int | None:
         """How many columns there are for the result; None where it goes to a file or another program."""
-        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        if not sys.stdout.isatty():
+            return None
+        told = os.environ.get("COLUMNS", "")
+        if told.isascii() and told.isdigit() and int(told):
+            return int(told)
+        try:
+            return os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_COLUMNS
+        except OSError:
+            return _USUAL_COLUMNS
 
     def answers(self) -> bool:
         """Whether somebody is there to answer a question."""

@@ -9,25 +9,16 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from notebookd import wire
-from notebookd.cli.here import Here
+from notebookd.cli.here import EndedBadly, Here
 from notebookd.cli.output import clean, waits_for
 from notebookd.cli.progress import Screen, screen
 from notebookd.cli.transfers import SYNC_FAILED, Transfers, Underway, reason
 from notebookd.client import Client, ClientError, Refused, Reply, Unreachable
 
-__all__ = ["EndedBadly", "wait_for_sync", "wait_until_deleted", "wait_until_running", "wait_until_stopped"]
+__all__ = ["wait_for_sync", "wait_until_deleted", "wait_until_running", "wait_until_stopped"]
 
 FAILED = frozenset({"FAILED", "ERROR", "SYNC_FAILED"})
 PATIENCE = timedelta(seconds=60)  # a restart of the daemon is no event: wait it out
-
-
-class EndedBadly(Exception):
-    """What was waited for will not come."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 def _ended_badly(notebook: wire.Notebook) -> EndedBadly:

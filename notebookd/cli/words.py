@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from notebookd import wire
 from notebookd.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["day_or_instant", "env_vars", "instant", "labels", "pairs", "public_keys", "resources", "span", "volumes"]
 

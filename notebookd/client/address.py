@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from notebookd.client.errors import ClientError, Unreachable
 
@@ -39,6 +37,8 @@ class Address:
             return cls(text=text, path=text)
         if scheme == "unix" and rest.startswith("/"):
             return cls(text=text, path=rest)
+        from urllib.parse import urlsplit
+
         try:
             url = urlsplit(text)
             host, port = url.hostname or "", url.port
@@ -60,27 +60,37 @@ class Address:
         """What a path of the API follows, for libraries that want a URL; a socket has to be given to them beside it."""
         return "http://localhost" if self.path is not None else self.text.rstrip("/")
 
-    def connection(self, timeout_s: float | None) -> http.client.HTTPConnection:
-        """A connection that is not made yet."""
+    @property
+    def host_name(self) -> str:
+        """What a request names as its host."""
         if self.path is not None:
-            return _SocketConnection(self.path, timeout_s)
-        kind = http.client.HTTPSConnection if self.tls else http.client.HTTPConnection
-        return kind(self.host, self.port, timeout=timeout_s)
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+    def dial(self, timeout_s: float | None) -> socket.socket:
+        """A connection; each wait on it takes ``timeout_s`` at most. Raises OSError."""
+        if self.path is None:
+            link = socket.create_connection((self.host, self.port or (443 if self.tls else 80)), timeout_s)
+            return _behind_tls(link, self.host) if self.tls else link
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            link.settimeout(timeout_s)
+            link.connect(self.path)
+        except BaseException:
+            link.close()
+            raise
+        return link
 
 
-class _SocketConnection(http.client.HTTPConnection):
-    """An HTTP connection to a socket in the file system."""
+def _behind_tls(link: socket.socket, host: str) -> socket.socket:
+    import ssl
 
-    def __init__(self, path: str, timeout_s: float | None) -> None:
-        super().__init__("localhost")
-        self._path = path
-        self._timeout_s = timeout_s
-
-    def connect(self) -> None:
-        """Connect to the path instead of to a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._timeout_s)
-        self.sock.connect(self._path)
+    try:
+        return ssl.create_default_context().wrap_socket(link, server_hostname=host)
+    except BaseException:
+        link.close()
+        raise
 
 
 def unreachable(address: Address, error: OSError) -> Unreachable:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Literal
-from urllib.parse import quote
 
 from notebookd import wire
 from notebookd.client.errors import ClientError
+from notebookd.client.exchange import quoted
 from notebookd.client.link import Link, Reply, target_of
 
 _CHECK_TIMEOUT_S = 3600.0
@@ -137,7 +137,7 @@ class Client(Link):
 
     def fork_backup(self, notebook: str, backup: str) -> Reply[wire.Notebook]:
         """Make and start a new notebook whose workspace is that snapshot."""
-        return Reply(self._send("POST", _notebook(notebook, f"/backup/{_segment(backup)}/fork")), wire.Notebook)
+        return Reply(self._send("POST", _notebook(notebook, f"/backup/{quoted(backup)}/fork")), wire.Notebook)
 
     def check_backups(self, notebook: str) -> Reply[wire.BackupCheck]:
         """Read all of a notebook's snapshots and see whether they are sound. It takes its time."""
@@ -162,7 +162,7 @@ class Client(Link):
 
     def list_objects(self, alias: str, prefix: str = "") -> Reply[wire.ObjectList]:
         """What lies in a datastore below a prefix, one level deep."""
-        return self._get(f"/v1/datastore/{_segment(alias)}/object", wire.ObjectList, {"prefix": prefix or None})
+        return self._get(f"/v1/datastore/{quoted(alias)}/object", wire.ObjectList, {"prefix": prefix or None})
 
     def log(self, notebook: str, *, since: str | None = None, tail: int | None = None) -> Reply[wire.LogPage]:
         """What the editor wrote; ``since`` an RFC 3339 time, ``tail`` at most so many of the last lines."""
@@ -218,11 +218,11 @@ class Client(Link):
 
     def get_token(self, token: str) -> Reply[wire.Token]:
         """A token by its id."""
-        return self._get(f"/v1/token/{_segment(token)}", wire.Token)
+        return self._get(f"/v1/token/{quoted(token)}", wire.Token)
 
     def renew_token(self, token: str) -> Reply[wire.Token]:
         """Give a token another value; the one before is worth nothing from now on."""
-        return Reply(self._send("POST", f"/v1/token/{_segment(token)}/renew"), wire.Token)
+        return Reply(self._send("POST", f"/v1/token/{quoted(token)}/renew"), wire.Token)
 
     def chown(self, old: str, new: str) -> Reply[wire.Handover]:
         """Give the notebooks of one owner to another, for admins. The tokens of ``old`` end."""
@@ -231,7 +231,7 @@ class Client(Link):
 
     def delete_token(self, token: str) -> None:
         """End a token."""
-        self._send("DELETE", f"/v1/token/{_segment(token)}")
+        self._send("DELETE", f"/v1/token/{quoted(token)}")
 
     # The machine
 
@@ -241,7 +241,7 @@ class Client(Link):
 
     def get_flavor(self, flavor: str) -> Reply[wire.Flavor]:
         """A flavor by its id."""
-        return self._get(f"/v1/capabilities/flavor/{_segment(flavor)}", wire.Flavor)
+        return self._get(f"/v1/capabilities/flavor/{quoted(flavor)}", wire.Flavor)
 
     def list_editors(self, *, compatible_with_framework: str | None = None) -> Reply[list[wire.Editor]]:
         """The editors."""
@@ -250,7 +250,7 @@ class Client(Link):
 
     def get_editor(self, editor: str) -> Reply[wire.Editor]:
         """An editor by its id."""
-        return self._get(f"/v1/capabilities/notebook/editor/{_segment(editor)}", wire.Editor)
+        return self._get(f"/v1/capabilities/notebook/editor/{quoted(editor)}", wire.Editor)
 
     def list_frameworks(self, *, compatible_with_editor: str | None = None) -> Reply[list[wire.Framework]]:
         """The frameworks."""
@@ -259,7 +259,7 @@ class Client(Link):
 
     def get_framework(self, framework: str) -> Reply[wire.Framework]:
         """A framework by its id."""
-        return self._get(f"/v1/capabilities/notebook/framework/{_segment(framework)}", wire.Framework)
+        return self._get(f"/v1/capabilities/notebook/framework/{quoted(framework)}", wire.Framework)
 
     def list_quotas(self) -> Reply[list[wire.Quotas]]:
         """What the caller may hold."""
@@ -392,13 +392,9 @@ def _events(
     return {"after": after, "notebook": notebook, "since": since, "type": list(types) or None, "limit": limit}
 
 
-def _segment(text: str) -> str:
-    return quote(text, safe="")
-
-
 def _notebook(notebook: str, below: str = "") -> str:
-    return f"/v1/notebook/{_segment(notebook)}{below}"
+    return f"/v1/notebook/{quoted(notebook)}{below}"
 
 
 def _gpu(uuid: str, below: str) -> str:
-    return f"/v1/gpu/{_segment(uuid)}{below}"
+    return f"/v1/gpu/{quoted(uuid)}{below}"

@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Generic, TypeVar, cast
-from urllib.parse import urlencode
 
 import msgspec
 
 from notebookd import wire
 from notebookd.client.address import Address, unreachable
 from notebookd.client.errors import BadAnswer, ClientError, InvalidRequest, Unauthenticated, Unreachable, refused
+from notebookd.client.exchange import Answer, Broken, Exchange, quoted
 
 T_co = TypeVar("T_co", covariant=True)
 Query = Mapping[str, Any]
@@ -116,8 +115,6 @@ class Link:
             while chunk := response.read(_CHUNK_BYTES):
                 done += _write(sink, chunk)
                 progress(done, size)
-            if done != size:
-                raise http.client.IncompleteRead(b"", size - done)
         return done
 
     @contextlib.contextmanager
@@ -128,16 +125,14 @@ class Link:
 
     def _upload(self, path: str, query: Query, fill: Callable[[BinaryIO], None]) -> None:
         """Send what ``fill`` writes. A daemon that refuses says so before it has read all of it."""
-        with self._connection(None) as connection:
-            connection.putrequest("PUT", target_of(path, query))
-            for name, value in (*self.headers().items(), ("Transfer-Encoding", "chunked")):
-                connection.putheader(name, value)
-            connection.endheaders()
-            body = _Body(connection)
+        headers = {**self.headers(), "Transfer-Encoding": "chunked"}
+        with self._exchange(None) as exchange:
+            exchange.begin("PUT", target_of(path, query), headers)
+            body = _Body(exchange)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 fill(cast(BinaryIO, body))
                 body.end()
-            response = connection.getresponse()
+            response = exchange.answer()
             if response.status // 100 != 2:
                 raise self._refusal(response.status, response.read())
 
@@ -150,34 +145,37 @@ class Link:
         headers: Mapping[str, str],
         timeout_s: float | None,
         also: tuple[int, ...] = (),
-    ) -> Iterator[http.client.HTTPResponse]:
+    ) -> Iterator[Answer]:
         for name, value in headers.items():
             if not _HEADER.fullmatch(value):
                 message = f"cannot use the {name}: it must be of printable ASCII"
                 raise InvalidRequest(status=400, code="invalid-request", message=message)
+        framing = {} if method == "GET" else {"Content-Length": str(len(body or b""))}
         kind = {} if body is None else {"Content-Type": "application/json"}
-        with self._connection(timeout_s) as connection:
-            connection.request(method, target, body, {**self.headers(), **kind, **headers})
-            response = connection.getresponse()
+        with self._exchange(timeout_s) as exchange:
+            exchange.begin(method, target, {**self.headers(), **framing, **kind, **headers}, body or b"")
+            response = exchange.answer()
             if response.status // 100 != 2 and response.status not in also:
                 raise self._refusal(response.status, response.read())
             yield response
 
     @contextlib.contextmanager
-    def _connection(self, timeout_s: float | None) -> Iterator[http.client.HTTPConnection]:
+    def _exchange(self, timeout_s: float | None) -> Iterator[Exchange]:
         """A connection of its own. Whatever breaks it is Unreachable."""
-        connection = self.address.connection(timeout_s)
+        exchange = None
         try:
-            yield connection
-        except http.client.HTTPException as error:
+            exchange = Exchange(self.address.dial(timeout_s), self.address.host_name)
+            yield exchange
+        except Broken as error:
             raise Unreachable(
-                f"the connection to notebookd at {self.address.text} broke: {error or type(error).__name__}",
+                f"the connection to notebookd at {self.address.text} broke: {error}",
                 hint="look at its log: journalctl -u notebookd",
             ) from error
         except OSError as error:
             raise unreachable(self.address, error) from error
         finally:
-            connection.close()
+            if exchange is not None:
+                exchange.close()
 
     def _refusal(self, status: int, body: bytes) -> ClientError:
         try:
@@ -196,18 +194,18 @@ class Link:
 class _Body:
     """A request's body in chunks, written as to a file."""
 
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
-        self._connection = connection
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
 
     def write(self, data: bytes) -> int:
         """Send a chunk; an empty one would be the end."""
         if data:
-            self._connection.send(b"%x\r\n" % len(data) + data + b"\r\n")
+            self._exchange.send(b"%x\r\n" % len(data) + data + b"\r\n")
         return len(data)
 
     def end(self) -> None:
         """Say that this was all of it."""
-        self._connection.send(b"0\r\n\r\n")
+        self._exchange.send(b"0\r\n\r\n")
 
 
 def _write(sink: BinaryIO, chunk: bytes) -> int:
@@ -227,4 +225,4 @@ def target_of(path: str, query: Query | None) -> str:
         for each in (value if isinstance(value, list) else [value])
         if each is not None
     ]
-    return f"{path}?{urlencode(pairs)}" if pairs else path
+    return f"{path}?{'&'.join(f'{quoted(name)}={quoted(word)}' for name, word in pairs)}" if pairs else path

@@ -16,6 +16,7 @@ from tests.bench.deadlines import measure_deadlines
 from tests.bench.figures import Figure
 from tests.bench.growth import measure_growth
 from tests.bench.leasing import measure_leasing
+from tests.bench.listing import measure_listing
 from tests.bench.passing import measure_passing
 from tests.bench.peers import measure_peers
 from tests.bench.polling import measure_polling
@@ -66,6 +67,7 @@ PARTS = (
     _beside_podman("vscode", "one VS Code's start, beside podman run", measure_vscode),
     _beside_podman("many", "ten JupyterLabs at once, beside podman run", measure_many),
     _daemon("questions", "the CLI's list, beside a bare client", measure_questions),
+    _daemon("listing", "notebookctl list, beside the imports of click and msgspec", lambda _daemon: measure_listing()),
     _daemon("rest", "CPU and memory when nothing happens", measure_rest),
     Part("leasing", "who gets which GPU, and when at the latest", measure_leasing),
     Part("scale", "10,000 notebooks: starts of the daemon", measure_scale),

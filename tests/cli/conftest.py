@@ -38,7 +38,7 @@ class Notebookctl:
     def program(self, *args, keys=b""):
         """As a program of its own, without a terminal."""
         return subprocess.run(
-            [sys.executable, "-c", "from notebookd.cli.main import main; main()", *args],
+            [sys.executable, "-c", "from notebookd.cli.program import main; main()", *args],
             input=keys,
             capture_output=True,
             env={**os.environ, **self.env()},

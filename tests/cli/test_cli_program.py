@@ -49,36 +49,49 @@ def test_bytes_that_are_no_text_are_a_usage_error(notebookctl):
     assert b"Traceback" not in done.stderr
 
 
+HEAVY = {
+    *("aiohttp", "asyncio", "podman", "rich", "yaml"),
+    *("bz2", "csv", "difflib", "email", "http.client", "pathlib", "shutil", "ssl", "tempfile", "urllib.parse"),
+    *("notebookd.wire.decoding", "notebookd.wire.images", "notebookd.wire.requests", "notebookd.wire.usage"),
+    *("notebookd.cli.spreadsheet", "notebookd.cli.transfers", "notebookd.cli.verbs.run", "notebookd.cli.waiting"),
+    "notebookd.config",
+}
+"""What a short command does without: each takes longer to load than the daemon to answer."""
+LIGHT = (
+    "notebookd.cli",
+    "notebookd.client",
+    "notebookd.wire",
+    "notebookd.neutral",
+    "notebookd.spelling",
+    "notebookd.units",
+)
+
+
+def loaded(code, *args, **env):
+    """The modules that a program has loaded at its end."""
+    told = "import sys, atexit\natexit.register(lambda: print(' '.join(sys.modules), file=sys.stderr))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", told + code, *args],
+        capture_output=True,
+        env={**os.environ, **env},
+        check=True,
+        text=True,
+    )
+    return set(done.stderr.split())
+
+
 @pytest.mark.parametrize("verb", ["ls", "gpu", "queue"])
-def test_a_listing_loads_nothing_heavy(notebookctl, toy, verb):
+def test_a_listing_loads_nothing_heavy(toy, verb):
     toy.on("GET /v1/gpu", worlds.STATION)
     toy.on("GET /v1/queue", worlds.WAITING)
     toy.on("GET /v1/me", me())
     toy.on("GET /v1/notebook", page(notebook()))
-    code = (
-        "import sys, atexit\n"
-        "from notebookd.cli.main import main\n"
-        "atexit.register(lambda: print(' '.join(sys.modules), file=sys.stderr))\n"
-        "main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, verb],
-        capture_output=True,
-        env={**os.environ, "NOTEBOOKD_SOCKET": toy.path},
-        check=True,
-        text=True,
-    )
-    loaded = set(done.stderr.split())
-    assert not loaded & {"aiohttp", "rich", "yaml", "asyncio", "podman", "notebookd.cli.verbs.run", "notebookd.config"}
-    assert not {name for name in loaded if name.startswith("notebookd.")} - {
-        name
-        for name in loaded
-        if name.startswith(
-            (
-                *("notebookd.cli", "notebookd.client", "notebookd.wire"),
-                *("notebookd.neutral", "notebookd.spelling", "notebookd.units"),
-            )
-        )
+    code = "from notebookd.cli.program import main; main()"
+    found = loaded(code, verb, NOTEBOOKD_SOCKET=toy.path) - loaded("import click, msgspec")
+    assert "notebookd.cli.verbs" in found
+    assert not found & HEAVY
+    assert not {name for name in found if name.startswith("notebookd.")} - {
+        name for name in found if name.startswith(LIGHT)
     }
 
 
@@ -120,7 +133,7 @@ def test_doctor_becomes_notebookd_doctor(tmp_path, toy):
     program.write_text('#!/bin/sh\necho "$@"\nexit 7\n')
     program.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", "from notebookd.cli.main import main; main()", "doctor", "-o", "json", "--deep"],
+        [sys.executable, "-c", "from notebookd.cli.program import main; main()", "doctor", "-o", "json", "--deep"],
         capture_output=True,
         env={**os.environ, "PATH": str(tmp_path)},
         check=False,
@@ -131,7 +144,7 @@ def test_doctor_becomes_notebookd_doctor(tmp_path, toy):
 
 def test_doctor_without_the_program_says_so(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", "from notebookd.cli.main import main; main()", "doctor"],
+        [sys.executable, "-c", "from notebookd.cli.program import main; main()", "doctor"],
         capture_output=True,
         env={**os.environ, "PATH": str(tmp_path)},
         check=False,
@@ -170,7 +183,7 @@ def exec_server(path, answer):
 
 def exec_program(path, *args, keys=b""):
     return subprocess.run(
-        [sys.executable, "-c", "from notebookd.cli.main import main; main()", "exec", A, *args],
+        [sys.executable, "-c", "from notebookd.cli.program import main; main()", "exec", A, *args],
         input=keys,
         capture_output=True,
         env={**os.environ, "NOTEBOOKD_SOCKET": path},
@@ -279,7 +292,7 @@ def test_exec_without_a_daemon_is_exit_3(tmp_path):
 def test_open_prints_the_url_where_there_is_no_browser(notebookctl, toy):
     toy.on(f"GET /v1/notebook/{A}/access", worlds.access())
     done = subprocess.run(
-        [sys.executable, "-c", "from notebookd.cli.main import main; main()", "open", A],
+        [sys.executable, "-c", "from notebookd.cli.program import main; main()", "open", A],
         capture_output=True,
         env={"NOTEBOOKD_SOCKET": toy.path, "PATH": "/nowhere", "BROWSER": "/nowhere/browser"},
         check=False,

@@ -157,7 +157,7 @@ def test_a_followed_log_can_be_left_early(toy, client):
 def test_exec_target_repeats_the_command():
     target = Client("/nowhere").exec_target("x", ["ls", "-l", "a b"], stdin=True, tty=False)
     assert target == (
-        "/v1/notebook/x/exec?command=ls&command=-l&command=a+b&stdin=true&stdout=true&stderr=true&tty=false"
+        "/v1/notebook/x/exec?command=ls&command=-l&command=a%20b&stdin=true&stdout=true&stderr=true&tty=false"
     )
 
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -455,3 +458,18 @@ def test_a_byte_order_mark_before_a_body_is_passed_over() -> None:
         wire.decode(wire.LabelUpdate, '{"name": "a"}'.encode("utf-16"))
     with pytest.raises(wire.DecodeFaults, match="empty"):
         wire.decode(wire.LabelUpdate, b"\xef\xbb\xbf")
+
+
+def test_every_shape_is_found_where_type_checkers_find_it():
+    found = {}
+    for block in ast.parse(Path(wire.__file__).read_text()).body:
+        if isinstance(block, ast.If):
+            for each in block.body:
+                found |= {alias.name: each.module for alias in each.names}
+    assert set(found) | {"UNSET", "UnsetType", "encode"} == set(wire.__all__)
+    for name, home in found.items():
+        module = importlib.import_module(home)
+        shape = getattr(module, name, None) or importlib.import_module(f"{home}.{name}")
+        assert getattr(wire, name) is shape
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = wire.Nonsense

@@ -6,11 +6,11 @@ from __future__ import annotations
 import click
 
 from notebookd import wire
-from notebookd.cli.here import Declined, Here, Verb, completes, output_option, pass_here, wait_option
+from notebookd.cli.here import Declined, EndedBadly, Here, Verb, completes, output_option, pass_here, wait_option
 from notebookd.cli.naming import notebook_id
 from notebookd.cli.output import clean, counted
 from notebookd.cli.result import show_changed, show_notebook
-from notebookd.cli.waiting import EndedBadly, wait_until_stopped
+from notebookd.cli.waiting import wait_until_stopped
 from notebookd.client import ClientError, NotFound
 
 ACTIVE = ("STARTING", "RUNNING", "RESTARTING")
