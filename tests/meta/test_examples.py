@@ -13,8 +13,8 @@ import pytest
 
 from notebookd.cli.main import cli
 from notebookd.config import load_config
+from tests.documented import ROOT, typed
 
-ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
@@ -28,8 +28,8 @@ PAGES = (
 def commands() -> Iterator[tuple[str, ...]]:
     """What follows ``notebookctl`` in the pages' blocks of commands."""
     for page in PAGES:
-        for line in re.findall(r"^ {4}(.*\bnotebookctl\b.*)$", (ROOT / page).read_text(), re.MULTILINE):
-            for command in re.split(r"[;|]", re.split(r"\s#", line)[0]):
+        for line in typed(page):
+            for command in line.commands:
                 _, name, arguments = command.partition("notebookctl ")
                 if name:
                     yield tuple(shlex.split(arguments))
