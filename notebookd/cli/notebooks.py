@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from notebookd import wire
-from notebookd.cli.output import Table, age, seconds, until
+from notebookd.cli.output import Table, age, seconds, telling, until
 
-__all__ = ["COLUMNS", "EVERY_COLUMN", "SPARE", "deadline_of", "table"]
+__all__ = ["COLUMNS", "ELASTIC", "EVERY_COLUMN", "SPARE", "deadline_of", "table"]
 
 COLUMNS = ("ID", "NAME", "STATE", "AGE", "FRAMEWORK", "VERSION", "EDITOR", "GPUS", "DEADLINE", "URL")
 EVERY_COLUMN = (COLUMNS[0], "OWNER", *COLUMNS[1:-1], "CPUS", "FLAVOR", "LABELS", COLUMNS[-1])
 SPARE = ("URL", "VERSION", "EDITOR", "FRAMEWORK", "AGE", "GPUS", "DEADLINE", "ID")
 """From the first on, what a narrow terminal does without."""
+ELASTIC = ("NAME", "OWNER", "LABELS")
+"""What a narrow terminal cuts before."""
 
 
 def table(
@@ -28,13 +30,8 @@ def table(
     """The list. With ``short``, ids are as long as tells them apart; with ``exact``, which programs want, an age is
     seconds and a deadline is RFC 3339."""
     shown = list(notebooks)
-    length = _telling([each.id for each in shown]) if short else None
+    length = telling([each.id for each in shown]) if short else None
     return Table(EVERY_COLUMN, [_row(each, now, length, exact=exact) for each in shown]).only(columns)
-
-
-def _telling(ids: Sequence[str]) -> int:
-    """How many letters tell the ids apart, 8 at the least."""
-    return next(length for length in range(8, 37) if len({each[:length] for each in ids}) == len(set(ids)))
 
 
 def _row(notebook: wire.Notebook, now: datetime, length: int | None, *, exact: bool) -> tuple[str, ...]:

@@ -22,14 +22,17 @@ __all__ = [
     "asked_for",
     "clean",
     "counted",
+    "elided",
     "emit",
     "localised",
     "moment",
     "narrowed",
     "seconds",
     "size",
+    "telling",
     "until",
     "waits_for",
+    "wrapped",
 ]
 
 # What moves the cursor, and what turns the direction of writing: both make a line look like another one.
@@ -38,6 +41,9 @@ _CONTROL = re.compile(f"[{STEERING}]")
 # The daemon's times, as it writes them in fields and in sentences.
 _DAY, _CLOCK = r"\b([0-9]{4}-[0-9]{2}-[0-9]{2})", r"([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?)"
 _TIME = re.compile(rf"{_DAY}(?:T(?=[0-9:.]+Z)| (?=[0-9:.]+ UTC)){_CLOCK}(?:Z| UTC)")
+
+
+_LEAST_LETTERS = 12  # of a column that is cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +76,60 @@ class Table:
         )
 
 
-def narrowed(table: Table, width: int | None, spare: Sequence[str]) -> str:
-    """The table in ``width`` columns (None: any): too wide a one does without one after the other of the ``spare``."""
-    gone: set[str] = set()
+def narrowed(table: Table, width: int | None, spare: Sequence[str], elastic: Sequence[str] = ()) -> str:
+    """The table in ``width`` columns (None: any). Too wide a one has its ``elastic`` columns cut, the widest first and
+    none to less than 12 letters; if that is not enough it does without one after the other of the ``spare``."""
     written = table.text()
-    for column in spare:
-        if width is None or max(len(line) for line in written.splitlines()) <= width:
+    if width is None or _widest(written) <= width:
+        return written
+    for gone in range(len(spare) + 1):
+        left = table.only([name for name in table.columns if name not in spare[:gone]])
+        written = _cut(left, width, elastic).text()
+        if _widest(written) <= width:
             break
-        gone.add(column)
-        written = table.only([name for name in table.columns if name not in gone]).text()
     return written
+
+
+def _widest(text: str) -> int:
+    return max(len(line) for line in text.splitlines())
+
+
+def _cut(table: Table, width: int, elastic: Sequence[str]) -> Table:
+    """The table with the ``elastic`` columns cut as far as that takes, and may be."""
+    widths = [
+        max(len(cell) or 1 for cell in (name, *cells)) for name, *cells in zip(table.columns, *table.rows, strict=True)
+    ]
+    places = [place for place, name in enumerate(table.columns) if name in elastic]
+    excess = sum(widths) + 2 * (len(widths) - 1) - width
+    while excess > 0 and places and (widest := max(places, key=lambda place: widths[place])) is not None:
+        if widths[widest] <= _LEAST_LETTERS:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    rows = [[elided(cell, width) for cell, width in zip(row, widths, strict=True)] for row in table.rows]
+    return Table(table.columns, rows)
+
+
+def elided(text: str, width: int) -> str:
+    """The text, cut where it is longer than ``width`` letters."""
+    return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"
+
+
+def wrapped(text: str, width: int | None, indent: str = "  ") -> str:
+    """The text in lines of ``width`` columns (None: in one), all but the first indented. Words stay whole."""
+    if width is None or len(text) <= width:
+        return text
+    import textwrap
+
+    lines = textwrap.wrap(
+        text, max(20, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
+
+
+def telling(ids: Sequence[str]) -> int:
+    """How many letters tell the ids apart, 8 at the least."""
+    return next(length for length in range(8, 37) if len({each[:length] for each in ids}) == len(set(ids)))
 
 
 def emit(output: str, body: bytes, table: Table, text: str | None = None) -> None:

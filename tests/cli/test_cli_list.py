@@ -25,12 +25,18 @@ def test_the_list_fits_the_terminal(notebookctl, golden, width):
     golden(f"list-{width}.txt", shown)
 
 
-def test_the_longest_name_fits_eighty_columns(notebookctl, toy):
-    toy.on(LIST, page(notebook(name="n" * 63, state="SYNC_FAILED")))
+def test_a_long_name_is_cut_before_a_column_goes(notebookctl, toy):
+    toy.on(LIST, page(notebook(name="n" * 63), notebook(B, "brave")))
     notebookctl.terminal = FakeTerminal(width=80)
-    (_, line) = notebookctl("list").stdout.splitlines()
+    head, line, _ = notebookctl("list").stdout.splitlines()
     assert len(line) <= 80
-    assert "n" * 63 in line
+    assert [word in head for word in ("ID", "STATE", "DEADLINE")] == [True] * 3
+    assert "n" * 11 + "…" in line
+    assert A[:8] in line  # by which it is named where its name is not seen
+    notebookctl.terminal = FakeTerminal(width=None)
+    assert "n" * 63 in notebookctl("list").stdout
+    notebookctl.terminal = FakeTerminal(width=80)
+    assert "n" * 63 in notebookctl("list", "--columns", "NAME").stdout
 
 
 def test_short_ids_tell_the_notebooks_apart_and_name_them(notebookctl, toy):

@@ -13,12 +13,14 @@ from notebookd import wire
 from notebookd.cli import words
 from notebookd.cli.here import Here, Verb, completes, output_option, pass_here
 from notebookd.cli.naming import notebook_id
-from notebookd.cli.output import clean, localised
+from notebookd.cli.output import clean, elided, localised, wrapped
 from notebookd.cli.stream import follow
 from notebookd.client import ClientError
 
 COLUMNS = ("ID", "AT", "ACTOR", "TYPE", "NOTEBOOK", "BEFORE", "AFTER", "NAME", "GPU", "DETAILS")
-_SHOWN = (("ID", 6), ("AT", 19), ("ACTOR", 10), ("TYPE", 18), ("NOTEBOOK", 16), ("WHAT", 0))
+_SHOWN = ("ID", "AT", "ACTOR", "TYPE", "NOTEBOOK", "WHAT")
+_WIDTHS = (6, 19, 10, 18, 16)
+_ROOMY = 110  # columns, from which on what happened stands beside what it happened to
 _GPU_LETTERS = 12
 _OWN_COLUMN = frozenset({"gpu", "message", "runState"})
 
@@ -56,8 +58,16 @@ def verb(
     stream = here.client.follow_events if following else here.client.events
     replies = stream(after=after, notebook=identity, since=start, types=wanted, limit=limit)
     names = _Names(here)
-    header = _line([name for name, _ in _SHOWN]) if output == "table" else ""
-    follow(output, replies, COLUMNS, lambda event: _row(event, names), lambda event: _text(here, event, names), header)
+    lines = _Lines(here.terminal.width() if output == "table" else None)
+    header = lines.header() if output == "table" else ""
+    follow(
+        output,
+        replies,
+        COLUMNS,
+        lambda event: _row(event, names),
+        lambda event: lines(_cells(here, event, names)),
+        header,
+    )
 
 
 class _Names:
@@ -90,16 +100,51 @@ def _row(event: wire.Event, names: _Names) -> tuple[str, ...]:
     )
 
 
-def _text(here: Here, event: wire.Event, names: _Names) -> str:
+def _cells(here: Here, event: wire.Event, names: _Names) -> list[str]:
     zone = here.terminal.zone()
     at = wire.parse_rfc3339(event.at).astimezone(zone)
     what = localised("; ".join(_what(event)), zone)
     notebook = (names[event.notebook] or event.notebook[:8]) if event.notebook else ""
-    return _line([str(event.id), f"{at:%Y-%m-%d %H:%M:%S}", event.actor, event.type, notebook, what])
+    return [str(event.id), f"{at:%Y-%m-%d %H:%M:%S}", event.actor, event.type, notebook, what]
 
 
-def _line(cells: list[str]) -> str:
-    return "  ".join((clean(cell) or "-").ljust(width) for cell, (_, width) in zip(cells, _SHOWN, strict=True)).rstrip()
+class _Lines:
+    """Events in lines of ``width`` columns (None: any). Lines come one by one, so what is too long for its column is
+    cut, and what happened goes on in lines of its own."""
+
+    def __init__(self, width: int | None) -> None:
+        self._width = width
+        self._beside = width is None or width >= _ROOMY
+        self._widths = list(_WIDTHS)
+        if width is not None and self._beside:
+            room = width - sum(_WIDTHS) - 2 * len(_WIDTHS) - 40
+            self._widths[2] += min(12, max(0, room // 3))
+            self._widths[4] += min(16, max(0, room // 3))
+        elif width is not None:
+            self._widths[4] = max(8, width - sum(_WIDTHS[:4]) - 2 * 4)
+
+    def header(self) -> str:
+        """What the columns are."""
+        return self._line(list(_SHOWN if self._beside else _SHOWN[:-1]), "")
+
+    def __call__(self, cells: list[str]) -> str:
+        """A line, and what does not fit into it beneath."""
+        *cells, what = [clean(cell) for cell in cells]
+        if self._width is None:
+            return self._line([*cells, what or "-"], "")
+        if not self._beside:
+            return self._line(cells, f"\n{wrapped(' ' * 8 + what, self._width, ' ' * 8)}" if what else "")
+        indent = " " * (sum(self._widths) + 2 * len(self._widths))
+        first, *more = wrapped(what or "-", self._width - len(indent), "").splitlines()
+        return self._line([*cells, first], "".join(f"\n{indent}{line}" for line in more))
+
+    def _line(self, cells: list[str], beneath: str) -> str:
+        widths = [*self._widths, 0]
+        parts = [
+            (cell if self._width is None or not width else elided(cell, width)).ljust(width)
+            for cell, width in zip([cell or "-" for cell in cells], widths, strict=False)
+        ]
+        return "  ".join(parts).rstrip() + beneath
 
 
 def _what(event: wire.Event) -> Iterator[str]:

@@ -78,8 +78,8 @@ def verb(
 ) -> None:
     """List notebooks.
 
-    On a terminal ids are short, and what does not fit its width is left out, URL first; get shows all of one. Elsewhere
-    every line is whole. In csv an age is in seconds, and a deadline is the time.
+    On a terminal ids are short, long names are cut, and what does not fit is left out, URL first; get shows all of one.
+    Elsewhere every line is whole. In csv an age is in seconds, and a deadline is the time.
     """
     if quiet and (columns or output != "table"):
         raise click.UsageError("--quiet writes ids alone: it goes with neither --columns nor --output")
@@ -111,7 +111,7 @@ def _show(
     table = notebooks.table(
         reply.value.items, here.terminal.now(), columns=columns, short=width is not None, exact=output == "csv"
     )
-    emit(output, reply.body, table, narrowed(table, width, spare))
+    emit(output, reply.body, table, narrowed(table, width, spare, notebooks.ELASTIC if spare else ()))
 
 
 def _own(here: Here, *, everybody: bool) -> str | None:

@@ -11,7 +11,7 @@ import click
 from notebookd import wire
 from notebookd.cli.here import Here, Verb, notebook_argument, output_option, pass_here
 from notebookd.cli.naming import notebook_id
-from notebookd.cli.output import Table, ahead, clean, emit, localised, moment
+from notebookd.cli.output import Table, ahead, clean, emit, localised, moment, wrapped
 
 
 @click.command("why", cls=Verb)
@@ -26,7 +26,9 @@ def verb(here: Here, *, notebook: str, output: str) -> None:
     reply = here.client.why(notebook_id(here, notebook))
     why = reply.value
     rows = [(each.reason, each.at, each.why, each.moved_by or "") for each in why.deadlines]
-    text = "\n".join(clean(line) for line in _lines(why, here.terminal.now(), here.terminal.zone()))
+    width = here.terminal.width()
+    lines = _lines(why, here.terminal.now(), here.terminal.zone())
+    text = "\n".join(wrapped(clean(line), width) for line in lines)
     emit(output, reply.body, Table(("DEADLINE", "AT", "WHY", "MOVED BY"), rows), text)
 
 
