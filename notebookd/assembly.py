@@ -56,6 +56,7 @@ from notebookd.service.gpus import GpuBoard
 from notebookd.service.images import Images
 from notebookd.service.leavers import Leavers
 from notebookd.service.listing import Listing
+from notebookd.service.loads import Loads
 from notebookd.service.logs import Logs
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
@@ -296,6 +297,7 @@ def _services(parts: Parts, rooms: _Rooms, ruling: Ruling) -> Services:
     return Services(
         notebooks=notebooks,
         machine=rooms.machine,
+        loads=Loads(store, parts.processes, clock),
         gpus=gpus,
         reasons=Reasons(rooms.machine, rooms.inventory, rooms.verdicts, rooms.transfers, notebooks.allowance, rules),
         tokens=tokens,

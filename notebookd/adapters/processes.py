@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebookd.adapters.directory import name_of
-from notebookd.ports.processes import ProcessFacts, printable
+from notebookd.ports.processes import Footprint, ProcessFacts, printable
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -29,6 +29,7 @@ CGROUP_LIMIT_BYTES = 64 * 1024
 
 PROCESS_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _UNIFIED = re.compile(r"^0::(/.*)$", re.MULTILINE)
 _OOM_KILL = re.compile(r"^oom_kill ([0-9]+)$", re.MULTILINE)
 _CONTAINER = re.compile(rb"/libpod-([0-9a-f]{64})(?:\.scope)?(?=[/\n ]|$)")
@@ -48,6 +49,7 @@ class ProcStat:
     session: int
     terminal: int
     """The device number of its controlling terminal, 0 for none."""
+    resident_pages: int
 
     @property
     def ended(self) -> bool:
@@ -68,6 +70,7 @@ def parse_stat(stat: bytes) -> ProcStat:
         cpu_ticks=sum(map(int, fields[11:15])),
         session=int(fields[3]),
         terminal=int(fields[4]),
+        resident_pages=int(fields[21]),
     )
 
 
@@ -89,18 +92,24 @@ class SystemProcesses:
         found = ((pid, self._look_at(pid)) for pid in pids)
         return {pid: facts for pid, facts in found if facts is not None}
 
-    async def cpu_times_s(self, pids: Collection[int]) -> Mapping[int, float]:
-        """See :meth:`~notebookd.ports.processes.Processes.cpu_times_s`. In a thread: a machine has many processes."""
-        return await asyncio.to_thread(self._cpu_times_s, pids) if pids else {}
+    async def footprints(self, pids: Collection[int]) -> Mapping[int, Footprint]:
+        """See :meth:`~notebookd.ports.processes.Processes.footprints`. In a thread: a machine has many processes."""
+        return await asyncio.to_thread(self._footprints, pids) if pids else {}
 
-    def _cpu_times_s(self, pids: Collection[int]) -> Mapping[int, float]:
+    def _footprints(self, pids: Collection[int]) -> Mapping[int, Footprint]:
         own = self._namespace_of(os.getpid())
         wanted = {pid: namespace for pid in pids if (namespace := self._namespace_of(pid)) not in {None, own}}
         ticks: Counter[str | None] = Counter(dict.fromkeys(wanted.values(), 0))
+        pages: Counter[str | None] = Counter()
         for each in self._pids():
             if (namespace := self._namespace_of(each)) in ticks:
-                ticks[namespace] += self._cpu_ticks(each)
-        return {pid: ticks[namespace] / _TICKS_PER_S for pid, namespace in wanted.items()}
+                taken = self._taken(each)
+                ticks[namespace] += taken[0]
+                pages[namespace] += taken[1]
+        return {
+            pid: Footprint(cpu_s=ticks[namespace] / _TICKS_PER_S, memory_bytes=pages[namespace] * _PAGE_BYTES)
+            for pid, namespace in wanted.items()
+        }
 
     def oom_kills(self, pid: int) -> int | None:
         """See :meth:`~notebookd.ports.processes.Processes.oom_kills`."""
@@ -128,12 +137,13 @@ class SystemProcesses:
         finally:
             os.close(folder)
 
-    def _cpu_ticks(self, pid: int) -> int:
-        """0 of a process that is gone: whoever collected it has its ticks now."""
+    def _taken(self, pid: int) -> tuple[int, int]:
+        """Ticks of CPU and pages of memory. Nothing of a process that is gone: whoever collected it has its ticks."""
         try:
-            return parse_stat((self._proc / str(pid) / "stat").read_bytes()).cpu_ticks
+            stat = parse_stat((self._proc / str(pid) / "stat").read_bytes())
         except (OSError, ValueError, IndexError):
-            return 0
+            return 0, 0
+        return stat.cpu_ticks, stat.resident_pages
 
     def _look_at(self, pid: int) -> ProcessFacts | None:
         if pid <= 0:

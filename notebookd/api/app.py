@@ -86,6 +86,8 @@ ROUTES: tuple[Route, ...] = (
           "Take the driver again", ours=True),
     Route("GET", "/v1/queue", _READER, machine.queue, "getQueue",
           "The waiting runs in their order", gives=wire.Queue, ours=True),
+    Route("GET", "/v1/load", _READER, machine.load, "listLoads",
+          "What the running notebooks take of CPUs and memory now", gives=wire.LoadList, ours=True),
     Route("GET", "/v1/event", _READER, streams.events, "listEvents",
           "What happened, by increasing id", gives=_EVENTS, reads=params.EVENTS, refuses=(404, 409), ours=True),
     Route("POST", "/v1/notebook", _MEMBER, notebooks.create, "createNotebook",

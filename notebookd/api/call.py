@@ -29,6 +29,7 @@ from notebookd.service.events import Events
 from notebookd.service.gpus import GpuBoard
 from notebookd.service.images import Images
 from notebookd.service.listing import Listing
+from notebookd.service.loads import Loads
 from notebookd.service.logs import Logs
 from notebookd.service.machine import Machine
 from notebookd.service.notebooks import Notebooks
@@ -49,6 +50,7 @@ class Services:
 
     notebooks: Notebooks
     machine: Machine
+    loads: Loads
     gpus: GpuBoard
     reasons: Reasons
     tokens: Tokens

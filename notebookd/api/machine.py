@@ -155,6 +155,13 @@ async def queue(call: Call) -> web.Response:
     return answer(wire.Queue(items=items))
 
 
+async def load(call: Call) -> web.Response:
+    """GET /v1/load: of every running notebook to an admin, of one's own to others."""
+    seen = await call.services.loads.look()
+    mine = [each for each in seen if call.actor.may_see(each.notebook.owner, each.notebook.spec.labels)]
+    return answer(wire.LoadList(items=[shapes.load(each) for each in mine]))
+
+
 async def health(call: Call) -> web.Response:
     """GET /v1/health."""
     found = await call.services.machine.health()

@@ -20,6 +20,7 @@ from notebookd.domain.resources import Flavor, brand_and_model
 from notebookd.domain.run import FINAL, Run, RunState, stopped_at
 from notebookd.domain.syncing import Sync
 from notebookd.service.gpus import BoardRow
+from notebookd.service.loads import Load
 from notebookd.service.machine import QueueRow
 from notebookd.wire import UNSET, UnsetType, answers
 
@@ -284,6 +285,12 @@ def queue_row(row: QueueRow) -> wire.QueueEntry:
         latest_start_at=wire.rfc3339(row.latest_start_at) if row.latest_start_at else None,
         queued_at=wire.rfc3339(row.entry.run.queued_at),
     )
+
+
+def load(row: Load) -> wire.Load:
+    """What a running notebook takes."""
+    cpus = UNSET if row.cpus is None else round(row.cpus, 2)
+    return wire.Load(notebook=row.notebook.id, memory=row.memory_bytes, cpus=cpus)
 
 
 def deadline(row: Deadline) -> wire.Deadline:

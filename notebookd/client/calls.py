@@ -334,6 +334,10 @@ class Client(Link):
         """The waiting runs."""
         return self._get("/v1/queue", wire.Queue)
 
+    def loads(self) -> Reply[wire.LoadList]:
+        """What the running notebooks take of CPUs and memory now."""
+        return self._get("/v1/load", wire.LoadList)
+
     def usage(
         self,
         *,

@@ -32,6 +32,15 @@ class ProcessFacts:
     pid_namespace: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """What the processes of a pid namespace take: seconds of CPU so far, those that ended and were collected by another
+    of them among them; bytes of memory that are theirs now. Pages that several of them share are counted at each."""
+
+    cpu_s: float
+    memory_bytes: int
+
+
 class Processes(Protocol):
     """The processes of this machine, numbered as the GPU driver numbers them: by the host's pids."""
 
@@ -40,10 +49,10 @@ class Processes(Protocol):
         left out. Quick and never raises; all facts about a pid are of one and the same process."""
         ...
 
-    async def cpu_times_s(self, pids: Collection[int]) -> Mapping[int, float]:
-        """Of each of ``pids``: seconds of CPU that the processes in its pid namespace have used so far, those that
-        ended and were collected by another of them among them. One is left out when that cannot be seen, or its
-        namespace is this process's own: a container's never is. Looks through all processes once. Never raises."""
+    async def footprints(self, pids: Collection[int]) -> Mapping[int, Footprint]:
+        """Of each of ``pids``: what the processes in its pid namespace take. One is left out when that cannot be seen,
+        or its namespace is this process's own: a container's never is. Looks through all processes once. Never
+        raises."""
         ...
 
     def oom_kills(self, pid: int) -> int | None:

@@ -102,7 +102,7 @@ class IdleWatch:
         self._verdicts.keep(windows)
         self.dozing = not windows
         pids = [entry.run.container_pid for entry, _ in windows.values() if entry.run.container_pid is not None]
-        used_s = await self._processes.cpu_times_s(pids)
+        used_s = {pid: each.cpu_s for pid, each in (await self._processes.footprints(pids)).items()}
         await asyncio.gather(*(self._look(entry, window_s, used_s) for entry, window_s in windows.values()))
         if not windows:
             return None

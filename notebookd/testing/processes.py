@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from notebookd.ports.processes import ProcessFacts, printable
+from notebookd.ports.processes import Footprint, ProcessFacts, printable
 
 HOST_NAMESPACE = "4:1"
 
@@ -18,6 +18,8 @@ class FakeProcesses:
         self._ticks = 0
         self.cpu_s: dict[int, float] = {}
         """Seconds of CPU that the processes in the pid namespace of a pid have used."""
+        self.memory_bytes: dict[int, int] = {}
+        """The memory that they have."""
         self.killed: dict[int, int] = {}
         """How many processes were killed for memory in the cgroup of a pid."""
         self.others_cpu_s = others_cpu_s
@@ -27,10 +29,14 @@ class FakeProcesses:
         """What the test made up."""
         return {pid: self._facts[pid] for pid in pids if pid in self._facts}
 
-    async def cpu_times_s(self, pids: Collection[int]) -> Mapping[int, float]:
+    async def footprints(self, pids: Collection[int]) -> Mapping[int, Footprint]:
         """What the test made up."""
         used = {pid: self.cpu_s.get(pid, self.others_cpu_s) for pid in pids}
-        return {pid: used_s for pid, used_s in used.items() if used_s is not None}
+        return {
+            pid: Footprint(cpu_s=used_s, memory_bytes=self.memory_bytes.get(pid, 0))
+            for pid, used_s in used.items()
+            if used_s is not None
+        }
 
     def oom_kills(self, pid: int) -> int | None:
         """What the test made up."""

@@ -81,6 +81,8 @@ if TYPE_CHECKING:
         GpuProcess,
         Health,
         Index,
+        Load,
+        LoadList,
         LogLine,
         LogPage,
         Me,
@@ -154,6 +156,8 @@ __all__ = [
     "Handover",
     "Health",
     "Index",
+    "Load",
+    "LoadList",
     "CatalogueUse",
     "Image",
     "ImageList",
@@ -235,7 +239,7 @@ _HOMES = {
         "machine": (
             "Access ConfigSetting ConfigShown Deadline Dependency Editor Event Extended FaultRow Flavor "
             "Framework Gpu GpuHealth GpuInformation GpuLease GpuList GpuMemory GpuProcess Health Index "
-            "LogLine LogPage Me Queue QueueEntry Quotas Refusal ResourcesPerUnit Why"
+            "Load LoadList LogLine LogPage Me Queue QueueEntry Quotas Refusal ResourcesPerUnit Why"
         ),
         "parts": (
             "DataStoreSource EnvVar NotebookEnv PrivateSwiftSource Resources StandaloneSource UrlSource "

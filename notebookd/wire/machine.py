@@ -210,6 +210,21 @@ class QueueEntry(Answer, frozen=True):
     queued_at: Time
 
 
+class Load(Answer, frozen=True):
+    """What a running notebook takes of the machine now: how many CPUs were busy for it over the last seconds, left out
+    at a first look; bytes of memory that its processes hold, where shared pages count for each."""
+
+    notebook: Uuid
+    memory: int
+    cpus: float | UnsetType = UNSET
+
+
+class LoadList(Answer, frozen=True):
+    """The running notebooks' loads. One that cannot be seen is left out."""
+
+    items: list[Load]
+
+
 class Queue(Answer, frozen=True):
     """The waiting runs, first to start first."""
 

@@ -21,7 +21,8 @@ from notebookd.testing.processes import FakeProcesses
 ME = pwd.getpwuid(os.geteuid()).pw_name
 WORK_WHEN_ASKED = """
 echo ready
-while read -r _; do
+while read -r holds; do
+    [ -z "$holds" ] || held=$(head -c "$holds" /dev/zero | tr "\\0" x)
     (i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done)
     echo worked
 done
@@ -41,6 +42,9 @@ class World(Protocol):
 
     def works(self, pid: int) -> None:
         """The process, in a namespace of its own, takes CPU time."""
+
+    def holds(self, pid: int, count_bytes: int) -> None:
+        """The same takes memory, and keeps it."""
 
     def end(self, pid: int) -> None: ...
 
@@ -64,6 +68,9 @@ class FakeWorld:
 
     def works(self, pid: int) -> None:
         self.processes.cpu_s[pid] += 0.02
+
+    def holds(self, pid: int, count_bytes: int) -> None:
+        self.processes.memory_bytes[pid] = count_bytes
 
     def end(self, pid: int) -> None:
         self.processes.end(pid)
@@ -90,10 +97,16 @@ class RealWorld:
         return pid
 
     def works(self, pid: int) -> None:
+        self._ask(pid, "")
+
+    def holds(self, pid: int, count_bytes: int) -> None:
+        self._ask(pid, str(count_bytes))
+
+    def _ask(self, pid: int, wish: str) -> None:
         asked = self._begun[pid]
         assert asked.stdin is not None
         assert asked.stdout is not None
-        print(file=asked.stdin, flush=True)
+        print(wish, file=asked.stdin, flush=True)
         assert asked.stdout.readline() == "worked\n"
 
     def end(self, pid: int) -> None:
@@ -177,20 +190,29 @@ def test_processes_share_a_pid_namespace_unless_one_has_its_own(world: World) ->
 
 async def test_cpu_time_is_that_of_the_whole_namespace_children_that_ended_too(world: World) -> None:
     apart, other = world.begin_in_own_namespace(), world.begin_in_own_namespace()
-    before = await world.processes.cpu_times_s([apart, other])
+    before = await world.processes.footprints([apart, other])
     world.works(apart)
-    after = await world.processes.cpu_times_s([apart, other])
-    assert 0.01 < after[apart] - before[apart] < 30
-    assert after[other] - before[other] < 0.01 + (after[apart] - before[apart]) / 2
+    after = await world.processes.footprints([apart, other])
+    worked_s, rested_s = (after[pid].cpu_s - before[pid].cpu_s for pid in (apart, other))
+    assert 0.01 < worked_s < 30
+    assert rested_s < 0.01 + worked_s / 2
+
+
+async def test_memory_is_that_of_the_whole_namespace(world: World) -> None:
+    apart, other = world.begin_in_own_namespace(), world.begin_in_own_namespace()
+    world.holds(apart, 32 * 2**20)
+    taken = await world.processes.footprints([apart, other])
+    assert 32 * 2**20 <= taken[apart].memory_bytes < 2**30
+    assert taken[other].memory_bytes < 32 * 2**20
 
 
 @pytest.mark.parametrize("pid", [0, -1, NEVER])
 async def test_cpu_time_of_no_process_is_not_seen(world: World, pid: int) -> None:
-    assert await world.processes.cpu_times_s([pid]) == {}
+    assert await world.processes.footprints([pid]) == {}
 
 
 async def test_cpu_time_of_a_namespace_shared_with_the_service_is_nobodys(world: World) -> None:
-    assert await world.processes.cpu_times_s([world.own_pid, world.begin("sh")]) == {}
+    assert await world.processes.footprints([world.own_pid, world.begin("sh")]) == {}
 
 
 @pytest.mark.parametrize(

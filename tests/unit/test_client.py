@@ -132,6 +132,7 @@ def test_calls_without_an_answer(toy, client, call, route, query, body):
         (lambda c: c.list_quotas(), "GET /v1/capabilities/quota"),
         (lambda c: c.list_gpus(), "GET /v1/gpu"),
         (lambda c: c.queue(), "GET /v1/queue"),
+        (lambda c: c.loads(), "GET /v1/load"),
         (lambda c: c.health(), "GET /v1/health"),
     ],
 )
