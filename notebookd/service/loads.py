@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from notebookd.domain.ids import RunId
 from notebookd.domain.notebook import Notebook
-from notebookd.domain.run import RunId, RunState
+from notebookd.domain.run import RunState
 from notebookd.ports.clock import Clock
 from notebookd.ports.processes import Footprint, Processes
 from notebookd.ports.store import Store

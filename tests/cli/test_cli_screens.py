@@ -29,7 +29,7 @@ SCREENS = {
     "queue": ("queue",),
     "events": ("events",),
     "usage": ("usage", "--group-by", "user"),
-    "usage-days": ("usage", "--group-by", "user,day"),
+    "usage-days": ("usage", "--by", "user,day"),
     "top": ("top", "--once"),
 }
 WIDTHS = (80, 120, 200)
@@ -77,7 +77,7 @@ def shown(path, args, width, *, colour):
 @pytest.fixture
 def path(toy, name):
     workshop.furnish(toy)
-    toy.on("GET /v1/usage", workshop.usage(*SCREENS[name][-1].split(",")))
+    toy.on("GET /v1/usage", workshop.usage(*SCREENS[name][-1].split(","), "flavor"))
     return toy.path
 
 

@@ -13,9 +13,12 @@ from rich.cells import cell_len
 
 from notebookd import wire
 from notebookd.cli.top import frame, ink
-from notebookd.cli.top.sight import Part, Seen
+from notebookd.cli.top.past import Past
+from notebookd.cli.top.sight import PARTS, Part, Seen
+from notebookd.cli.top.view import SORTS, View
 from notebookd.client import Unreachable
 from tests.cli import worlds
+from tests.cli.workshop import D
 from tests.cli.worlds import HOSTILE, B, C, board, hostile_board, notebook, page
 
 NOW = wire.parse_rfc3339("2026-11-22T20:00:00Z")
@@ -26,19 +29,33 @@ def part(body, shape):
     return Part(body=body, value=msgspec.json.decode(body, type=shape), at=NOW)
 
 
-def seen(gpu=worlds.STATION, queue=worlds.WAITING, notebooks=NOTEBOOKS, health=worlds.HEALTH):
+def seen(gpu=worlds.STATION, queue=worlds.WAITING, notebooks=NOTEBOOKS, health=worlds.HEALTH, loads=worlds.LOADS):
     return Seen(
         gpu=part(gpu, wire.GpuList),
         queue=part(queue, wire.Queue),
         notebook=part(notebooks, wire.NotebookList),
+        load=part(loads, wire.LoadList),
         health=part(health, wire.Health),
     )
 
 
-def drawn(sight, width=80, height=24, *, now=NOW, signs=ink.UNICODE, foot="q quit   every 1 s"):
-    return [
-        line.plain.rstrip() for line in frame.draw(sight, width=width, height=height, now=now, signs=signs, foot=foot)
-    ]
+def drawn(sight, width=80, height=24, *, now=NOW, signs=ink.UNICODE, foot="every 1 s", **kept):
+    lines = frame.draw(sight, width=width, height=height, now=now, signs=signs, foot=foot, **kept)
+    return [line.plain.rstrip() for line in lines]
+
+
+def watched():
+    """What was seen of the board over two minutes."""
+    past = Past()
+    for second in range(100):
+        gpus = [
+            worlds.gpu(
+                index, "leased", utilisation=(second * (index + 3)) % 101 if index < 2 else None if second < 50 else 0
+            )
+            for index in range(6)
+        ]
+        past.note(wire.GpuList(items=gpus), NOW - timedelta(seconds=100 - second))
+    return past
 
 
 def away(sight, *, trouble="cannot reach notebookd at /run/api.sock: Connection refused", never=False):
@@ -48,12 +65,12 @@ def away(sight, *, trouble="cannot reach notebookd at /run/api.sock: Connection 
     def gone(known):
         return Part(trouble=error) if never else Part(body=known.body, value=known.value, at=known.at, trouble=error)
 
-    return Seen(gpu=gone(sight.gpu), queue=gone(sight.queue), notebook=gone(sight.notebook), health=gone(sight.health))
+    return Seen(**{name: gone(getattr(sight, name)) for name in PARTS})
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 40)])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 40), (200, 50)])
 def test_frames_are_golden(golden, width, height):
-    lines = drawn(seen(), width, height)
+    lines = drawn(seen(), width, height, past=watched())
     assert len(lines) == height
     golden(f"top-{width}x{height}.txt", "\n".join(lines) + "\n")
 
@@ -130,8 +147,115 @@ def test_an_ill_daemon_names_what_ails_it():
             "gpus": wire.Dependency(status="failed"),
         },
     )
-    head = drawn(seen(health=wire.encode(ill)), 140)[0]
-    assert "▲ degraded  gpus: failed  engine: it lacks cgroup controllers" in head
+    head = drawn(seen(health=wire.encode(ill)), 140)[1]
+    assert head == " ▲ degraded  gpus: failed; engine: it lacks cgroup controllers"
+
+
+AILING = wire.encode(
+    wire.Health(
+        status="degraded",
+        version="0.1.0",
+        dependencies={"gateway": wire.Dependency(status="degraded", message="it has not said what it carries " * 6)},
+    )
+)
+
+
+def notebooks_of(lines):
+    """The names of the notebooks, in their order."""
+    first = next(number for number, line in enumerate(lines) if line.startswith("     NOTEBOOK"))
+    return [line.split()[0] for line in lines[first + 1 :] if line.startswith("     ")]
+
+
+def test_what_ails_it_is_a_line_that_can_be_opened_and_dismissed():
+    view, sight = View(), seen(health=AILING)
+    closed = drawn(sight, 80, view=view)
+    assert closed[1].startswith(" ▲ degraded  gateway: it has not said")
+    assert closed[1].endswith("…")
+    assert "e what is wrong" in drawn(sight, 140, view=view)[-1]
+    view.press(b"e")
+    opened = drawn(sight, 80, view=view)
+    assert " ".join(" ".join(opened[2:6]).split()).startswith("gateway: it has not said what it carries it has not")
+    assert sum(line.count("carries") for line in opened) == 6
+    view.press(b"x")
+    assert not any("degraded" in line for line in drawn(sight, 80, view=view))
+    other = AILING.replace(b"it has not said", b"it has gone and has not said")
+    assert drawn(seen(health=other), 80, view=view)[1].startswith(" ▲ degraded  gateway: it has gone")
+
+
+@pytest.mark.parametrize(
+    ("sort", "names"),
+    [
+        ("age", ["gentle", "late", "calm"]),
+        ("cpu", ["calm", "gentle", "late"]),
+        ("memory", ["calm", "gentle", "late"]),
+        ("disk", ["late", "gentle", "calm"]),
+        ("ends", ["gentle", "calm", "late"]),
+        ("owner", ["late", "calm", "gentle"]),
+        ("name", ["calm", "gentle", "late"]),
+    ],
+)
+def test_notebooks_are_sorted_by_a_key(sort, names):
+    items = [json.loads(notebook()), json.loads(notebook(C, "gentle", user="carol")), json.loads(notebook(D, "late"))]
+    for number, each in enumerate(items):
+        each["createdAt"] = f"2026-11-22T1{9 - number}:00:00.000Z"
+        each["status"]["workspace"]["storageUsed"] = 2**30 * (number + 1)
+    items[2]["user"] = "aaron"
+    items[1]["createdAt"] = "2026-11-22T09:00:00.000Z"
+    del items[2]["status"]["lastJobStatus"]["timeoutAt"]
+    sight = seen(notebooks=json.dumps({**json.loads(NOTEBOOKS), "items": items}).encode())
+    view = View()
+    for _ in range(SORTS.index(sort)):
+        view.press(b"s")
+    lines = drawn(sight, 120, 40, view=view)
+    assert notebooks_of(lines) == names
+    assert f"s sort: {sort}" in lines[-1]
+    view.press(b"r")
+    assert notebooks_of(drawn(sight, 120, 40, view=view)) == names[::-1]
+    view.press(b"S" * (len(SORTS) + SORTS.index(sort)))
+    assert view.sort == "age"
+
+
+def test_what_is_looked_for_is_shown_alone():
+    view = View()
+    assert not view.press(b"/car")
+    assert "/car_   Enter keeps it" in drawn(seen(), 120, 40, view=view)[-1]
+    assert not view.press(b"ox\x7f\x7f"), "while one types, letters are letters"
+    assert not view.press(b"o\r")
+    text = "\n".join(drawn(seen(), 120, 40, view=view))
+    assert "gentle (carol)" in text
+    assert "calm" not in text
+    assert "brave" not in text
+    assert "/ filter: caro" in text
+    view.press(b"/")
+    view.press(b"\x1b")
+    assert "calm (alice)" in "\n".join(drawn(seen(), 120, 40, view=view))
+
+
+@pytest.mark.parametrize("keys", [b"q", b"Q", b"\x1b", b"\x03", b"\x04"])
+def test_keys_that_leave(keys):
+    assert View().press(keys)
+
+
+@pytest.mark.parametrize("keys", [b"\x1b[A", b"z", b"s", b"\xff\xfe", b"e", b"x"])
+def test_keys_that_do_not(keys):
+    assert not View().press(keys)
+
+
+def test_hostile_letters_that_are_looked_for_steer_nothing():
+    view = View()
+    view.press(b"/")
+    view.press(b"\x9b2J\xc2\x9b31m\xe2\x80\xaeevil" * 40)
+    assert not set("".join(drawn(seen(), 140, 40, view=view))) & set("\x1b\x07\x9b\u202e\r\n")
+
+
+def test_the_past_is_as_long_as_it_is_watched_and_says_what_is_not_known():
+    past = watched()
+    (line,) = [line for line in drawn(seen(), 200, 50, past=past) if "calm (alice)" in line]
+    assert sum(letter in ink.UNICODE.levels for letter in line) == 40
+    assert ink.sparks([0, 50, None, 100], 6, ink.UNICODE).plain == "  ▁▅ █"
+    assert ink.sparks([], 3, ink.ASCII).plain == "   "
+    past.note(wire.GpuList(items=[]), NOW)
+    assert past.of("GPU-1") == ()
 
 
 def test_hostile_words_steer_nothing():
@@ -152,6 +276,7 @@ def station(toy):
     toy.on("GET /v1/gpu", worlds.STATION)
     toy.on("GET /v1/queue", worlds.WAITING)
     toy.on("GET /v1/notebook", NOTEBOOKS)
+    toy.on("GET /v1/load", worlds.LOADS)
     toy.on("GET /v1/health", worlds.HEALTH)
     return toy
 
@@ -162,7 +287,7 @@ def test_without_a_terminal_it_is_shown_once_and_plain(notebookctl, station, arg
     assert (result.exit_code, result.stderr) == (0, "")
     assert "bob  pid 4242  30.0 GiB  python train.py" in result.stdout
     assert "\x1b" not in result.stdout
-    assert len(station.asked) == 4
+    assert len(station.asked) == 5
     assert station.sent("GET /v1/notebook")[0].query["statusState"] == ["STARTING", "RUNNING", "RESTARTING", "STOPPING"]
 
 
@@ -173,6 +298,7 @@ def test_programs_get_the_daemon_s_answers(notebookctl, station, form, read):
         "gpu": json.loads(worlds.STATION),
         "queue": json.loads(worlds.WAITING),
         "notebook": json.loads(NOTEBOOKS),
+        "load": json.loads(worlds.LOADS),
         "health": json.loads(worlds.HEALTH),
     }
 

@@ -107,6 +107,7 @@ def furnish(toy):
     toy.on("GET /v1/gpu", worlds.STATION)
     toy.on("GET /v1/queue", worlds.WAITING)
     toy.on("GET /v1/notebook", page(notebook(), notebook(B, "brave"), notebook(C, "gentle", user="carol")))
+    toy.on("GET /v1/load", worlds.LOADS)
     toy.on("GET /v1/health", worlds.HEALTH)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 import yaml
@@ -141,7 +142,7 @@ def asked(toy, route="GET /v1/usage"):
 
 def test_by_itself_it_is_one_s_own_notebooks_of_this_month(notebookctl, accounts):
     assert notebookctl("usage").exit_code == 0
-    assert asked(accounts) == {"groupBy": ["notebook"]}
+    assert asked(accounts) == {"groupBy": ["notebook,flavor"]}
 
 
 def test_an_admin_is_shown_everybody_when_asked_to(notebookctl, toy, accounts):
@@ -150,7 +151,7 @@ def test_an_admin_is_shown_everybody_when_asked_to(notebookctl, toy, accounts):
     notebookctl("usage", "--all")
     notebookctl("usage", "--group-by", "user,month")
     assert [each.query.get("user") for each in accounts.sent("GET /v1/usage")] == [["root"], None, None]
-    assert accounts.sent("GET /v1/usage")[-1].query["groupBy"] == ["user,month"]
+    assert accounts.sent("GET /v1/usage")[-1].query["groupBy"] == ["user,month,flavor"]
 
 
 @pytest.mark.parametrize(
@@ -158,18 +159,22 @@ def test_an_admin_is_shown_everybody_when_asked_to(notebookctl, toy, accounts):
 )
 def test_a_month_is_whole(notebookctl, accounts, month, start, end):
     notebookctl("usage", "--month", month)
-    assert asked(accounts) == {"from": [start], "to": [end], "groupBy": ["notebook"]}
+    assert asked(accounts) == {"from": [start], "to": [end], "groupBy": ["notebook,flavor"]}
 
 
 def test_a_window_is_passed_on(notebookctl, accounts):
     notebookctl("usage", "--from", "2026-11-01", "--to", "2026-11-08T12:00:00Z")
-    assert asked(accounts) == {"from": ["2026-11-01"], "to": ["2026-11-08T12:00:00.000Z"], "groupBy": ["notebook"]}
+    assert asked(accounts) == {
+        "from": ["2026-11-01"],
+        "to": ["2026-11-08T12:00:00.000Z"],
+        "groupBy": ["notebook,flavor"],
+    }
 
 
 def test_days_are_named_as_people_name_them(notebookctl, accounts):
     notebookctl("usage", "--from", "yesterday", "--to", "18:00")
     window = {"from": ["2026-11-21"], "to": ["2026-11-22T18:00:00.000Z"]}
-    assert asked(accounts) == {**window, "groupBy": ["notebook"]}
+    assert asked(accounts) == {**window, "groupBy": ["notebook,flavor"]}
     assert notebookctl("usage", "--from", "2026-13-01").exit_code == 2
 
 
@@ -205,6 +210,74 @@ def test_on_a_terminal_a_row_has_a_bar_as_long_as_its_minutes(notebookctl, golde
     assert bars[0] > bars[1] >= bars[2]
 
 
+MIXED = wire.encode(
+    wire.Usage(
+        from_="2026-11-01T00:00:00.000Z",
+        to="2026-11-04T00:00:00.000Z",
+        group_by=["user", "day", "flavor"],
+        items=[
+            row(60, user="alice", day="2026-11-01", flavor="h100-1-gpu", price=euros(2_800_000)),
+            row(30, user="alice", day="2026-11-01", flavor="cpu", gpu_minutes=minutes(0), leased_gpu_seconds=0.0),
+            row(10, user="alice", day="2026-11-03", flavor="cpu", gpu_minutes=minutes(0), leased_gpu_seconds=0.0),
+        ],
+        totals=row(100, gpu_minutes=minutes(60), leased_gpu_seconds=3600.0, price=euros(2_800_000)),
+    )
+)
+
+
+def test_minutes_of_gpus_and_of_cpus_stand_apart(notebookctl, accounts):
+    accounts.on("GET /v1/usage", MIXED)
+    head, alice, total = notebookctl("usage", "--by", "user", "--no-chart").stdout.splitlines()[1:]
+    assert head.split()[:5] == ["USER", "GPU", "MIN", "CPU", "MIN"]
+    assert alice.split()[:3] == ["alice", "60", "40"]
+    assert total.split()[:3] == ["total", "60", "40"]
+    csv = notebookctl("usage", "--by", "user,day", "-o", "csv")
+    assert accounts.sent("GET /v1/usage")[-1].query["groupBy"] == ["user,day"], "programs are given what they ask for"
+    assert csv.exit_code == 0
+
+
+def test_over_time_it_is_drawn_with_both_axes(notebookctl, accounts):
+    accounts.on("GET /v1/usage", MIXED)
+    notebookctl.terminal = FakeTerminal(width=60)
+    lines = notebookctl("usage", "--by", "user,day").stdout.splitlines()
+    assert lines[0] == "from 2026-11-01 to 2026-11-04, GPU minutes per day"
+    assert lines[2] == "alice  60"
+    assert lines[3] == "     60 ┤█████"
+    assert lines[7] == "      0 └──────────────────"
+    assert lines[8] == "         11-01       11-03"
+    assert max(map(len, lines)) <= 60
+    listed = notebookctl("usage", "--by", "user,day", "--no-chart").stdout
+    assert "2026-11-03" in listed
+    assert "┤" in notebookctl("usage", "--by", "user,day", "--chart").stdout
+    assert notebookctl("usage", "--by", "user", "--chart").exit_code == 2
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+@pytest.mark.parametrize("days", [1, 31, 400])
+def test_a_chart_is_as_wide_as_its_terminal(notebookctl, accounts, width, days):
+    begun = wire.parse_rfc3339("2026-01-01T00:00:00Z")
+    until = begun + timedelta(days=days)
+    items = [
+        row(number + 1, user=f"{'u' * 40}{who}", day=(begun + timedelta(days=number)).date().isoformat())
+        for number in range(days)
+        for who in range(14)
+    ]
+    usage = wire.Usage(
+        from_=wire.rfc3339(begun), to=wire.rfc3339(until), group_by=["user", "day"], items=items, totals=row(1)
+    )
+    accounts.on("GET /v1/usage", wire.encode(usage))
+    notebookctl.terminal = FakeTerminal(width=width)
+    lines = notebookctl("usage", "--by", "user,day").stdout.splitlines()
+    assert "and 2 more" in lines
+    assert max(map(len, lines[1:])) <= max(width, 32)
+
+
+def test_a_chart_of_nothing_says_so(notebookctl, accounts):
+    accounts.on("GET /v1/usage", EMPTY)
+    shown = notebookctl("usage", "--by", "day", "--chart").stdout
+    assert shown.splitlines()[-1] == "nothing was used"
+
+
 def test_columns_that_nothing_is_known_of_are_left_out(notebookctl, golden, accounts):
     accounts.on("GET /v1/usage", BY_NOTEBOOK)
     golden("usage-notebook.txt", notebookctl("usage", "--group-by", "notebook,day").stdout)
@@ -212,7 +285,7 @@ def test_columns_that_nothing_is_known_of_are_left_out(notebookctl, golden, acco
 
 def test_a_report_of_nothing_is_a_total_of_nothing(notebookctl, accounts):
     accounts.on("GET /v1/usage", EMPTY)
-    assert notebookctl("usage", "--group-by", "").stdout == "from 2026-11-01 to 2026-12-01\nMINUTES\n      0\n"
+    assert notebookctl("usage", "--group-by", "").stdout == "from 2026-11-01 to 2026-12-01\nGPU MIN\n      0\n"
 
 
 def test_a_report_is_csv_json_and_yaml(notebookctl, golden, accounts):

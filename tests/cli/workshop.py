@@ -129,18 +129,25 @@ def usage(*keys):
     busy = {"used_gpu_seconds": 120_000.0, "energy_joules": 90_000_000.0}
     if "day" in keys:
         rows = [
-            _row(minutes, gpus, user=user, day=f"2026-11-{day:02}")
+            _row(minutes, gpus, user=user, day=f"2026-11-{day:02}", flavor="h100-1-gpu")
             for day in range(2, 23)
             for user, gpus, minutes in (("alice", 1, 37 * day % 500), ("maximiliane.oberhuber", 4, 11 * day % 90))
             if day % 7 > 1
         ]
     else:
         rows = [
-            _row(4320, 2, user="alice", price=_euros(201_600_000), **busy),
-            _row(540, 0, user="bob", price=_euros(1_200_000)),
-            _row(61, 4, user="maximiliane.oberhuber", price=_euros(25_200_000)),
+            _row(4320, 2, user="alice", flavor="h100-1-gpu", price=_euros(201_600_000), **busy),
+            _row(600, 0, user="alice", flavor="cpu", price=_euros(1_000_000)),
+            _row(540, 0, user="bob", flavor="cpu", price=_euros(1_200_000)),
+            _row(61, 4, user="maximiliane.oberhuber", flavor="h100-1-gpu", price=_euros(25_200_000)),
         ]
-    total = _row(4921, 2, price=_euros(228_000_000), **busy)
+    total = wire.UsageRow(
+        minutes=wire.Minutes(unit="Minute", value=sum(row.minutes.value for row in rows)),
+        gpu_minutes=wire.Minutes(unit="Minute", value=sum(row.gpu_minutes.value for row in rows)),
+        leased_gpu_seconds=sum(row.leased_gpu_seconds for row in rows),
+        price=_euros(229_000_000),
+        **busy,
+    )
     return wire.encode(wire.Usage(**span, group_by=list(keys), items=rows, totals=total))
 
 
@@ -170,4 +177,5 @@ def furnish(toy):
     toy.on("GET /v1/queue", QUEUE)
     toy.on("GET /v1/event", EVENTS)
     toy.on("GET /v1/gpu", worlds.STATION)
+    toy.on("GET /v1/load", worlds.LOADS)
     toy.on("GET /v1/health", HEALTH)

@@ -295,3 +295,8 @@ HEALTH = wire.encode(
         dependencies={name: wire.Dependency(status="ok") for name in ("store", "engine", "gpus")},
     )
 )
+LOADS = wire.encode(
+    wire.LoadList(
+        items=[wire.Load(notebook=A, cpus=7.94, memory=41 * GIB), wire.Load(notebook=C, cpus=0.02, memory=700 * 2**20)]
+    )
+)

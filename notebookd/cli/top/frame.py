@@ -12,11 +12,13 @@ from rich.text import Text
 
 from notebookd import wire
 from notebookd.cli import board
-from notebookd.cli.output import age, ahead, asked_for, clean, waits_for
-from notebookd.cli.top import gpus
+from notebookd.cli.output import ahead, asked_for, clean, waits_for
+from notebookd.cli.top import gpus, rows
 from notebookd.cli.top.gpus import Sheet
 from notebookd.cli.top.ink import Signs, cell, line
+from notebookd.cli.top.past import Past
 from notebookd.cli.top.sight import Seen
+from notebookd.cli.top.view import View
 
 __all__ = ["draw"]
 
@@ -24,13 +26,27 @@ _HEALTH_STYLES = {"ok": "green", "degraded": "yellow", "failed": "bold red"}
 _LEAST_QUEUE = 3  # so many waiting ones are shown, whatever else there is
 
 
-def draw(seen: Seen, *, width: int, height: int | None, now: datetime, signs: Signs, foot: str) -> list[Text]:
-    """The lines of a frame; no more than ``height`` of them (None: as many as it takes)."""
-    sheet = Sheet(width=width, now=now, signs=signs, known=_names(seen))
-    head = _head(seen, sheet)
-    end = _foot(foot, sheet)
+def draw(
+    seen: Seen,
+    *,
+    width: int,
+    height: int | None,
+    now: datetime,
+    signs: Signs,
+    foot: str,
+    view: View | None = None,
+    past: Past | None = None,
+) -> list[Text]:
+    """The lines of a frame; no more than ``height`` of them (None: as many as it takes). ``foot`` stands behind the
+    keys; empty, there is neither."""
+    view, past = view or View(), past or Past()
+    if seen.gpu.value is not None:
+        past.note(seen.gpu.value, seen.gpu.at)
+    sheet = Sheet(width=width, now=now, signs=signs, known=_names(seen), past=past)
+    head = _head(seen, sheet, view)
+    end = _foot(f"{view.help}   {foot}" if foot else "", sheet)
     room = None if height is None else max(0, height - len(head) - len(end))
-    body = _body(seen, sheet, room)
+    body = _body(seen, sheet, room, view)
     if height is not None:
         body += [Text("")] * (height - len(head) - len(body) - len(end))
     if "gpu" in seen.troubles():
@@ -51,28 +67,38 @@ def _names(seen: Seen) -> dict[str, str]:
 # The head: who speaks, how it is, what is wrong
 
 
-def _head(seen: Seen, sheet: Sheet) -> list[Text]:
+def _head(seen: Seen, sheet: Sheet, view: View) -> list[Text]:
     clock = f"{sheet.now:%H:%M:%S}"
-    title = _health(seen, sheet)
+    title = Text(" ", no_wrap=True).append("notebookd", "bold")
+    health = None if seen.health.trouble or seen.gpu.trouble else seen.health.value
+    if health is not None:
+        title.append(f" {clean(health.version)}", "dim")
+        if health.status == "ok":
+            title.append(f"  {sheet.signs.states['leased']} ok", _HEALTH_STYLES["ok"])
     title.truncate(max(0, sheet.width - len(clock) - 3), overflow="ellipsis")
     title.pad_right(max(0, sheet.width - title.cell_len - len(clock) - 1))
     title.append(clock, "dim")
-    return [title, *_banners(seen, sheet), _summary(seen), Text("")]
+    return [title, *_ailment(health, sheet, view), *_banners(seen, sheet), *_summary(seen, sheet), Text("")]
 
 
-def _health(seen: Seen, sheet: Sheet) -> Text:
-    title = Text(" ", no_wrap=True).append("notebookd", "bold")
-    health = seen.health.value
-    if seen.health.trouble or seen.gpu.trouble or health is None:
-        return title
-    signs = sheet.signs
-    sign = {"ok": signs.states["leased"], "failed": signs.ill}.get(health.status, signs.states["foreign"])
-    title.append(f" {clean(health.version)}", "dim")
-    title.append(f"  {sign} {clean(health.status)}", _HEALTH_STYLES.get(health.status, ""))
+def _ailment(health: wire.Health | None, sheet: Sheet, view: View) -> list[Text]:
+    """What ails the daemon: a line, which may be opened and dismissed."""
+    if health is None or health.status == "ok" or not view.ailing(health):
+        return []
+    style = _HEALTH_STYLES.get(health.status, "")
+    sign = sheet.signs.ill if health.status == "failed" else sheet.signs.states["foreign"]
     ill = [(name, each) for name, each in health.dependencies.items() if each.status != "ok"]
-    for name, each in sorted(ill, key=lambda pair: pair[1].status != "failed"):
-        title.append(clean(f"  {name}: {each.message or each.status}"), _HEALTH_STYLES.get(each.status, ""))
-    return title
+    ill.sort(key=lambda pair: pair[1].status != "failed")
+    words = [f"{name}: {each.message or each.status}" for name, each in ill]
+    title = f"{sign} {health.status}"
+    if view.opened:
+        lines = [line for each in words for line in _in_lines(each, sheet.width - 4)]
+        return [Text(f" {clean(title)}", style), *(Text(f"   {line}", style) for line in lines)]
+    return [Text(" ") + cell(f"{title}  {'; '.join(words)}", sheet.width - 2, style)]
+
+
+def _in_lines(text: str, width: int) -> list[str]:
+    return textwrap.wrap(clean(text), max(20, width), subsequent_indent="  ")
 
 
 def _banners(seen: Seen, sheet: Sheet) -> list[Text]:
@@ -94,35 +120,39 @@ def _banners(seen: Seen, sheet: Sheet) -> list[Text]:
     ]
 
 
-def _summary(seen: Seen) -> Text:
+def _summary(seen: Seen, sheet: Sheet) -> list[Text]:
+    """How many GPUs are how, and of what models; in two lines where one has no room."""
     if seen.gpu.value is None:
-        return Text("" if seen.gpu.trouble else " asking notebookd", "dim")
+        return [Text("" if seen.gpu.trouble else " asking notebookd", "dim")]
     items = seen.gpu.value.items
     models = Counter(each.name for each in items)
     counts = Counter(each.state for each in items)
     told = [f"{count} {state}{'?' if seen.gpu.value.trouble else ''}" for state, count in counts.items()]
     if seen.queue.value is not None and seen.queue.value.items:
         told.append(f"{len(seen.queue.value.items)} waiting")
-    told.append(", ".join(f"{count} x {model}" for model, count in models.items()) or "no GPU")
-    return Text(" " + clean("   ".join(told)))
+    counted = clean("   ".join(told))
+    model = clean(", ".join(f"{count} x {model}" for model, count in models.items()) or "no GPU")
+    if len(counted) + len(model) + 4 <= sheet.width or not counted:
+        return [Text(f" {counted}   {model}" if counted else f" {model}")]
+    return [Text(f" {counted}"), Text(f" {model}")]
 
 
 # The body: GPUs, queue, notebooks, each as far as there is room
 
 
-def _body(seen: Seen, sheet: Sheet, room: int | None) -> list[Text]:
-    cards = gpus.blocks(seen.gpu.value, sheet) if seen.gpu.value else []
-    waiting = [_waiting(each, sheet) for each in seen.queue.value.items] if seen.queue.value else []
-    active = _active(seen, sheet)
+def _body(seen: Seen, sheet: Sheet, room: int | None, view: View) -> list[Text]:
+    cards = gpus.blocks(seen.gpu.value, sheet, view) if seen.gpu.value else []
+    queue = seen.queue.value.items if seen.queue.value else []
+    waiting = [_waiting(each, sheet) for each in queue if view.shows(each.name, each.owner)]
+    active = rows.drawn(seen, sheet, view)
     if room is None:
         room = 6 + sum(len(card) for card in cards) + len(waiting) + len(active)
     least = 2 + min(len(waiting), _LEAST_QUEUE) if waiting else 0
     lines = _section(gpus.header(sheet), cards, room - least, sheet)
     queue_head = _titled(("", "WAITING", "OWNER", "ASKS FOR", "LATEST START", "WAITS FOR"), sheet)
-    notebook_head = _titled(("", "NOTEBOOK", "OWNER", "ON", "ENDS", "STATE"), sheet)
-    for head, rows in ((queue_head, waiting), (notebook_head, active)):
+    for head, found in ((queue_head, waiting), (rows.header(sheet), active)):
         gap = [Text("")] if lines else []
-        section = _section(head, [[row] for row in rows], room - len(lines) - len(gap), sheet)
+        section = _section(head, [[row] for row in found], room - len(lines) - len(gap), sheet)
         lines += [*gap, *section] if section else []
     return lines
 
@@ -148,37 +178,13 @@ def _waiting(entry: wire.QueueEntry, sheet: Sheet) -> Text:
     return line(*_cells(words, sheet), gap=2)
 
 
-def _active(seen: Seen, sheet: Sheet) -> list[Text]:
-    """The notebooks that are not stopped and wait for nothing; the longest standing first."""
-    if seen.notebook.value is None:
-        return []
-    queued = {each.notebook for each in seen.queue.value.items} if seen.queue.value else set()
-    items = [each for each in seen.notebook.value.items if each.id not in queued]
-    leases = (
-        [(each.lease.notebook, each.index) for each in seen.gpu.value.items if each.lease] if seen.gpu.value else []
-    )
-    return [
-        _notebook(each, [index for notebook, index in leases if notebook == each.id], sheet)
-        for each in sorted(items, key=lambda each: each.created_at)
-    ]
-
-
-def _notebook(notebook: wire.Notebook, indices: list[int], sheet: Sheet) -> Text:
-    spec, status = notebook.spec, notebook.status
-    job = status.last_job_status
-    amount = spec.resources.cpu or 0
-    where = "GPU " + ",".join(str(index) for index in indices) if indices else f"{amount} CPU" if amount else "-"
-    timeout_at = (job.timeout_at or "") if job else ""
-    ends = ahead(timeout_at, sheet.now) if timeout_at else "-"
-    since = f"{status.state} {age(notebook.created_at, sheet.now)}"
-    return line(*_cells(("", spec.name, notebook.user, where, ends, since), sheet), gap=2)
-
-
 def _cells(words: Sequence[str], sheet: Sheet) -> list[Text]:
-    """The columns that queue and notebooks share; the last takes what is left, and in a narrow frame they fall away."""
+    """The queue's columns; the last takes what is left, and in a narrow frame they fall away."""
     widths = [2, 15, 9, 16, 13, 12]
     if sheet.width >= 100:
         widths = [2, 17, 9, 26, 13, 12]
+    if sheet.width >= 150:
+        widths = [2, 42, 22, 26, 13, 12]
     while len(widths) > 2 and sum(widths) + 2 * len(widths) > sheet.width:
         widths.pop()
     widths[-1] += max(0, sheet.width - sum(widths) - 2 * len(widths))

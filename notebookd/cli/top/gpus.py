@@ -13,7 +13,9 @@ from notebookd import wire
 from notebookd.cli import board
 from notebookd.cli.output import ahead, size
 from notebookd.cli.top import ink
-from notebookd.cli.top.ink import Signs, bar, cell, line
+from notebookd.cli.top.ink import Signs, bar, cell, line, sparks
+from notebookd.cli.top.past import Past
+from notebookd.cli.top.view import View
 
 __all__ = ["Sheet", "blocks", "header"]
 
@@ -29,6 +31,7 @@ class Sheet:
     now: datetime
     signs: Signs
     known: Mapping[str, str]
+    past: Past
 
     @property
     def bar(self) -> int:
@@ -46,11 +49,17 @@ class Sheet:
         return self.width >= 72
 
     @property
+    def sparks(self) -> int:
+        """How many looks back there is room for; the holder has 30 columns before there is any."""
+        return 0 if self.width < 170 else min(40, self.width - 160)
+
+    @property
     def columns(self) -> list[int]:
         """The widths of the columns; the holder's is what the others leave."""
         use = self.bar + 1 if self.bar else 0
         widths = [2, self.state, use + 4, use + 9]
         widths += [4, 5] if self.measured else []
+        widths += [self.sparks] if self.sparks else []
         ends = [13] if self.width >= 100 else []
         left = self.width - 1 - sum(widths) - sum(ends) - 2 * (len(widths) + len(ends))
         return [*widths, max(0, left), *ends]
@@ -60,15 +69,26 @@ def header(sheet: Sheet) -> Text:
     """What the columns are."""
     words = ["", "GPU", "USE" if sheet.bar < 8 else "UTILISATION", "MEMORY"]
     words += ["TEMP", "POWER"] if sheet.measured else []
+    words += ["LAST LOOKS".rjust(sheet.sparks)] if sheet.sparks else []
     words += ["HOLDER", "FREE AT"]
     drawn = line(*(cell(word, width) for word, width in zip(words, sheet.columns, strict=False)), gap=2)
     drawn.stylize("dim bold")
     return drawn
 
 
-def blocks(found: wire.GpuList, sheet: Sheet) -> list[list[Text]]:
-    """The lines of each GPU."""
-    return [[_gpu(each, sheet, unseen=bool(found.trouble)), *_remarks(each, sheet)] for each in found.items]
+def blocks(found: wire.GpuList, sheet: Sheet, view: View) -> list[list[Text]]:
+    """The lines of each GPU that is looked for."""
+    return [
+        [_gpu(each, sheet, unseen=bool(found.trouble)), *_remarks(each, sheet)]
+        for each in found.items
+        if view.shows(*_words(each, sheet))
+    ]
+
+
+def _words(gpu: wire.Gpu, sheet: Sheet) -> list[str]:
+    """By what a GPU is found: its number, its state, whoever is on it."""
+    holder = [board.holder(gpu.lease, sheet.known)] if gpu.lease else []
+    return [f"gpu {gpu.index}", gpu.uuid, board.states(gpu), *holder, *map(board.stranger, board.strangers(gpu))]
 
 
 def _gpu(gpu: wire.Gpu, sheet: Sheet, *, unseen: bool) -> Text:
@@ -79,6 +99,7 @@ def _gpu(gpu: wire.Gpu, sheet: Sheet, *, unseen: bool) -> Text:
         _beside(_utilisation_bar(gpu, sheet), _percent(gpu)),
         _beside(_memory_bar(gpu, sheet), _memory(gpu)),
         *([_temperature(gpu), _power(gpu)] if sheet.measured else []),
+        *([sparks(sheet.past.of(gpu.uuid), sheet.sparks, sheet.signs)] if sheet.sparks else []),
     ]
     widths = sheet.columns[len(cells) :]
     free_at = ahead(lease.free_at, sheet.now) if lease and lease.free_at else ""

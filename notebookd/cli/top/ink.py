@@ -10,7 +10,7 @@ from rich.text import Text
 
 from notebookd.cli.output import clean
 
-__all__ = ["ASCII", "UNICODE", "Signs", "bar", "cell", "line", "state"]
+__all__ = ["ASCII", "UNICODE", "Signs", "bar", "cell", "line", "sparks", "state"]
 
 _STATE_STYLES = {
     "free": "green",
@@ -25,9 +25,11 @@ _STATE_STYLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
-    """The letters that pictures are made of. ``parts`` are a bar's last cell, from nearly empty to full."""
+    """The letters that pictures are made of. ``parts`` are a bar's last cell, from nearly empty to full; ``levels`` a
+    little bar's heights."""
 
     parts: str
+    levels: str
     strange: str
     track: str
     branch: str
@@ -38,6 +40,7 @@ class Signs:
 
 UNICODE = Signs(
     parts="╸━",
+    levels="▁▂▃▄▅▆▇█",
     strange="═",
     track="─",
     branch="└",
@@ -55,6 +58,7 @@ UNICODE = Signs(
 )
 ASCII = Signs(
     parts="#",
+    levels="_.-=+*%#",
     strange="%",
     track=".",
     branch="`",
@@ -107,6 +111,18 @@ def bar(parts: Sequence[tuple[float, str, bool]], width: int, signs: Signs) -> T
             letters = signs.strange if strange else signs.parts if fine else signs.parts[-1]
             drawn.append(_cells(min(1.0, share) * width, letters)[:left], style)
     return drawn.append(signs.track * (width - drawn.cell_len), "dim")
+
+
+def sparks(values: Sequence[int | None], width: int, signs: Signs) -> Text:
+    """Little bars of percentages, the newest at the right end; a blank where none is known."""
+    shown = list(values)[max(0, len(values) - width) :]
+    letters = [
+        " " if each is None else signs.levels[min(len(signs.levels) - 1, each * len(signs.levels) // 100)]
+        for each in shown
+    ]
+    drawn = Text("".join(letters), "cyan", no_wrap=True)
+    drawn.pad_left(max(0, width - len(letters)))
+    return drawn
 
 
 def _cells(length: float, letters: str) -> str:

@@ -23,11 +23,6 @@ __all__ = ["Bell", "show"]
 _LEAVING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def _quits(keys: bytes) -> bool:
-    """q, Esc, Ctrl-C or Ctrl-D; but no arrow, which begins as Esc does."""
-    return keys == b"\x1b" or keys[:1] in (b"q", b"Q", b"\x03", b"\x04")
-
-
 class Bell:
     """Wakes who waits on it, from any thread and from a signal's handler. It hangs as long as the program runs."""
 
@@ -67,11 +62,17 @@ class _Signals:
         self._bell.ring()
 
 
-def show(draw: Callable[[int, int], list[Text]], console: Console, bell: Bell, interval_s: float) -> int:
-    """Show ``draw(width, height)`` on the whole screen: each interval, at each ring, at each change of size.
+def show(
+    draw: Callable[[int, int], list[Text]],
+    console: Console,
+    bell: Bell,
+    interval_s: float,
+    press: Callable[[bytes], bool],
+) -> int:
+    """Show ``draw(width, height)`` on the whole screen: each interval, at each ring and key, at each change of size.
 
-    Left by q, Esc, Ctrl-C, SIGTERM or SIGHUP; gives the signal's number, 0 for a key. Ctrl-Z suspends, and the screen
-    is the shell's meanwhile.
+    Left by keys of which ``press`` says so, SIGTERM or SIGHUP; gives the signal's number, 0 for a key. Ctrl-Z suspends,
+    and the screen is the shell's meanwhile.
     """
     keys = sys.stdin.fileno() if sys.stdin.isatty() else None
     signals = _Signals(bell)
@@ -81,7 +82,7 @@ def show(draw: Callable[[int, int], list[Text]], console: Console, bell: Bell, i
                 while not signals.leaving and not signals.stopping:
                     size = console.size
                     live.update(Group(*draw(size.width, size.height)), refresh=True)
-                    if _quits(bell.wait(interval_s, keys)):
+                    if (pressed := bell.wait(interval_s, keys)) and press(pressed):
                         return 0
             if signals.leaving:
                 return signals.leaving

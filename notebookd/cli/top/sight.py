@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``top`` looks at: the board, the queue, the notebooks and the daemon's health, asked for side by side.
+"""What ``top`` looks at: the board, the queue, the notebooks, what they take and the daemon's health.
 
-Each part is asked for by a thread of its own, so that one that hangs holds up neither the others nor the screen. A part
-that does not answer keeps its last answer, with the trouble and the time it was seen at.
+Each part is asked for by a thread of its own, side by side, so that one that hangs holds up neither the others nor the
+screen. A part that does not answer keeps its last answer, with the trouble and the time it was seen at.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Part", "Seen", "as_json", "look", "looking"]
 T_co = TypeVar("T_co", covariant=True)
 
 ACTIVE = ("STARTING", "RUNNING", "RESTARTING", "STOPPING")
-PARTS = ("gpu", "queue", "notebook", "health")
+PARTS = ("gpu", "queue", "notebook", "load", "health")
 HEALTHY_S = 5.0  # between two looks at the health of a daemon that is well: it asks the engine each time
 PATIENCE_S = 5.0  # for one answer: a daemon that is slower than this is as good as away
 
@@ -46,6 +46,7 @@ class Seen:
     gpu: Part[wire.GpuList] = Part()
     queue: Part[wire.Queue] = Part()
     notebook: Part[wire.NotebookList] = Part()
+    load: Part[wire.LoadList] = Part()
     health: Part[wire.Health] = Part()
 
     def troubles(self) -> dict[str, ClientError]:
@@ -60,6 +61,7 @@ def _questions(client: Client) -> dict[str, Callable[[], Reply[Any]]]:
         "gpu": patient.list_gpus,
         "queue": patient.queue,
         "notebook": lambda: patient.list_notebooks(states=ACTIVE, size=500),
+        "load": patient.loads,
         "health": patient.health,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,7 +45,16 @@ def verb(here: Here, *, interval: float, once: bool, svg: Path | None, output: s
     """Watch the GPUs, who uses them, and who waits.
 
     A view of the whole screen: each GPU with its use, its holder, strangers on it and what is wrong with it; who waits
-    for what; the notebooks. q, Esc or Ctrl-C leaves it. Without a terminal it is shown once.
+    for what; the notebooks with the CPUs, memory and disk that they take. Without a terminal it is shown once.
+
+    \b
+    Keys:
+      q, Esc, Ctrl-C   leave
+      s, S             sort the notebooks by the next, the last: age, cpu, memory, disk, ends, owner, name
+      r                the other way round
+      /                show only what has these letters in a name, an owner or a state; Enter keeps it, Esc shows all
+      e                open or close what is wrong with the daemon
+      x                dismiss it, until something else is wrong
     """
     if output != "table":
         seen = sight.look(here.client, here.terminal.now)
@@ -73,21 +82,29 @@ def _must_be_there(seen: Seen) -> None:
         raise trouble
 
 
-def _frame(here: Here, seen: Seen, console: Console, width: int, height: int | None, foot: str) -> list[Text]:
+def _frame(
+    here: Here, seen: Seen, console: Console, width: int, height: int | None, foot: str, **kept: Any
+) -> list[Text]:
     from notebookd.cli.top import frame, ink
 
     signs = ink.UNICODE if console.encoding.startswith("utf") else ink.ASCII
-    return frame.draw(seen, width=width, height=height, now=here.terminal.local_now(), signs=signs, foot=foot)
+    return frame.draw(seen, width=width, height=height, now=here.terminal.local_now(), signs=signs, foot=foot, **kept)
 
 
 def _watch(here: Here, console: Console, interval_s: float) -> None:
+    from notebookd.cli.top.past import Past
     from notebookd.cli.top.screen import Bell, show
+    from notebookd.cli.top.view import View
 
-    foot = f"q quit   every {interval_s:g} s"
-    bell = Bell()
+    bell, view, past = Bell(), View(), Past()
+    foot = f"every {interval_s:g} s"
     with sight.looking(here.client, here.terminal.now, interval_s, bell.ring) as seen:
         number = show(
-            lambda width, height: _frame(here, seen(), console, width, height, foot), console, bell, interval_s
+            lambda width, height: _frame(here, seen(), console, width, height, foot, view=view, past=past),
+            console,
+            bell,
+            interval_s,
+            view.press,
         )
     if number:
         raise SystemExit(128 + number)

@@ -4,27 +4,25 @@
 from __future__ import annotations
 
 import re
-from datetime import date, tzinfo
+from datetime import date
 
 import click
 
 from notebookd import wire
-from notebookd.cli import words
+from notebookd.cli import consumed, words
 from notebookd.cli.disk import disk_sheet, disk_text
 from notebookd.cli.here import Here, Verb, completes_among, output_option, pass_here
-from notebookd.cli.money import energy, hours, money, share, unbilled_seconds
-from notebookd.cli.output import Table, emit, moment
+from notebookd.cli.output import Table, emit
 
 KEYS = ("user", "notebook", "flavor", "gpu", "day", "month")
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
-_WIDEST_BAR = 30
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 @click.command("usage", cls=Verb)
 @click.argument("what", required=False, type=click.Choice(["disk"]))
 @click.option(
     "--group-by",
+    "--by",
     metavar="KEY,...",
     default="notebook",
     show_default=True,
@@ -34,6 +32,12 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 @click.option("--month", metavar="2026-11", help="A whole month. [default: this one]")
 @click.option("--from", "start", metavar="WHEN", help="From this day or time on: 2026-11-01, yesterday, 18:00, 2d.")
 @click.option("--to", "end", metavar="WHEN", help="Up to this day or time, itself not included.")
+@click.option(
+    "--chart/--no-chart",
+    "drawn",
+    default=None,
+    help="Draw it over days or months, or list it. [default: drawn on a terminal]",
+)
 @click.option("--all", "everybody", is_flag=True, help="Every owner's (admins; --group-by user asks for them too).")
 @output_option
 @pass_here
@@ -45,12 +49,14 @@ def verb(
     month: str | None,
     start: str | None,
     end: str | None,
+    drawn: bool | None,
     everybody: bool,
     output: str,
 ) -> None:
     """Show what was used, and what it costs; with `disk`, who fills the disk.
 
-    Each minute that a notebook began to run counts in full. Days and months are UTC's. LEASED is the time for which
+    Each minute that a notebook began to run counts in full: GPU MIN for each of its GPUs, CPU MIN once for a notebook
+    without one. Days and months are UTC's: by them it is drawn on a terminal. LEASED is the time for which
     GPUs were held, UNBILLED what of it no minute pays for, as while an editor boots, USED how busy they were. A price
     is shown where rates are set.
 
@@ -76,8 +82,14 @@ def verb(
         start = words.day_or_instant(start, here.terminal, "--from")
         end = words.day_or_instant(end, here.terminal, "--to")
     user = None if everybody or "user" in keys else _myself(here)
-    reply = here.client.usage(start=start, end=end, group_by=keys, user=user)
-    emit(output, reply.body, _sheet(reply.value), _text(reply.value, here.terminal.width(), here.terminal.zone()))
+    if drawn and not consumed.is_over_time(keys):
+        raise click.UsageError("--chart is over time: group by day or by month as well")
+    asked = [*keys, "flavor"] if output == "table" and "flavor" not in keys else keys
+    reply = here.client.usage(start=start, end=end, group_by=asked, user=user)
+    usage, width, zone = reply.value, here.terminal.width(), here.terminal.zone()
+    on_chart = consumed.is_over_time(keys) and (width is not None if drawn is None else drawn)
+    text = consumed.chart(usage, keys, width or 80, zone) if on_chart else consumed.table(usage, keys, width, zone)
+    emit(output, reply.body, _sheet(usage), text)
 
 
 def _month(word: str) -> tuple[str, str]:
@@ -97,56 +109,6 @@ def _myself(here: Here) -> str | None:
 
 def _columns(usage: wire.Usage) -> list[str]:
     return [name for key in usage.group_by for name in (["name", "notebook"] if key == "notebook" else [key])]
-
-
-def _text(usage: wire.Usage, width: int | None, zone: tzinfo | None) -> str:
-    """The table with its totals; on a terminal with a bar a row, as long as its minutes are many."""
-    names = _columns(usage)
-    rows = [[str(getattr(row, name) or "") for name in names] + _amounts(row) for row in usage.items]
-    rows.append([*(["total", *[""] * (len(names) - 1)] if names else []), *_amounts(usage.totals)])
-    heads = [name.upper() for name in names] + ["MINUTES", "LEASED", "UNBILLED", "USED", "ENERGY", "PRICE"]
-    shown = [index for index in range(len(heads)) if index <= len(names) or any(row[index] for row in rows)]
-    widths = {index: max(len(row[index]) for row in [heads, *rows]) for index in shown}
-    aligned = [
-        [row[index].rjust(widths[index]) if index >= len(names) else row[index] for index in shown]
-        for row in [heads, *rows]
-    ]
-    lines = Table(aligned[0], aligned[1:]).text().splitlines()
-    room = 0 if width is None else min(_WIDEST_BAR, width - max(map(len, lines)) - 2)
-    if room >= 5:
-        lines = _with_bars(lines, [row.minutes.value for row in usage.items], room)
-    return "\n".join([f"from {_moment(usage.from_, zone)} to {_moment(usage.to, zone)}", *lines])
-
-
-def _amounts(row: wire.UsageRow) -> list[str]:
-    used = row.used_gpu_seconds
-    leased = row.leased_gpu_seconds
-    prices = [price for price in (row.price, *(row.other_prices or ())) if isinstance(price, wire.Price)]
-    return [
-        f"{row.minutes.value:,}",
-        hours(leased) if leased else "",
-        hours(unbilled) if (unbilled := unbilled_seconds(row)) else "",
-        f"{hours(used)} ({share(used, leased)})" if isinstance(used, float) and leased else "",
-        energy(row.energy_joules) if row.energy_joules else "",
-        " + ".join(money(price) for price in prices),
-    ]
-
-
-def _with_bars(lines: list[str], values: list[int], room: int) -> list[str]:
-    most = max(values, default=0)
-    place = max(map(len, lines)) + 2
-    bars = ["", *(_bar(value, most, room) for value in values), ""]
-    return [f"{line.ljust(place)}{bar}".rstrip() for line, bar in zip(lines, bars, strict=True)]
-
-
-def _bar(value: int, most: int, room: int) -> str:
-    eighths = -(-8 * room * value // most) if most else 0
-    return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
-
-
-def _moment(at: str, zone: tzinfo | None) -> str:
-    day, parted, _ = at.partition("T00:00:00.000Z")
-    return day if parted else moment(at, zone)
 
 
 def _sheet(usage: wire.Usage) -> Table:
