@@ -19,7 +19,9 @@ async def expose(call: Call) -> web.Response:
     """GET /metrics."""
     openmetrics = "application/openmetrics-text" in call.request.headers.get("Accept", "")
     async with call.request.app[TURNS].of(call.actor.name):
-        families = await call.services.readings.now()
+        families = await call.services.readings.now(
+            lambda notebook: call.actor.may_see(notebook.owner, notebook.spec.labels)
+        )
         body = call.services.telemetry.expose(families, openmetrics=openmetrics)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPES[openmetrics]})
 

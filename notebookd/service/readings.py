@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a machine's figures are at this moment, for whoever watches many machines.
 
-They say no more than the board does to every member: who holds which GPU, by the notebook's id; no name, URL or token.
+They say no more than the board does to every member: who holds which GPU, by the notebook's id; no URL or token, and a
+name to those alone who may see the notebook.
 What would need a look through all that is on record is looked up once a minute, beside the loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from notebookd.domain.clocks import wall_ms
 from notebookd.domain.gpu import GpuState
+from notebookd.domain.notebook import Notebook
 from notebookd.domain.run import NotebookState
 from notebookd.domain.syncing import SyncState
 from notebookd.machine.health import Health
@@ -49,8 +52,9 @@ class Readings:
         self._version = version
         self._totals: tuple[float, _Totals] | None = None
 
-    async def now(self) -> list[Family]:
-        """Every figure that is read and not counted. Raises StoreUnavailable."""
+    async def now(self, may_see: Callable[[Notebook], bool]) -> list[Family]:
+        """Every figure that is read and not counted, with the names of notebooks that the caller ``may_see``. Raises
+        StoreUnavailable."""
         totals = await self._kept_totals()
         board = await self._gpus.glance()
         return [
@@ -58,7 +62,9 @@ class Readings:
                 name="notebookd_build_info", about="Which release", labels=("version",), samples=[((self._version,), 1)]
             ),
             *self._notebooks(),
+            self._names(may_see),
             *_gpus(board),
+            _held_by_user(board),
             *self._data(totals),
             *self._database(await self._store.disk_use()),
             _one("notebookd_billed_minutes_total", "Minutes billed, of all time", totals.minutes, kind="counter"),
@@ -91,6 +97,16 @@ class Readings:
             "notebookd_queue_oldest_wait_seconds", "How long the oldest of them has waited", max(waits, default=0)
         )
         yield _one("notebookd_leases", "GPUs that are leased", len(self._store.list_leases()))
+
+    def _names(self, may_see: Callable[[Notebook], bool]) -> Family:
+        """Those that are up or on their way, so that there are no more of them than the machine has room for."""
+        found = [entry.notebook for entry in self._store.list_unsettled()]
+        return Family(
+            name="notebookd_notebook_info",
+            about="The name of a notebook that is up or on its way, of those that the caller may see",
+            labels=("notebook", "name", "user"),
+            samples=[((each.id, each.spec.name, each.owner), 1) for each in found if may_see(each)],
+        )
 
     def _data(self, totals: _Totals) -> Iterable[Family]:
         open_ = [each.state for sync in self._store.list_open_syncs() for each in sync.transfers]
@@ -146,6 +162,16 @@ def _gpus(board: Board) -> Iterable[Family]:
         "Energy since the driver was loaded",
         [(row, each.energy_j) for row, each in sampled],
         kind="counter",
+    )
+
+
+def _held_by_user(board: Board) -> Family:
+    held = Counter(row.holder.notebook.owner for row in board.rows if row.holder is not None)
+    return Family(
+        name="notebookd_user_gpus",
+        about="GPUs that a user holds; none is left out",
+        labels=("user",),
+        samples=[((user,), count) for user, count in sorted(held.items())],
     )
 
 

@@ -26,11 +26,11 @@ class Figures:
         self.text = text
         self.samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
 
-    def get(self, name: str, **labels: str) -> float:
+    def get(self, name: str, /, **labels: str) -> float:
         (found,) = self.every(name, **labels)
         return found
 
-    def every(self, name: str, **labels: str) -> list[float]:
+    def every(self, name: str, /, **labels: str) -> list[float]:
         return [each.value for each in self.samples if each.name == name and labels.items() <= each.labels.items()]
 
     def labels(self, name: str, label: str) -> set[str]:
@@ -73,8 +73,23 @@ async def test_a_gpu_says_who_holds_it(api: Api) -> None:
     assert figures.get("notebookd_gpu_state", gpu=held, state="leased") == 1
     assert figures.get("notebookd_gpu_state", gpu=free, state="leased") == 0
     assert sum(figures.every("notebookd_gpu_state", gpu=free)) == 1
-    assert "secret-project" not in figures.text
     assert api.token(notebook) not in figures.text
+    assert figures.get("notebookd_user_gpus", user="root") == 1
+    assert figures.labels("notebookd_user_gpus", "user") == {"root"}
+
+
+async def test_a_name_is_for_those_who_may_see_the_notebook_and_while_it_is_up(api: Api) -> None:
+    notebook = await api.create(name="secret-project", labels={"team": "red"})
+    others = await api.create(name="others-project")
+    spec = {"name": "scraper", "role": "ai_training_read", "labelSelector": "team=red"}
+    value = (await api.call("POST", "/v1/token", spec)).body["status"]["value"]
+    name = "notebookd_notebook_info"
+    assert (await scrape(api)).labels(name, "name") == {"secret-project", "others-project"}
+    by_token = await scrape(api, {"Authorization": f"Bearer {value}"})
+    assert by_token.get(name, notebook=notebook, name="secret-project", user="root") == 1
+    assert "others-project" not in by_token.text
+    await api.order(others, "stop")
+    assert (await scrape(api)).labels(name, "name") == {"secret-project"}
 
 
 async def test_what_a_silent_driver_does_not_tell_is_left_out(api: Api) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from notebookd.domain.gpu import GpuState
 from notebookd.domain.run import NotebookState
@@ -49,10 +50,40 @@ async def test_every_query_asks_for_what_there_is(api: Api) -> None:
     asked = {name for _, query in queries() for name in re.findall(r"\bnotebookd_\w+", query)}
     assert asked - kinds.keys() - parts == set()
     watched_by_nobody = kinds.keys() - {name.removesuffix("_bucket").removesuffix("_count") for name in asked}
-    assert {name for name in watched_by_nobody if "_process_" not in name} == {
-        "notebookd_gpu_info",
-        "notebookd_snapshots",
+    assert {name for name in watched_by_nobody if "_process_" not in name} == {"notebookd_snapshots"}
+
+
+async def test_every_label_that_is_asked_for_is_one(api: Api) -> None:
+    await api.create(resources={"gpu": 1})
+    async with api.session.get("http://localhost/metrics") as answer:
+        families = list(text_string_to_metric_families(await answer.text()))
+    labels = {each.name: set(each.labels) for family in families for each in family.samples}
+    labels |= {family.name: labels.get(family.name, set()) for family in families}
+    counted = {"notebookd_api_request_duration_seconds", "notebookd_transfers_ended", "notebookd_transfer_bytes"}
+    for title, query in queries():
+        names = set(re.findall(r"\bnotebookd_\w+", query))
+        if not names <= labels.keys():  # counted once it happens; its labels are those of the counter
+            assert all(any(name.startswith(each) for each in counted) for name in names - labels.keys()), title
+            continue
+        known = {"instance", "job", "le"}.union(*(labels[name] for name in names))
+        asked = re.findall(r"\b(?:by|on|group_left|without) \(([^)]*)\)", query)
+        assert {word.strip() for words in asked for word in words.split(",") if word.strip()} <= known, title
+
+
+def test_a_table_shows_columns_that_its_queries_have() -> None:
+    tables = [panel for panel in panels() if panel["type"] == "table"]
+    assert {panel["title"] for panel in tables} == {"The board", "Alerts"}
+    (board,) = (panel for panel in tables if panel["title"] == "The board")
+    grouped = {
+        word.strip()
+        for each in board["targets"]
+        for word in re.findall(r"^max by \(([^)]*)\)", each["expr"])[0].split(",")
     }
+    values = {f"Value #{each['refId']}" for each in board["targets"]}
+    (organized,) = (each["options"] for each in board["transformations"] if each["id"] == "organize")
+    assert set(organized["renameByName"]) == set(organized["indexByName"])
+    assert set(organized["renameByName"]) | set(organized["excludeByName"]) == grouped | values | {"Time"}
+    assert {"Name", "UUID", "User", "State"} <= set(organized["renameByName"].values())
 
 
 @pytest.mark.parametrize(("title", "query"), list(queries()))
