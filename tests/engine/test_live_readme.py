@@ -33,7 +33,7 @@ ELSEWHERE = {
     "git remote set-branches origin '*' && git fetch --tags --depth=2147483647": "tests/mover/test_git.py, in a volume",
     "import httpx, ovhai": "tests/api/test_sdk.py",
     'client = ovhai.Client(base_url="http://localhost",': "tests/api/test_sdk.py",
-    'Client(token=os.environ["NOTEBOOKD_TOKEN"])': "tests/engine/test_live_tokens.py",
+    "export NOTEBOOKD_TOKEN=nbd_…": "tests/engine/test_live_tokens.py",
 }
 """What is not typed here, and what tries it. The script of the README is tried by tests/api/test_readme.py,
 ``make deb`` and the package by tests/system."""
