@@ -89,7 +89,9 @@ def test_a_listing_loads_nothing_heavy(toy, verb):
     code = "from notebookd.cli.program import main; main()"
     found = loaded(code, verb, NOTEBOOKD_SOCKET=toy.path) - loaded("import click, msgspec")
     assert "notebookd.cli.verbs" in found
-    assert not found & HEAVY
+    # gpu can change what a TAB offers, and forgets what was kept of it: a folder is looked at.
+    forgetting = {"pathlib", "urllib.parse"} if verb == "gpu" else set()
+    assert found & HEAVY == found & forgetting
     assert not {name for name in found if name.startswith("notebookd.")} - {
         name for name in found if name.startswith(LIGHT)
     }
