@@ -111,16 +111,22 @@ def _watch(here: Here, console: Console, interval_s: float) -> None:
 
 
 def _draw_svg(here: Here, file: Path) -> None:
-    """The frame as a picture that needs nothing from elsewhere: without the web font that rich's asks for."""
+    """The frame as a picture that needs nothing from elsewhere: without the web font that rich's asks for. What is wrong
+    with the daemon that it is drawn from is dismissed: it says nothing to who looks at the picture."""
     import io
     import re
 
     from rich.console import Console
 
+    from notebookd.cli.top.view import View
+
     seen = sight.look(here.client, here.terminal.now)
     _must_be_there(seen)
+    view = View()
+    if seen.health.value is not None and view.ailing(seen.health.value):
+        view.press(b"x")
     console = Console(file=io.StringIO(), record=True, width=120, force_terminal=True, color_system="truecolor")
-    for line in _frame(here, seen, console, console.width, None, ""):
+    for line in _frame(here, seen, console, console.width, None, "", view=view):
         console.print(line, soft_wrap=True)
     picture = console.export_svg(title="notebookctl top")
     file.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL))
