@@ -146,7 +146,7 @@ def test_pull_sees_its_volume_and_one_remote(config: Config) -> None:
     job = Jobs(config).of(Pull(notebook_id=NOTEBOOK, volume_id="v1", volume=volume), now=NOW)
     assert dict(job.told) == {
         "task": "pull", "remote": "s3", "path": "bucket/a/b", "cache": False, "reset": False, "notebook": NOTEBOOK,
-        "bandwidth": None, "max_bytes": None, "writable": True,
+        "bandwidth": None, "max_bytes": None, "max_files": 1_000_000, "writable": True,
     }  # fmt: skip
     assert [(each.source, each.target) for each in job.mounts] == [(str(config.paths.copy(NOTEBOOK, "v1")), "/volume")]
     assert (job.network, list(job.secrets)) == (Network.HOST, ["rclone.conf"])

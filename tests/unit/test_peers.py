@@ -124,7 +124,7 @@ async def test_the_kernel_says_who_is_asking(tmp_path: Path) -> None:
 REFUSED = [route for route in ROUTES if route.access is not Access.READER]
 
 
-@pytest.mark.parametrize("route", REFUSED, ids=lambda route: route.name)
+@pytest.mark.parametrize("route", REFUSED, ids=lambda route: route.operation)
 def test_a_refusal_names_what_was_asked_for_in_plain_words(route: Route) -> None:
     member = Actor(name="alice", role=Role.OPERATOR)
     with pytest.raises(Forbidden) as refusal:
