@@ -111,8 +111,8 @@ def _watch(here: Here, console: Console, interval_s: float) -> None:
 
 
 def _draw_svg(here: Here, file: Path) -> None:
-    """The frame as a picture that needs nothing from elsewhere: without the web font that rich's asks for. What is wrong
-    with the daemon that it is drawn from is dismissed: it says nothing to who looks at the picture."""
+    """The frame as a picture that needs nothing from elsewhere: without the web font that rich's asks for. What is
+    wrong with the daemon that it is drawn from is dismissed: it says nothing to who looks at the picture."""
     import io
     import re
 
