@@ -17,6 +17,7 @@ from tests.bench.figures import Figure
 from tests.bench.growth import measure_growth
 from tests.bench.leasing import measure_leasing
 from tests.bench.listing import measure_listing
+from tests.bench.looking import measure_looking
 from tests.bench.passing import measure_passing
 from tests.bench.peers import measure_peers
 from tests.bench.polling import measure_polling
@@ -69,6 +70,7 @@ PARTS = (
     _daemon("questions", "the CLI's list, beside a bare client", measure_questions),
     _daemon("listing", "notebookctl list, beside the imports of click and msgspec", lambda _daemon: measure_listing()),
     _daemon("rest", "CPU and memory when nothing happens", measure_rest),
+    _daemon("looking", "forty containers looked at, beside an inspection of each", lambda _daemon: measure_looking()),
     Part("leasing", "who gets which GPU, and when at the latest", measure_leasing),
     Part("scale", "10,000 notebooks: starts of the daemon", measure_scale),
     Part("deadlines", "a thousand deadlines, beside plain SQLite", measure_deadlines),

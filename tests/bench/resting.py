@@ -56,7 +56,7 @@ def measure_rest(daemon: Daemon) -> list[Figure]:
 
 def _over_window(with_what: str) -> list[Figure]:
     time.sleep(SETTLE_S)
-    own, engine = service_pid("daemon"), _engine_pid()
+    own, engine = service_pid("daemon"), engine_pid()
     before, engine_before, begun = Cost.of(own), Cost.of(engine), time.monotonic()
     time.sleep(WINDOW_S)
     after, engine_after, length = Cost.of(own), Cost.of(engine), time.monotonic() - begun
@@ -84,7 +84,7 @@ def _bare_mb() -> float:
             process.kill()
 
 
-def _engine_pid() -> int:
+def engine_pid() -> int:
     """Rootless Podman serves from a child of the process that was started."""
     pid = service_pid("engine")
     # Any of its threads may have forked it, and each lists only its own children.

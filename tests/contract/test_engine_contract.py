@@ -358,6 +358,35 @@ async def test_listing_shows_each_as_find_does(world: EngineWorld) -> None:
         assert container == await world.engine.find(container.name)
 
 
+async def test_listing_shows_what_changed_since_each_was_seen(world: EngineWorld) -> None:
+    running = [await begun(world, *IMMORTAL) for _ in range(3)]
+    created = await world.engine.create(world.spec("true"))
+    gone, lost, orphan, removed, again = [await begun(world, *IMMORTAL) for _ in range(5)]
+    theirs = world.spec(*IMMORTAL)
+    await world.stranger.create(theirs)
+    await world.stranger.start(theirs.name)
+
+    async def listed() -> dict[str, Container]:
+        containers = await world.engine.list_containers()
+        for each in containers:
+            assert each == await world.engine.find(each.name)
+        return {each.name: each for each in containers}
+
+    seen = [*running, created, gone, lost, orphan, removed, again]
+    assert await listed() == {each.name: each for each in seen}
+    await world.engine.stop(gone.name, grace_s=0)
+    await world.kill_conmon(lost.name, process_too=True)
+    await world.kill_conmon(orphan.name, process_too=False)
+    await world.engine.remove(removed.name)
+    await world.engine.stop(again.name, grace_s=0)
+    another = await world.engine.start(again.name)
+    now = await listed()
+    assert [now.pop(each.name) for each in (*running, created, orphan, again)] == [*running, created, orphan, another]
+    assert now.pop(gone.name).exit_code == 137
+    assert now.pop(lost.name).status is ContainerStatus.LOST
+    assert now == {}
+
+
 # an engine that is not there
 
 

@@ -137,7 +137,10 @@ class Calls:
 
 def _decoded(answer: APIResponse, action: str) -> Any:
     if answer.status_code < requests.codes.bad_request:
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:
+            raise unavailable(action, f"its answer cannot be read: {error}") from error
     try:
         text = str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
