@@ -10,7 +10,8 @@ from msgspec import Meta
 from notebookd.api.route import Param
 from notebookd.config.images import LONGEST_REFERENCE, REFERENCE
 from notebookd.domain.run import NotebookState
-from notebookd.domain.usage import GroupKey
+from notebookd.domain.spec import LABEL_KEY
+from notebookd.domain.usage import LABEL, GroupKey
 from notebookd.neutral import STEERING
 from notebookd.service.gpus import LONGEST_REASON
 
@@ -29,10 +30,14 @@ _Path = Annotated[str, Meta(max_length=4096, pattern=f"^{_PLAIN}")]
 _Target = Annotated[str, Meta(max_length=4096, pattern=rf"^(?!/(?!(\.?/)*workspace(?![^/]))){_PLAIN}")]
 _Key = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
 _Reason = Annotated[str, Meta(max_length=LONGEST_REASON, pattern=f"^[^{STEERING}]*$")]
-_GROUP = f" *({'|'.join(GroupKey)})? *"
+_GROUP = f" *({'|'.join(GroupKey)}|{LABEL}{LABEL_KEY.pattern})? *"
 _Groups = Annotated[str, Meta(pattern=f"^{_GROUP}(,{_GROUP})*$")]
 _Image = Annotated[str, Meta(max_length=LONGEST_REFERENCE, pattern=f"^{REFERENCE}$")]
 _State: Any = Literal[tuple(map(str, NotebookState))]
+_LABELS = (
+    "That is the value that the notebook had when the run ended, or has now while the run goes on: a new label changes "
+    "nothing of runs that are over. By labels every run of the time is read, so a long time takes longer"
+)
 _MOMENT = "Unix seconds, an RFC 3339 time, or a duration back from now (`2h`)"
 _SECONDS = {"pattern": r"^[0-9]{1,11}(\.[0-9]{1,6})?$"}
 _DURATION = {"pattern": "^[1-9][0-9]{0,2}[smhd]$"}
@@ -91,7 +96,11 @@ RECEIPT = (Param("run", _Run, "of the run with this number; of the latest withou
 USAGE = (
     Param("from", _Instant, "a day (`2026-11-01`, UTC) or an RFC 3339 time; without, the month in which `to` lies"),
     Param("to", _Instant, "likewise; without, the end of this month"),
-    Param("groupBy", _Groups, "by what, in this order, with commas"),
+    Param(
+        "groupBy",
+        _Groups,
+        f"by what, in this order, with commas: {', '.join(GroupKey)}, or `{LABEL}NAME`, a label's value. {_LABELS}",
+    ),
     Param("format", Literal["json", "csv"], "`json` without"),
     Param("user", str, "of this user; for admins"),
 )

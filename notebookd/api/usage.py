@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 from aiohttp import web
 
@@ -16,11 +17,12 @@ from notebookd.api.call import Call, answer
 from notebookd.domain.billing import Stay, Window, minutes, price
 from notebookd.domain.clocks import moment, wall_ms
 from notebookd.domain.gpu_use import GpuUse
-from notebookd.domain.spec import Fault
-from notebookd.domain.usage import GroupKey, Line, month_of
+from notebookd.domain.spec import LABEL_KEY, Fault
+from notebookd.domain.usage import LABEL, GroupKey, Key, LabelKey, Line, month_of
 from notebookd.service.usage import GpuReceipt, Receipt, Report
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_GROUPS = frozenset(map(str, GroupKey))
 _FORMATS = frozenset({"json", "csv"})
 
 
@@ -65,15 +67,25 @@ async def disk(call: Call) -> web.Response:
     return answer(wire.DiskUsage(items=rows, total=total, free=found.free_bytes))
 
 
-def _keys(query: wishes.Query) -> list[GroupKey]:
+def _keys(query: wishes.Query) -> list[Key]:
     words = [word.strip(" ") for text in query.every("groupBy") for word in text.split(",") if word.strip(" ")]
-    known = {str(key) for key in GroupKey}
-    query.faults += [
-        Fault("$query.groupBy", f"{word!r} is no group; there are {', '.join(GroupKey)}")
-        for word in words
-        if word not in known
-    ]
-    return list(dict.fromkeys(GroupKey(word) for word in words if word in known))
+    keys = [_key(word) for word in words]
+    query.faults += [key for key in keys if isinstance(key, Fault)]
+    return list(dict.fromkeys(key for key in keys if not isinstance(key, Fault)))
+
+
+def _key(word: str) -> Key | Fault:
+    """What a word says to group by, or what is wrong with it."""
+    if word in _GROUPS:
+        return GroupKey(word)
+    name = word.removeprefix(LABEL)
+    if name == word:
+        known = f"{', '.join(GroupKey)}, and {LABEL}NAME for a label, as {LABEL}course"
+        return Fault("$query.groupBy", f"{word!r} is no group; there are {known}")
+    if not LABEL_KEY.fullmatch(name):
+        rule = f"its name follows {LABEL}, as {LABEL}course: 1 to 128 characters of letters, digits and . _ / -"
+        return Fault("$query.groupBy", f"{word!r} names no label; {rule}")
+    return LabelKey(name)
 
 
 def _window(query: wishes.Query, month: Window) -> Window:
@@ -113,14 +125,16 @@ def _report(found: Report) -> wire.Usage:
     )
 
 
-def _row(line: Line, found: Report, group: dict[GroupKey, str]) -> wire.UsageRow:
-    keys = {str(key): value or wire.UNSET for key, value in group.items()}
+def _row(line: Line, found: Report, group: dict[Key, str]) -> wire.UsageRow:
+    keys = {str(key): value or wire.UNSET for key, value in group.items() if isinstance(key, GroupKey)}
+    labels = {key.name: value for key, value in group.items() if isinstance(key, LabelKey) and value}
+    by_label = any(isinstance(key, LabelKey) for key in group)
     notebook = group.get(GroupKey.NOTEBOOK)
     name = found.names.get(notebook, "") if notebook else ""
-    return _sums(line, found.currency, name=name or wire.UNSET, **keys)
+    return _sums(line, found.currency, name=name or wire.UNSET, labels=labels if by_label else wire.UNSET, **keys)
 
 
-def _sums(line: Line, currency: str, **keys: str | wire.UnsetType) -> wire.UsageRow:
+def _sums(line: Line, currency: str, **keys: Any) -> wire.UsageRow:
     prices = _prices(line, currency)
     used = line.use.sampled_s > 0
     return wire.UsageRow(
@@ -151,7 +165,8 @@ def _prices(line: Line, currency: str) -> list[wire.Price]:
 
 
 def _csv(shaped: wire.Usage) -> str:
-    """The rows of a report; a column for each key, empty for what is not known."""
+    """The rows of a report; a column for each key, empty for what is not known, ``(none)`` for a
+    label that is not there."""
     keys = [name for key in shaped.group_by for name in ([key, "name"] if key == "notebook" else [key])]
     sums = ("leased_gpu_seconds", "used_gpu_seconds", "energy_joules", "peak_gpu_memory")
     out = io.StringIO()
@@ -161,7 +176,7 @@ def _csv(shaped: wire.Usage) -> str:
     for row in shaped.items:
         money = row.price if isinstance(row.price, wire.Price) else None
         rest = row.other_prices if isinstance(row.other_prices, list) else []
-        cells = [_cell(getattr(row, name)) for name in keys]
+        cells = [wire.group_word(row, name) for name in keys]
         amounts = [row.minutes.value, row.gpu_minutes.value, *(_cell(getattr(row, name)) for name in sums)]
         writer.writerow([*cells, *amounts, money.currency if money else "", money.micros if money else ""])
         for other in rest:

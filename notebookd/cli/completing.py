@@ -31,6 +31,7 @@ __all__ = [
     "owners",
     "snapshots",
     "tokens",
+    "usage_keys",
     "volumes",
 ]
 
@@ -153,6 +154,22 @@ def tokens(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     rows = _known(ctx, "tokens", question)
     found = _begun([row[:1] for row in rows], incomplete)
     return found or (_begun([[row[1], row[0]] for row in rows], incomplete) if incomplete else [])
+
+
+def usage_keys(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """What usage is grouped by, also the last of several that commas part; labels are those of notebooks that the
+    caller may see, but for the platform's."""
+    from notebookd.cli.consumed import KEYS
+    from notebookd.wire.usage import LABEL
+
+    def question(client: Client) -> Iterable[Sequence[str]]:
+        found = {name for each in client.list_notebooks().value.items for name in each.spec.labels or {}}
+        return ([name] for name in sorted(found) if not name.startswith(("ovh/", "notebookd/")))
+
+    last = incomplete.rpartition(",")[2]
+    asked = last.startswith(LABEL) or LABEL.startswith(last)
+    labels = [f"{LABEL}{row[0]}" for row in _known(ctx, "labels", question)] if asked else []
+    return among([*KEYS, *labels], incomplete)
 
 
 def gpus(ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -9,9 +9,12 @@ from datetime import date, timedelta, tzinfo
 
 from notebookd import wire
 from notebookd.cli.money import energy, hours, money, share
-from notebookd.cli.output import Table, counted, elided, moment, narrowed
+from notebookd.cli.output import Table, clean, counted, elided, moment, narrowed
+from notebookd.wire.usage import LABEL
 
-__all__ = ["chart", "is_over_time", "table"]
+__all__ = ["KEYS", "chart", "head", "is_over_time", "table"]
+
+KEYS = ("user", "notebook", "flavor", "gpu", "day", "month")
 
 _WIDEST_BAR = 60
 _NARROWEST_BAR = 5
@@ -79,6 +82,11 @@ def is_over_time(keys: Sequence[str]) -> bool:
     return any(key in _TIMES for key in keys)
 
 
+def head(name: str) -> str:
+    """The head of its column. A label's stays as it is: its name may be told from another by a capital letter."""
+    return name if name.startswith(LABEL) else name.upper()
+
+
 def _names(keys: Sequence[str]) -> list[str]:
     return [name for key in keys for name in (["name", "notebook"] if key == "notebook" else [key])]
 
@@ -87,7 +95,7 @@ def _summed(usage: wire.Usage, names: Sequence[str]) -> dict[tuple[str, ...], _S
     """The rows by these names, in their order."""
     found: dict[tuple[str, ...], _Sum] = {}
     for row in usage.items:
-        found.setdefault(tuple(str(getattr(row, name) or "") for name in names), _Sum()).add(row)
+        found.setdefault(tuple(wire.group_word(row, name) for name in names), _Sum()).add(row)
     return found
 
 
@@ -109,7 +117,7 @@ def table(usage: wire.Usage, keys: Sequence[str], width: int | None, zone: tzinf
     total.cpu_minutes = sum(each.cpu_minutes for each in sums.values())
     rows = [[*words, *each.cells()] for words, each in sums.items()]
     rows.append([*(["total", *[""] * (len(names) - 1)] if names else []), *total.cells()])
-    heads = [*(name.upper() for name in names), *_AMOUNTS]
+    heads = [*map(head, names), *_AMOUNTS]
     shown = [index for index in range(len(heads)) if index <= len(names) or any(row[index] for row in rows)]
     if not total.gpu_minutes and total.cpu_minutes:
         shown.remove(len(names))
@@ -118,8 +126,9 @@ def table(usage: wire.Usage, keys: Sequence[str], width: int | None, zone: tzinf
         [row[index].rjust(widths[index]) if index >= len(names) else row[index] for index in shown] for row in rows
     ]
     columns = [heads[index].rjust(widths[index]) if index >= len(names) else heads[index] for index in shown]
+    elastic = (*_ELASTIC, *(name for name in names if name.startswith(LABEL)))
     spare = [each for name in _SPARE for each in columns if each.strip() == name]
-    lines = narrowed(Table(columns, aligned), width, spare, _ELASTIC).splitlines()
+    lines = narrowed(Table(columns, aligned), width, spare, elastic).splitlines()
     room = 0 if width is None else min(_WIDEST_BAR, width - max(map(len, lines)) - 2)
     if room >= _NARROWEST_BAR and names:
         values = [each.gpu_minutes if total.gpu_minutes else each.cpu_minutes for each in sums.values()]
@@ -155,7 +164,7 @@ def chart(usage: wire.Usage, keys: Sequence[str], width: int, zone: tzinfo | Non
     height = 4 if len(order) <= 4 else 2
     lines = [f"{_window(usage, zone)}, {'GPU' if gpus else 'CPU'} minutes per {axis.unit}"]
     for who in order[:_MOST_CHARTS]:
-        title = " ".join(word for word in who if word) or "all"
+        title = clean(" ".join(word for word in who if word)) or "all"
         lines += [
             "",
             f"{elided(title, max(8, width - 24))}  {sum(values[who].values()):,}",

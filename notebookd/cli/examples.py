@@ -44,6 +44,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "queue": ("queue",),
     "usage": (
         "usage --group-by day",
+        "usage --by label:course,user --all",
         "usage disk",
         "usage --group-by user --month 2026-11 -o csv",
         "usage --from yesterday",

@@ -21,6 +21,25 @@ class _Bash(_Printable, BashComplete):
         "    return 0\n", "    [[ ${COMPREPLY[0]-} != *[/=:] ]] || compopt -o nospace\n    return 0\n"
     )
 
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words, ``label:NAME`` in one: bash parts it at the colon, and puts only what follows that anew."""
+        words, incomplete = super().get_completion_args()
+        args: list[str] = []
+        for word in [*words, incomplete]:
+            last = args[-1].rpartition(",")[2] if args else ""
+            if (last == "label" and word == ":") or (last == "label:" and word):
+                args[-1] += word
+            else:
+                args.append(word)
+        return args[:-1], args[-1]
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """Of ``label:NAME`` what follows the colon."""
+        found, typed = super().get_completions(args, incomplete), incomplete.rfind("label:")
+        for each in found if typed >= 0 else ():
+            each.value = each.value[typed + len("label:") :]
+        return found
+
 
 class _Zsh(_Printable, ZshComplete):
     pass

@@ -14,6 +14,7 @@ What else must be written in the same transaction follows from the two values, b
 - *Leases.* A run holds its compute from the commit that grants it to the commit that releases it. The store makes lease
   rows of the run that it is given, so a GPU is leased exactly when a run on record holds it.
 - *Late starts.* A start that held compute for long and never answered is remembered of its owner.
+- *Labels.* A run that ends keeps the labels that its notebook has then, so that a new label changes no past bill.
 
 All of it is pure: the same change entails the same, and no change entails nothing. What must be looked up first (the
 last interval, when the container was seen last, the clocks) comes in as :class:`Billed`. Most commits change nothing of
@@ -74,6 +75,14 @@ def touches_bill(before: Entry | None, run: Run) -> bool:
     """Whether the change may close or amend an interval on record."""
     was = _was(before, run)
     return was is not None and (was.history != run.history or _finished(was, run) is not None)
+
+
+def labelled(before: Entry | None, after: Entry) -> Run:
+    """The run, with the labels of its notebook where it ends with this change."""
+    was = _was(before, after.run)
+    if after.run.active or (was is not None and not was.active):
+        return after.run
+    return replace(after.run, labels=dict(after.notebook.spec.labels))
 
 
 def consequences(before: Entry | None, after: Entry, billed: Billed, *, actor: str, at: datetime) -> Consequences:

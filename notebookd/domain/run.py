@@ -15,7 +15,7 @@ the state that its outcome names. So FAILED and ERROR runs save their data exact
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -231,6 +231,9 @@ class Run:
     """Whether somebody asked not to wait for its data at its end: no snapshot is taken, nothing is carried back."""
     hindrance: str = ""
     """What was seen of its editor last, where it takes longer than editors do to boot; empty when it answers."""
+    labels: Mapping[str, str] | None = None
+    """The labels that its notebook had when it ended, by which reports group it; None as long as it goes on, and of a
+    run that ended before they were kept."""
     version: int = 0
 
     @property

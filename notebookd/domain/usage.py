@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,6 +28,20 @@ class GroupKey(StrEnum):
     GPU = "gpu"
     DAY = "day"
     MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelKey:
+    """A label that a report may be grouped by. As text it is ``label:`` and the label's name."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"{LABEL}{self.name}"
+
+
+LABEL = "label:"
+Key = GroupKey | LabelKey
 
 
 class Party(NamedTuple):
@@ -130,26 +144,45 @@ class Cell(NamedTuple):
     line: Line
 
 
-_VALUE: dict[GroupKey, Callable[[Party, str, int], str]] = {
-    GroupKey.USER: lambda party, _gpu, _last_ms: party.owner,
-    GroupKey.NOTEBOOK: lambda party, _gpu, _last_ms: party.notebook_id,
-    GroupKey.FLAVOR: lambda party, _gpu, _last_ms: party.flavor,
-    GroupKey.GPU: lambda _party, gpu, _last_ms: gpu,
-    GroupKey.DAY: lambda _party, _gpu, last_ms: _day(last_ms // DAY_MS),
-    GroupKey.MONTH: lambda _party, _gpu, last_ms: _day(last_ms // DAY_MS)[:7],
+_Value = Callable[[tuple[str, ...], str, int], str]
+_VALUE: dict[GroupKey, _Value] = {
+    GroupKey.USER: lambda words, _gpu, _last_ms: words[1],
+    GroupKey.NOTEBOOK: lambda words, _gpu, _last_ms: words[0],
+    GroupKey.FLAVOR: lambda words, _gpu, _last_ms: words[2],
+    GroupKey.GPU: lambda _words, gpu, _last_ms: gpu,
+    GroupKey.DAY: lambda _words, _gpu, last_ms: _day(last_ms // DAY_MS),
+    GroupKey.MONTH: lambda _words, _gpu, last_ms: _day(last_ms // DAY_MS)[:7],
 }
+_PARTY = len(Party._fields)
+
+
+def _word(place: int) -> _Value:
+    return lambda words, _gpu, _last_ms: words[place]
+
+
+def _no_labels(_run_id: str) -> Mapping[str, str]:
+    return {}
 
 
 class Tally:
-    """Sums what falls into ``window`` by the keys; ``party_of`` tells whom a run is billed to.
+    """Sums what falls into ``window`` by the keys; ``party_of`` tells whom a run is billed to, ``labels_of`` the labels
+    by which it is reported. A label that it has not is an empty word.
 
     A stay on several GPUs counts its minutes on each of them where the report is by GPU; ``total`` counts them once.
     It sums by party, GPU and day or month first, and makes groups of that in the end. What is added of a ``part`` of
     the window only is what falls into that part: the parts of a window add up to it."""
 
-    def __init__(self, window: Window, keys: Sequence[GroupKey], party_of: Callable[[str], Party]) -> None:
+    def __init__(
+        self,
+        window: Window,
+        keys: Sequence[Key],
+        party_of: Callable[[str], Party],
+        labels_of: Callable[[str], Mapping[str, str]] = _no_labels,
+    ) -> None:
         self._window = window
         self._keys = tuple(keys)
+        self._labels = [key.name for key in keys if isinstance(key, LabelKey)]
+        self._labels_of = labels_of
         self._by_gpu = GroupKey.GPU in keys
         days, months = GroupKey.DAY in keys, GroupKey.MONTH in keys
         self._edge = next_day if days else next_month if months else _never
@@ -163,7 +196,7 @@ class Tally:
         first, last = minutes_within(started_ms, count, part or self._window)
         if first >= last:
             return
-        cells = self._by_run[stay.run_id] = self._cells_of(stay[:3])
+        cells = self._by_run[stay.run_id] = self._cells_of(self._labelled(stay[:3], stay.run_id))
         gpus = stay.gpus.split() if self._by_gpu else ()
         while first < last:
             edge_ms = self._edge(started_ms + first * MINUTE_MS)
@@ -198,7 +231,8 @@ class Tally:
             line.use = line.use.plus(hour.use)
 
     def add_cell(self, cell: Cell) -> None:
-        """Add what was summed before: by what this report is by, and maybe by more."""
+        """Add what was summed before: by what this report is by, and maybe by more. Sums know of no labels."""
+        assert not self._labels
         _line(self._cells_of(cell.party), cell.gpu if self._by_gpu else "", self._edge(cell.edge_ms - 1)).add(cell.line)
 
     @property
@@ -206,18 +240,22 @@ class Tally:
         """What came together."""
         for words, cells in self._cells.items():
             for (gpu, edge_ms), line in cells.items():
-                yield Cell(Party._make(words), gpu, edge_ms, line)
+                yield Cell(Party._make(words[:_PARTY]), gpu, edge_ms, line)
 
     @property
     def lines(self) -> dict[Group, Line]:
         """The sums by group, in their order."""
         lines: dict[Group, Line] = {}
-        values = [_VALUE[key] for key in self._keys]
-        for party, gpu, edge_ms, line in self.cells:
-            group = tuple([value(party, gpu, edge_ms - 1) for value in values])
-            if group not in lines:
-                lines[group] = Line()
-            lines[group].add(line)
+        values = [
+            _word(_PARTY + self._labels.index(key.name)) if isinstance(key, LabelKey) else _VALUE[key]
+            for key in self._keys
+        ]
+        for words, cells in self._cells.items():
+            for (gpu, edge_ms), line in cells.items():
+                group = tuple([value(words, gpu, edge_ms - 1) for value in values])
+                if group not in lines:
+                    lines[group] = Line()
+                lines[group].add(line)
         return dict(sorted(lines.items()))
 
     @property
@@ -229,16 +267,22 @@ class Tally:
         total.minutes = total.once
         return total
 
-    def _cells_of(self, party: tuple[str, ...]) -> Cells:
-        cells = self._cells.get(party)
+    def _labelled(self, party: tuple[str, ...], run_id: str) -> tuple[str, ...]:
+        if not self._labels:
+            return party
+        labels = self._labels_of(run_id)
+        return (*party, *[labels.get(name, "") for name in self._labels])
+
+    def _cells_of(self, words: tuple[str, ...]) -> Cells:
+        cells = self._cells.get(words)
         if cells is None:
-            cells = self._cells[party] = {}
+            cells = self._cells[words] = {}
         return cells
 
     def _cells_of_run(self, run_id: str) -> Cells:
         cells = self._by_run.get(run_id)
         if cells is None:
-            cells = self._by_run[run_id] = self._cells_of(self._party_of(run_id))
+            cells = self._by_run[run_id] = self._cells_of(self._labelled(self._party_of(run_id), run_id))
         return cells
 
 

@@ -65,6 +65,11 @@ class LedgerReader(SumReader, Protocol):
         """What notebooks are called, also deleted ones, by their ids."""
         ...
 
+    def find_run_labels(self, run_id: RunId) -> Mapping[str, str]:
+        """The labels by which a run is reported: those that its notebook had when the run ended. While it goes on, and
+        where they were not kept, those that the notebook has now, or had when it was deleted."""
+        ...
+
     def count_minutes(self, now_ms: int) -> int:
         """The minutes of all stays, of all time; those that go on by the wall clock. It takes its time."""
         ...

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from notebookd.domain.consequences import consequences
+from notebookd.domain.consequences import consequences, labelled
 from notebookd.domain.entry import Entry
 from notebookd.domain.event import PLATFORM
 from notebookd.domain.ids import RunId
@@ -42,6 +42,7 @@ async def write_entry(
 ) -> Entry:
     """Write notebook and run inside ``tx``, and all that this entails: see :mod:`notebookd.domain.consequences`. There
     is no other way to write a run."""
+    run = labelled(before, Entry(notebook=notebook, run=run))
     after = Entry(notebook=notebook, run=run)
     entailed = consequences(before, after, meter.billed(before, run), actor=actor, at=at)
     notebook = entailed.notebook

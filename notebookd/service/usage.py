@@ -15,7 +15,7 @@ from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.run import Run, RunState
 from notebookd.domain.snapshots import WorkspaceUse
 from notebookd.domain.token import LabelSelector
-from notebookd.domain.usage import GroupKey, Line, Party, Tally, billed_to, month_of, whole_days
+from notebookd.domain.usage import GroupKey, Key, LabelKey, Line, Party, Tally, billed_to, month_of, whole_days
 from notebookd.errors import Forbidden, NotFound
 from notebookd.ports.store import NotebookFilter, Reader, Store
 from notebookd.record.meter import Meter
@@ -28,7 +28,7 @@ class Report:
     """What a window holds by groups, in their order. ``names`` are those of the notebooks; ``currency`` is today's."""
 
     window: Window
-    keys: tuple[GroupKey, ...]
+    keys: tuple[Key, ...]
     lines: list[tuple[tuple[str, ...], Line]]
     total: Line
     names: Mapping[str, str]
@@ -97,7 +97,7 @@ class Usage:
         earlier_ms = self._store.running_before_ms(run.notebook_id, run.number) if run.number > 1 else 0
         return spent_ms // 1000, (earlier_ms + spent_ms) // 1000
 
-    async def report(self, actor: Actor, window: Window, keys: Sequence[GroupKey], owner: str | None = None) -> Report:
+    async def report(self, actor: Actor, window: Window, keys: Sequence[Key], owner: str | None = None) -> Report:
         """What the actor may see of a window; of one ``owner``, or of all that is the actor's to see."""
         if not actor.admin:
             if owner not in {None, actor.name}:
@@ -156,7 +156,7 @@ class Usage:
 def _report(
     reader: Reader,
     window: Window,
-    keys: Sequence[GroupKey],
+    keys: Sequence[Key],
     owner: str | None,
     selector: LabelSelector | None,
     now: Reading,
@@ -187,15 +187,17 @@ class _Accounts:
         self._selector = selector
         self._picked: dict[str, bool] = {}
         self._parties: dict[str, Party] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
 
-    def tally(self, window: Window, keys: Sequence[GroupKey], now: Reading) -> Tally:
+    def tally(self, window: Window, keys: Sequence[Key], now: Reading) -> Tally:
         """All that falls into a window. What is over comes from the sums, as far as the window is made of whole days;
-        what goes on, and what lies beside whole days, is looked at one by one."""
-        tally = Tally(window, keys, self._party_of)
+        what goes on, and what lies beside whole days, is looked at one by one; by labels, everything is."""
+        tally = Tally(window, keys, self._party_of, self._labels_of)
+        summed = [key for key in keys if not isinstance(key, LabelKey)]
         parts: Sequence[Window] = (window,)
-        if self._reader.keeps_sums():
+        if len(summed) == len(keys) and self._reader.keeps_sums():
             days, parts = whole_days(window)
-            self._add_days(tally, days, keys)
+            self._add_days(tally, days, summed)
         for part in parts:
             if part.start_ms < part.end_ms:
                 self._add_part(tally, part)
@@ -234,6 +236,11 @@ class _Accounts:
 
     def _picks_run(self, run_id: str) -> bool:
         return self._selector is None or self._picks(self._party_of(run_id).notebook_id)
+
+    def _labels_of(self, run_id: str) -> Mapping[str, str]:
+        if run_id not in self._labels:
+            self._labels[run_id] = self._reader.find_run_labels(RunId(run_id))
+        return self._labels[run_id]
 
     def _party_of(self, run_id: str) -> Party:
         if run_id not in self._parties:

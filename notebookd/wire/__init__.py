@@ -113,7 +113,17 @@ if TYPE_CHECKING:
         Rename,
     )
     from notebookd.wire.tokens import NewToken, Token, TokenList, TokenSpec, TokenStatus
-    from notebookd.wire.usage import Ending, Minutes, Price, Receipt, ReceiptGpu, ReceiptStay, Usage, UsageRow
+    from notebookd.wire.usage import (
+        Ending,
+        Minutes,
+        Price,
+        Receipt,
+        ReceiptGpu,
+        ReceiptStay,
+        Usage,
+        UsageRow,
+        group_word,
+    )
 
 __all__ = [
     "UNSET",
@@ -222,6 +232,7 @@ __all__ = [
     "ReceiptStay",
     "Usage",
     "UsageRow",
+    "group_word",
 ]
 
 _HOMES = {
@@ -247,7 +258,7 @@ _HOMES = {
         ),
         "requests": "DataSyncRequest ExtendRequest LabelUpdate NotebookPatch NotebookSpec Rename",
         "tokens": "NewToken Token TokenList TokenSpec TokenStatus",
-        "usage": "Ending Minutes Price Receipt ReceiptGpu ReceiptStay Usage UsageRow",
+        "usage": "Ending Minutes Price Receipt ReceiptGpu ReceiptStay Usage UsageRow group_word",
     }.items()
     for name in names.split()
 }

@@ -7,7 +7,18 @@ from msgspec import UNSET, UnsetType, field
 
 from notebookd.wire.base import Answer, JobStateName, Time, Uuid
 
-__all__ = ["Ending", "Minutes", "Price", "Receipt", "ReceiptGpu", "ReceiptStay", "Usage", "UsageRow"]
+__all__ = [
+    "LABEL",
+    "Ending",
+    "Minutes",
+    "Price",
+    "Receipt",
+    "ReceiptGpu",
+    "ReceiptStay",
+    "Usage",
+    "UsageRow",
+    "group_word",
+]
 
 
 class Minutes(Answer, frozen=True):
@@ -28,7 +39,8 @@ class UsageRow(Answer, frozen=True):
     """A group of a report with the keys that it was grouped by, or the total, which has none.
 
     ``minutes`` are those of notebooks, ``gpu_minutes`` the same for each GPU. Leased is from grant to release; used is
-    utilisation integrated over time, left out where nobody could look. ``price`` is left out where no rate is set,
+    utilisation integrated over time, left out where nobody could look. ``labels`` has the values of the labels that it
+    was grouped by, without those that notebooks of the group have not. ``price`` is left out where no rate is set,
     ``other_prices`` unless the currency was changed. Memory is in bytes."""
 
     minutes: Minutes
@@ -41,11 +53,25 @@ class UsageRow(Answer, frozen=True):
     gpu: str | UnsetType = UNSET
     day: str | UnsetType = UNSET
     month: str | UnsetType = UNSET
+    labels: dict[str, str] | UnsetType = UNSET
     used_gpu_seconds: float | UnsetType = UNSET
     energy_joules: float | UnsetType = UNSET
     peak_gpu_memory: int | UnsetType = UNSET
     price: Price | UnsetType = UNSET
     other_prices: list[Price] | UnsetType = UNSET
+
+
+LABEL = "label:"
+"""What stands before a label's name among the keys of a report."""
+_NO_LABEL = "(none)"
+
+
+def group_word(row: UsageRow, key: str) -> str:
+    """What a row says in words of a key that it was grouped by: empty where that is not known, and ``(none)`` of a
+    label that it has not."""
+    if key.startswith(LABEL):
+        return (row.labels or {}).get(key.removeprefix(LABEL), _NO_LABEL)
+    return str(getattr(row, key) or "")
 
 
 class Usage(Answer, frozen=True):

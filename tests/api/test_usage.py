@@ -119,6 +119,76 @@ async def test_a_window_holds_the_minutes_that_commence_in_it(api: Api, window: 
     assert len(said.body["items"]) == (1 if expected else 0), "without a key there is one group"
 
 
+async def by_course(api: Api, *, also: str = "") -> list[tuple[str | None, int]]:
+    """The courses with their minutes, and that they come to the whole."""
+    said = await api.call("GET", f"/v1/usage?groupBy=label:course{also}")
+    assert said.status == 200, said.body
+    assert said.body["groupBy"] == ["label:course", *also.split(",")[1:]]
+    assert sum(map(minutes, said.body["items"])) == minutes(said.body["totals"])
+    return [(row["labels"].get("course"), minutes(row)) for row in said.body["items"]]
+
+
+async def test_usage_is_reported_by_a_label(api: Api) -> None:
+    await spend(api, 600, labels={"course": "ml", "team": "a"})
+    await spend(api, 120, labels={"course": "db"})
+    await spend(api, 60, resources={"cpu": 1})
+    assert await by_course(api) == [(None, 1), ("db", 2), ("ml", 10)]
+    said = await api.call("GET", "/v1/usage?groupBy=label:team,user,label:course")
+    assert said.body["groupBy"] == ["label:team", "user", "label:course"]
+    rows = [(row["user"], row["labels"], minutes(row)) for row in said.body["items"]]
+    assert rows == [
+        ("root", {}, 1),
+        ("root", {"course": "db"}, 2),
+        ("root", {"team": "a", "course": "ml"}, 10),
+    ]
+    assert "labels" not in said.body["totals"]
+    assert "labels" not in (await api.call("GET", "/v1/usage?groupBy=user")).body["items"][0]
+    async with api.session.get("http://localhost/v1/usage?groupBy=label:course&format=csv") as sheet:
+        lines = (await sheet.text()).splitlines()
+    assert [line.split(",")[:2] for line in lines] == [
+        ["label:course", "minutes"],
+        ["(none)", "1"],
+        ["db", "2"],
+        ["ml", "10"],
+    ]
+
+
+async def test_a_new_label_counts_for_the_run_that_goes_on_and_changes_nothing_of_the_past(api: Api) -> None:
+    notebook = await spend(api, 600, labels={"course": "ml"})
+
+    async def label(value: str | None) -> None:
+        said = await api.call("PUT", f"/v1/notebook/{notebook}/label", {"name": "course", "value": value})
+        assert said.status == 204, said.body
+
+    await label("db")
+    assert await by_course(api) == [("ml", 10)], "a bill of the past"
+    await api.order(notebook, "start")
+    await api.house.pass_time(120)
+    assert await by_course(api) == [("db", 2), ("ml", 10)]
+    await label("os")
+    assert await by_course(api) == [("ml", 10), ("os", 2)]
+    await api.order(notebook, "stop")
+    await label(None)
+    assert await by_course(api, also=",user,month") == [("ml", 10), ("os", 2)]
+    await api.call("DELETE", f"/v1/notebook/{notebook}?force=true")
+    assert await by_course(api) == [("ml", 10), ("os", 2)]
+
+
+async def test_a_notebook_that_is_deleted_while_it_runs_keeps_its_label(api: Api) -> None:
+    notebook = await api.create(labels={"course": "ml"})
+    await api.house.pass_time(180)
+    assert (await api.call("DELETE", f"/v1/notebook/{notebook}?force=true")).status < 300
+    await api.house.quiet()
+    assert await by_course(api) == [("ml", 3)]
+
+
+@pytest.mark.parametrize("key", ["label:", "label:a b", "label:-x", "label:x=y", "label:" + "x" * 129, "label: course"])
+async def test_what_names_no_label_is_refused_with_an_example(api: Api, key: str) -> None:
+    said = await api.call("GET", f"/v1/usage?groupBy={key}")
+    assert (said.status, list(said.faults)) == (400, ["$query.groupBy"])
+    assert "label:course" in said.faults["$query.groupBy"]
+
+
 @pytest.mark.parametrize(
     ("query", "path"),
     [

@@ -98,6 +98,11 @@ def offered(notebookctl):
         ("notebookctl chown ali", ["alice"]),
         ("notebookctl usage --group-by user,", None),
         ("notebookctl usage --group-by user,mo", ["user,month"]),
+        ("notebookctl usage --group-by user,la", ["user,label:team"]),
+        ("notebookctl usage --group-by label :", ["team"]),
+        ("notebookctl usage --group-by user,label : te", ["team"]),
+        ("notebookctl usage --group-by label : team,us", ["team,user"]),
+        ("notebookctl usage --group-by label : team,label : te", []),
         ("notebookctl gpu drain ", ["0", "1", "2", "3", "4", "5", "all"]),
         ("notebookctl gpu drain 0 5 a", ["all"]),
         ("notebookctl gpu undrain GPU-00000003", ["GPU-00000003-0000-0000-0000-000000000000"]),
@@ -269,12 +274,16 @@ def test_bash_completes(home):
     shown = typed(bash, home, setup, "notebookctl rm ca", "calm:")
     assert "calm: " not in shown
     assert typed(bash, home, setup, "notebookctl usage --group-by user,mo", "user,month ")
+    assert typed(bash, home, setup, "notebookctl usage --group-by user,la", "user,label:team ")
+    assert typed(bash, home, setup, "notebookctl usage --group-by user,label:te", "user,label:team ")
+    assert typed(bash, home, setup, "notebookctl usage --group-by label:", "label:team ")
 
 
 @pytest.mark.skipif(not shutil.which("zsh"), reason="not installed: zsh (tests/run --long installs it)")
 def test_zsh_completes(home):
     setup = "autoload -Uz compinit; compinit -u -D; source <(notebookctl completion zsh); PS1='> '; echo READY-\"NOW\""
     assert typed(["zsh", "-f", "-i"], home, setup, "notebookctl get ca", "notebookctl get calm")
+    assert typed(["zsh", "-f", "-i"], home, setup, "notebookctl usage --by user,label:te", "user,label:team")
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="not installed: fish (tests/run --long installs it)")

@@ -112,6 +112,8 @@ PLACES = {
     ),
     "tokens": (["token"], "GET /v1/token", json.loads(test_cli_token.TOKENS)),
     "usage": (["usage"], "GET /v1/usage", json.loads(test_cli_usage.REPORT)),
+    "usage by label": (["usage", "--by", "label:course"], "GET /v1/usage", json.loads(test_cli_usage.BY_LABEL)),
+    "usage, drawn": (["usage", "--by", "label:course,day"], "GET /v1/usage", json.loads(test_cli_usage.BY_LABEL)),
     "usage disk": (["usage", "disk"], "GET /v1/usage/disk", json.loads(test_cli_usage.DISK)),
     "receipt": (["receipt", A], f"GET /v1/notebook/{A}/receipt", json.loads(test_cli_usage.RECEIPT)),
     "config": (["config", "show"], "GET /v1/config", json.loads(test_cli_config.SHOWN)),

@@ -294,6 +294,67 @@ def test_a_report_is_csv_json_and_yaml(notebookctl, golden, accounts):
     assert yaml.safe_load(notebookctl("usage", "-o", "yaml").stdout) == json.loads(REPORT)
 
 
+BY_LABEL = wire.encode(
+    wire.Usage(
+        from_="2026-11-01T00:00:00.000Z",
+        to="2026-11-04T00:00:00.000Z",
+        group_by=["label:course", "label:Course", "day", "flavor"],
+        items=[
+            row(7, labels={}, day="2026-11-01", flavor="cpu", gpu_minutes=minutes(0), leased_gpu_seconds=0.0),
+            row(60, labels={"course": "db\x1b[31m", "Course": "x"}, day="2026-11-01", flavor="h100-1-gpu"),
+            row(30, labels={"course": "ml"}, day="2026-11-01", flavor="h100-1-gpu"),
+            row(30, labels={"course": "ml"}, day="2026-11-03", flavor="h100-1-gpu"),
+        ],
+        totals=row(127, gpu_minutes=minutes(120)),
+    )
+)
+
+
+def test_usage_is_shown_by_a_label(notebookctl, golden, accounts):
+    accounts.on("GET /v1/usage", BY_LABEL)
+    golden("usage-label.txt", notebookctl("usage", "--by", "label:course,label:Course", "--all").stdout)
+    assert asked(accounts) == {"groupBy": ["label:course,label:Course,flavor"]}
+    golden("usage-label.csv", notebookctl("usage", "--by", "label:course,label:Course,day", "-o", "csv").stdout)
+    assert notebookctl("usage", "--by", "label:course", "-o", "json").stdout_bytes == BY_LABEL + b"\n"
+    assert yaml.safe_load(notebookctl("usage", "--by", "label:course", "-o", "yaml").stdout) == json.loads(BY_LABEL)
+
+
+def test_labels_are_drawn_over_time(notebookctl, golden, accounts):
+    accounts.on("GET /v1/usage", BY_LABEL)
+    notebookctl.terminal = FakeTerminal(width=60)
+    golden("usage-label-60.txt", notebookctl("usage", "--by", "label:course,day").stdout)
+
+
+def test_a_long_label_is_cut_on_a_narrow_terminal(notebookctl, accounts):
+    usage = wire.Usage(
+        from_="2026-11-01T00:00:00.000Z",
+        to="2026-12-01T00:00:00.000Z",
+        group_by=["label:course", "flavor"],
+        items=[row(60, labels={"course": "x" * 200}, flavor="h100-1-gpu")],
+        totals=row(60),
+    )
+    accounts.on("GET /v1/usage", wire.encode(usage))
+    notebookctl.terminal = FakeTerminal(width=60)
+    assert max(map(len, notebookctl("usage", "--by", "label:course").stdout.splitlines())) <= 60
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("label:", "label: is followed by a label's name, as label:course"),
+        ("label:a b", "label: is followed by a label's name, as label:course"),
+        ("label:x=y", "label: is followed by a label's name, as label:course"),
+        ("course", "for a label of that name: label:course"),
+        ("a b", "label:NAME"),
+    ],
+)
+def test_what_names_no_label_is_a_usage_error_with_an_example(notebookctl, accounts, key, hint):
+    result = notebookctl("usage", "--by", f"user,{key}")
+    assert result.exit_code == 2
+    assert hint in " ".join(result.stderr.split())
+    assert accounts.sent("GET /v1/usage") == []
+
+
 def test_a_receipt_is_text_and_everything_else(notebookctl, golden, accounts):
     golden("receipt.txt", notebookctl("receipt", "calm").stdout)
     golden("receipt.csv", notebookctl("receipt", "calm", "-o", "csv").stdout)

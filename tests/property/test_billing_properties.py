@@ -28,7 +28,7 @@ from notebookd.domain.billing import (
 from notebookd.domain.clocks import STEP_MS, Reading, moment, wall_ms
 from notebookd.domain.gpu_use import GpuUse
 from notebookd.domain.run import RunState
-from notebookd.domain.usage import GroupKey, HourOfUse, Line, Party, Tally, Tenure
+from notebookd.domain.usage import GroupKey, HourOfUse, LabelKey, Line, Party, Tally, Tenure
 from tests.values import notebook, run
 
 DAY = 86_400_000
@@ -44,9 +44,10 @@ instants = st.integers(BASE - DAY, BASE + 45 * DAY)
 starts = st.integers(BASE - DAY, BASE + DAY)
 edges = st.lists(instants, max_size=6).map(lambda cuts: [0, *sorted(cuts), 10**15])
 rates = st.one_of(st.none(), st.integers(0, 10**12))
+LABELS = {"r": {"course": "ml", "Course": "ml"}, "s": {"course": "db"}, "t": {"team": "ml"}}
 stays = st.builds(
     Stay,
-    run_id=st.just("r"),
+    run_id=st.sampled_from(list(LABELS)),
     notebook_id=st.sampled_from(["n1", "n2"]),
     name=st.just("name"),
     owner=st.sampled_from(["alice", "bob"]),
@@ -59,7 +60,7 @@ stays = st.builds(
     rate=rates,
     currency=st.just("EUR"),
 ).map(lambda stay: stay._replace(gpus=" ".join(f"GPU-{number}" for number in range(stay.units))))
-keys = st.lists(st.sampled_from(list(GroupKey)), unique=True)
+keys = st.lists(st.sampled_from([*GroupKey, LabelKey("course"), LabelKey("Course")]), unique=True)
 
 
 @given(started=starts, length=lengths, cuts=edges)
@@ -100,8 +101,8 @@ def money(line: Line) -> int:
 def test_a_report_s_lines_and_windows_add_up_to_its_total(
     rows: list[Stay], grouping: list[GroupKey], cuts: list[int]
 ) -> None:
-    whole = Tally(Window(cuts[0], cuts[-1]), grouping, party_of)
-    windows = [Tally(Window(*pair), grouping, party_of) for pair in pairwise(cuts)]
+    whole = Tally(Window(cuts[0], cuts[-1]), grouping, party_of, LABELS.__getitem__)
+    windows = [Tally(Window(*pair), grouping, party_of, LABELS.__getitem__) for pair in pairwise(cuts)]
     for row in rows:
         for tally in (whole, *windows):
             tally.add_stay(row)
@@ -114,6 +115,11 @@ def test_a_report_s_lines_and_windows_add_up_to_its_total(
         same = [tally.lines[group] for tally in windows if group in tally.lines]
         assert (line.minutes, money(line)) == (sum(each.minutes for each in same), sum(map(money, same)))
     assert whole.total.minutes == sum(tally.total.minutes for tally in windows)
+    for place, key in enumerate(grouping):
+        if isinstance(key, LabelKey) and GroupKey.GPU not in grouping:
+            for value in {LABELS[row.run_id].get(key.name, "") for row in rows}:
+                expected = sum(minutes(row.length_ms) for row in rows if LABELS[row.run_id].get(key.name, "") == value)
+                assert sum(line.minutes for group, line in whole.lines.items() if group[place] == value) == expected
 
 
 @settings(deadline=None)
@@ -121,7 +127,7 @@ def test_a_report_s_lines_and_windows_add_up_to_its_total(
 def test_leased_time_and_use_add_up_too(granted: int, span: int, grouping: list[GroupKey], cuts: list[int]) -> None:
     tenure = Tenure("r", "GPU-0", granted, granted + span)
     hour = HourOfUse("r", "GPU-0", granted, GpuUse(sampled_s=60, busy_s=30, energy_j=5))
-    tallies = [Tally(Window(*pair), grouping, party_of) for pair in pairwise(cuts)]
+    tallies = [Tally(Window(*pair), grouping, party_of, LABELS.__getitem__) for pair in pairwise(cuts)]
     for tally in tallies:
         tally.add_tenure(tenure)
         tally.add_use(hour)

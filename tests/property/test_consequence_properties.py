@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from notebookd.domain.billing import Interval, Tariff
 from notebookd.domain.clocks import Reading, wall_ms
-from notebookd.domain.consequences import Billed, Consequences, consequences, touches_bill
+from notebookd.domain.consequences import Billed, Consequences, consequences, labelled, touches_bill
 from notebookd.domain.entry import Entry
 from notebookd.domain.late_starts import LATE_AFTER
 from notebookd.domain.run import EDGES, FINAL, Outcome, Run, RunState, Warned
@@ -159,6 +159,19 @@ def test_what_is_committed_twice_entails_nothing_more(life: Life, actor: str) ->
     again = consequences(life.entry, life.entry, billed, actor=actor, at=life.at)
     assert (again.intervals, again.events, again.late_start_at, again.closes) == ((), (), None, False)
     assert again.notebook == life.entry.notebook
+
+
+@given(lives())
+def test_a_run_keeps_the_labels_that_its_notebook_has_when_it_ends(life: Life) -> None:
+    before, kept = None, None
+    for place, (_, after, _) in enumerate(life.commits):
+        spec = replace(after.notebook.spec, labels={"place": str(place)})
+        entry = Entry(notebook=replace(after.notebook, spec=spec), run=replace(after.run, labels=kept))
+        entry = replace(entry, run=labelled(before, entry))
+        ends = before is None or before.run.active
+        expected = None if after.run.active else spec.labels if ends else kept
+        assert entry.run.labels == expected
+        before, kept = entry, entry.run.labels
 
 
 @given(st.integers(0, 300), st.sampled_from([RunState.ERROR, RunState.INTERRUPTED]), st.booleans())

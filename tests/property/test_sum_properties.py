@@ -27,7 +27,7 @@ from notebookd.domain.ids import NotebookId, RunId
 from notebookd.domain.rules import Rules
 from notebookd.domain.run import RunState
 from notebookd.domain.token import READ, LabelSelector, Token, TokenId
-from notebookd.domain.usage import DAY_MS, GroupKey
+from notebookd.domain.usage import DAY_MS, GroupKey, LabelKey, Line
 from notebookd.record.meter import Meter
 from notebookd.service.usage import Report, Usage, spent_gpu_minutes
 from notebookd.testing.clock import FakeClock
@@ -120,7 +120,7 @@ days = st.tuples(st.integers(-1, 76), st.integers(1, 60)).map(
 questions = st.lists(
     st.tuples(
         st.one_of(windows, days, st.just(Window(0, 10**14))),
-        st.lists(st.sampled_from(list(GroupKey)), unique=True),
+        st.lists(st.sampled_from([*GroupKey, LabelKey("team")]), unique=True),
         st.sampled_from([None, None, "alice", "alice (uid 1000)"]),
         st.sampled_from([None, None, LabelSelector(name="team", value="1")]),
     ),
@@ -268,6 +268,14 @@ async def compare(path: Path, history: Sequence[Any], asked: Sequence[Any]) -> N
             return [*reports, spent]
 
         by_sums = await answers()
+        for window, _, owner, selector in asked:
+            whole = await usage.report(asking(selector), window, [], owner)
+            labelled = await usage.report(asking(selector), window, [LabelKey("team")], owner)
+            parts = Line()
+            for _, line in labelled.lines:
+                parts.add(line)
+            parts.minutes = parts.once
+            assert said(replace(labelled, lines=[((), parts)])) == said(replace(whole, lines=[((), whole.total)]))
         async with store.transaction() as tx:
             await tx.doubt_sums()
         assert not store.keeps_sums()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from notebookd.adapters.sqlite import SqliteStore
-from notebookd.domain.ids import TokenId
+from notebookd.domain.ids import RunId, TokenId
 from notebookd.domain.token import READ, LabelSelector, Token
 from tests.values import NOW, notebook, run
 
@@ -67,3 +67,19 @@ async def test_labels_of_a_notebook_outlive_it(store: SqliteStore) -> None:
         await tx.strike_off(made.id, NOW)
     assert store.find_entry(made.id) is None
     assert store.find_labels(made.id) == {"team": "vision"}
+
+
+async def test_a_run_is_reported_by_labels_of_its_own_and_by_its_notebook_s_where_it_has_none(
+    store: SqliteStore,
+) -> None:
+    """So does one from before they were kept."""
+    made = notebook()
+    async with store.transaction() as tx:
+        await tx.put_notebook(replace(made, spec=replace(made.spec, labels={"team": "vision"})))
+        going = await tx.put_run(run(notebook_id=made.id))
+    assert store.find_run_labels(going.id) == {"team": "vision"}
+    for labels in ({"team": "audio"}, {}):
+        async with store.transaction() as tx:
+            await tx.put_run(replace(going, labels=labels))
+        assert store.find_run_labels(going.id) == labels
+    assert store.find_run_labels(RunId("none")) == {}

@@ -8,6 +8,8 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from notebookd.adapters.sqlite.sums import SumReads, SumWrites, use_columns, use_of
 from notebookd.domain.billing import Bill, Interval, Stay, Window
 from notebookd.domain.clocks import Reading
@@ -17,6 +19,7 @@ from notebookd.domain.run import Run, RunState
 from notebookd.domain.usage import HourOfUse, Tenure
 
 _HOUR_MS = 3_600_000
+_labels = msgspec.json.Decoder(dict[str, str])
 
 
 class LedgerReads(SumReads):
@@ -74,6 +77,10 @@ class LedgerReads(SumReads):
     def find_names(self, notebook_ids: Collection[str]) -> Mapping[str, str]:
         """What notebooks are called."""
         return dict(self._rows("notebook_names", (json.dumps(sorted(notebook_ids)),)))
+
+    def find_run_labels(self, run_id: RunId) -> Mapping[str, str]:
+        """The labels that count for a run."""
+        return next((_labels.decode(row[0]) for row in self._rows("run_labels", (run_id,))), {})
 
     def count_minutes(self, now_ms: int) -> int:
         """Of all stays."""

@@ -80,6 +80,10 @@ FROM gpu_use WHERE run_id = ? GROUP BY gpu_uuid;
 -- name: notebook_names
 SELECT id, name FROM notebook WHERE id IN (SELECT value FROM json_each(?));
 
+-- name: run_labels
+SELECT coalesce(json_extract(r.body, '$.labels'), json_extract(n.body, '$.spec.labels'), '{}')
+FROM run r JOIN notebook n ON n.id = r.notebook_id WHERE r.id = ?;
+
 -- name: put_interval
 INSERT INTO interval (notebook_id, name, owner, flavor, run_id, units, gpu, gpus, started_at, length, rate, currency,
     position, state, boot_id, started_boot, seen_at, seen_boot)

@@ -10,11 +10,13 @@ import click
 
 from notebookd import wire
 from notebookd.cli import consumed, words
+from notebookd.cli.consumed import KEYS
 from notebookd.cli.disk import disk_sheet, disk_text
-from notebookd.cli.here import Here, Verb, completes_among, output_option, pass_here
+from notebookd.cli.here import Here, Verb, completes, output_option, pass_here
 from notebookd.cli.output import Table, emit
+from notebookd.wire.usage import LABEL
 
-KEYS = ("user", "notebook", "flavor", "gpu", "day", "month")
+_LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
 
@@ -26,8 +28,8 @@ _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
     metavar="KEY,...",
     default="notebook",
     show_default=True,
-    shell_complete=completes_among(KEYS),
-    help=f"Some of {', '.join(KEYS)}; of disk: user.",
+    shell_complete=completes("usage_keys"),
+    help=f"Some of {', '.join(KEYS)} and label:NAME, as label:course; of disk: user.",
 )
 @click.option("--month", metavar="2026-11", help="A whole month. [default: this one]")
 @click.option("--from", "start", metavar="WHEN", help="From this day or time on: 2026-11-01, yesterday, 18:00, 2d.")
@@ -60,20 +62,20 @@ def verb(
     GPUs were held, UNBILLED what of it no minute pays for, as while an editor boots, USED how busy they were. A price
     is shown where rates are set.
 
+    --by label:course has a line for each value of the label course, and (none) for notebooks without it. The value is
+    what the notebook had when a run of it ended; while a run goes on, what it has now. So a new label counts for the
+    run that goes on and for later ones, and changes no bill of the past. Runs that ended before labels were kept count
+    by the label of today.
+
     `usage disk` lists workspaces by their bytes, the fullest first: your own, an admin's are everybody's. They are
     measured while a notebook runs and when it stops; --group-by user adds them up.
     """
     if what is not None:
         if month is not None or start is not None or end is not None:
             raise click.UsageError("disk is what is used now: it goes without --month, --from and --to")
-        if group_by not in {"notebook", "user"}:
-            raise click.BadParameter(f"{group_by!r} is none of notebook, user", param_hint="--group-by")
-        answer = here.client.disk_usage()
-        emit(output, answer.body, disk_sheet(answer.value), disk_text(answer.value, here, by_user=group_by == "user"))
+        _show_disk(here, group_by, output)
         return
-    keys = [word.strip() for word in group_by.split(",") if word.strip()]
-    if unknown := [key for key in keys if key not in KEYS]:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(KEYS)}", param_hint="--group-by")
+    keys = _keys(group_by)
     if month is not None:
         if start is not None or end is not None:
             raise click.UsageError("--month goes without --from and --to")
@@ -90,6 +92,34 @@ def verb(
     on_chart = consumed.is_over_time(keys) and (width is not None if drawn is None else drawn)
     text = consumed.chart(usage, keys, width or 80, zone) if on_chart else consumed.table(usage, keys, width, zone)
     emit(output, reply.body, _sheet(usage), text)
+
+
+def _show_disk(here: Here, group_by: str, output: str) -> None:
+    if group_by not in {"notebook", "user"}:
+        raise click.BadParameter(f"{group_by!r} is none of notebook, user", param_hint="--group-by")
+    answer = here.client.disk_usage()
+    emit(output, answer.body, disk_sheet(answer.value), disk_text(answer.value, here, by_user=group_by == "user"))
+
+
+def _keys(group_by: str) -> list[str]:
+    keys = [word.strip() for word in group_by.split(",") if word.strip()]
+    if unknown := [key for key in keys if key not in KEYS and not _is_label(key)]:
+        raise click.BadParameter(_why_unknown(unknown[0]), param_hint="--group-by")
+    return keys
+
+
+def _is_label(key: str) -> bool:
+    return key.startswith(LABEL) and _LABEL_NAME.fullmatch(key.removeprefix(LABEL)) is not None
+
+
+def _why_unknown(key: str) -> str:
+    if key.startswith(LABEL):
+        return (
+            f"{key!r} names no label: label: is followed by a label's name, as label:course, of letters, digits "
+            "and . _ / -"
+        )
+    hint = f"; for a label of that name: label:{key}" if _LABEL_NAME.fullmatch(key) else ""
+    return f"{key!r} is none of {', '.join(KEYS)}, label:NAME{hint}"
 
 
 def _month(word: str) -> tuple[str, str]:
@@ -115,8 +145,8 @@ def _sheet(usage: wire.Usage) -> Table:
     """Everything of a report in plain numbers, for programs that read CSV."""
     names = _columns(usage)
     amounts = ("MINUTES", "GPU MINUTES", "LEASED GPU SECONDS", "USED GPU SECONDS", "ENERGY JOULES", "PEAK GPU MEMORY")
-    heads = (*(name.upper() for name in names), *amounts, "CURRENCY", "PRICE MICROS")
-    return Table(heads, [[*(str(getattr(row, name) or "") for name in names), *_numbers(row)] for row in usage.items])
+    heads = (*map(consumed.head, names), *amounts, "CURRENCY", "PRICE MICROS")
+    return Table(heads, [[*(wire.group_word(row, name) for name in names), *_numbers(row)] for row in usage.items])
 
 
 def _numbers(row: wire.UsageRow) -> list[str]:
