@@ -24,6 +24,7 @@ from podman.api.client import APIClient
 
 from notebookd import nofollow
 from notebookd.adapters.podman import PodmanEngine
+from notebookd.adapters.podman.liveness import Liveness
 from notebookd.ports.engine import ContainerSpec, Engine, Mount
 
 IMAGE = "localhost/notebookd-test/busybox:1"
@@ -85,6 +86,14 @@ class PodmanWorld:
         if process_too:
             os.kill(state["Pid"], signal.SIGKILL)
             await wait_gone(state["Pid"])
+
+    async def cleared(self, container_id: str) -> None:
+        """Until nobody attends to an earlier run of the container, which would undo what is done with it meanwhile."""
+
+        async def attended() -> bool:
+            return Liveness().attended(container_id, by=self.socket.stat().st_uid)
+
+        await eventually(attended, lambda there: not there)
 
     async def lose_mark(self) -> None:
         self.client.delete(f"/volumes/notebookd-{self.instance}")

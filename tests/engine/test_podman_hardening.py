@@ -210,6 +210,7 @@ async def test_start_goes_on_where_a_killed_daemon_left_off(podman: PodmanWorld)
     spec = podman.spec("sh", "-c", "exec sleep 300", mounts=(mount,))
     created = await podman.engine.create(spec)
     for began in (False, True):
+        await podman.cleared(created.id)
         podman.client.post(f"/containers/{created.id}/init").raise_for_status()
         ready = await podman.engine.find(spec.name)
         assert ready is not None
