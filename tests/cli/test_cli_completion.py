@@ -10,15 +10,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 from notebookd import wire
-from notebookd.cli.main import VERBS, cli
+from notebookd.cli.main import VERBS
 from tests.cli import worlds
+from tests.cli.verbs import verbs
 from tests.cli.worlds import HOSTILE, A, B, me, notebook, page
 
 FREE = {
@@ -27,17 +27,6 @@ FREE = {
     *("gpu", "cpu", "run", "compatible_with", "label_selector", "arguments", "socket"),
 }
 """Parameters whose values nobody can know before, or that are counts and times."""
-
-
-def every_parameter(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Parameter]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from every_parameter(command, (*path, name))
-        else:
-            yield from ((" ".join((*path, name)), each) for each in command.params)
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +132,7 @@ def test_tokens_and_snapshots_are_offered(offered, toy):
 
 def test_all_that_can_be_known_is_offered() -> None:
     lacking = []
-    for verb, each in every_parameter():
+    for verb, each in ((" ".join(words), each) for words, command in verbs() for each in command.params):
         known = isinstance(each.type, click.Choice | click.Path) or getattr(each, "is_flag", False)
         if not known and each.type is not click.BOOL and each.name not in FREE and each._custom_shell_complete is None:
             lacking.append(f"{verb}: {each.name}")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -14,27 +13,20 @@ import pytest
 
 from notebookd.cli.examples import EXAMPLES, exit_codes_of
 from notebookd.cli.main import cli
+from tests.cli.verbs import verbs
 
 ROOT = Path(__file__).parents[2]
 
 
-def leaves(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from leaves(command, (*path, name))
-        else:
-            yield " ".join((*path, name)), command
+LEAVES = {" ".join(words): command for words, command in verbs()}
 
 
 def test_every_verb_has_examples_and_there_are_no_others() -> None:
-    assert set(EXAMPLES) == {verb for verb, _ in leaves()}
+    assert set(EXAMPLES) == LEAVES.keys()
     assert all(EXAMPLES.values())
 
 
-@pytest.mark.parametrize(("verb", "command"), list(leaves()), ids=[verb for verb, _ in leaves()])
+@pytest.mark.parametrize(("verb", "command"), LEAVES.items(), ids=LEAVES)
 def test_each_example_can_be_typed(verb: str, command: click.Command) -> None:
     for line in EXAMPLES[verb]:
         words = shlex.split(re.split(r"[|>]", line)[0])
@@ -43,7 +35,7 @@ def test_each_example_can_be_typed(verb: str, command: click.Command) -> None:
         command.make_context(verb, words[depth:], parent=click.Context(cli))
 
 
-@pytest.mark.parametrize("verb", [verb for verb, _ in leaves()])
+@pytest.mark.parametrize("verb", LEAVES)
 def test_the_help_ends_with_them(notebookctl, verb) -> None:
     shown = notebookctl(*verb.split(), "--help").stdout
     _, _, ending = shown.partition("\nExamples:\n")

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from notebookd.cli.main import VERBS, cli
+from notebookd.cli.main import VERBS
+from tests.cli.verbs import verbs
 from tests.cli.worlds import A, B, me, notebook, page
 
 OPTIONS = ("--notebook",)
@@ -25,15 +26,9 @@ MORE = {
 """What a verb wants besides."""
 
 
-def takers(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def takers() -> Iterator[tuple[str, ...]]:
     """The verbs with a notebook among their arguments or options, as their own usage has it."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if isinstance(command, click.Group):
-            yield from takers(command, (*path, name))
-        elif command is not None and any(_is_notebook(each) for each in command.params):
-            yield (*path, name)
+    return (words for words, command in verbs() if any(_is_notebook(each) for each in command.params))
 
 
 def _is_notebook(parameter: click.Parameter) -> bool:
