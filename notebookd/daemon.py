@@ -135,30 +135,32 @@ async def serve(read_config: Callable[[], Config]) -> None:
             _store_of(config, clock, notifier, telemetry) as store,
             _gpus_of(config, store, clock) as gpus,
             _assembly(config, store, clock, notifier, telemetry, gpus) as assembly,
-            _api(config, assembly.services, notifier),
-            _bearers(config, assembly.services, notifier),
-            asyncio.TaskGroup() as tasks,
         ):
-            serving = tasks.create_task(assembly.reconciler.run(), name="reconciler")
-            telling = tasks.create_task(log_events(store), name="log")
-            keeping = tasks.create_task(keep_logs(assembly.engine, clock), name="container logs")
-            enrolling = tasks.create_task(assembly.services.accounts.enrol(), name="enrol")
-            noticing = tasks.create_task(assembly.notices.run(), name="notices")
-            missing = tasks.create_task(assembly.leavers.run(), name="leavers")
-            reload = Reload(config, read_config, assembly.reload)
-            listening = tasks.create_task(_reload_when(reloading, reload, notifier, assembly), name="reload")
-            notifier.ready(assembly.summary())
-            _spare_what_lasts()
-            log.info("notebookd %s serves %s", assembly.services.version, config.api.socket)
-            await stopping.wait()
-            notifier.stopping()
-            serving.cancel()
-            telling.cancel()
-            keeping.cancel()
-            noticing.cancel()
-            missing.cancel()
-            enrolling.cancel()
-            listening.cancel()
+            _spare_what_lasts()  # before anybody is served: whoever came meanwhile would wait for it
+            async with (
+                _api(config, assembly.services, notifier),
+                _bearers(config, assembly.services, notifier),
+                asyncio.TaskGroup() as tasks,
+            ):
+                serving = tasks.create_task(assembly.reconciler.run(), name="reconciler")
+                telling = tasks.create_task(log_events(store), name="log")
+                keeping = tasks.create_task(keep_logs(assembly.engine, clock), name="container logs")
+                enrolling = tasks.create_task(assembly.services.accounts.enrol(), name="enrol")
+                noticing = tasks.create_task(assembly.notices.run(), name="notices")
+                missing = tasks.create_task(assembly.leavers.run(), name="leavers")
+                reload = Reload(config, read_config, assembly.reload)
+                listening = tasks.create_task(_reload_when(reloading, reload, notifier, assembly), name="reload")
+                notifier.ready(assembly.summary())
+                log.info("notebookd %s serves %s", assembly.services.version, config.api.socket)
+                await stopping.wait()
+                notifier.stopping()
+                serving.cancel()
+                telling.cancel()
+                keeping.cancel()
+                noticing.cancel()
+                missing.cancel()
+                enrolling.cancel()
+                listening.cancel()
 
 
 def _spare_what_lasts() -> None:
